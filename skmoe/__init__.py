@@ -1,0 +1,16 @@
+"""Mixtures of experts over arbitrary scikit-learn estimators."""
+
+from . import datasets, gates
+from ._classifier import MixtureOfExpertsClassifier
+from ._regressor import MixtureOfExpertsRegressor
+from ._version import __version__
+from .gates import SoftmaxGate
+
+__all__ = [
+    "MixtureOfExpertsClassifier",
+    "MixtureOfExpertsRegressor",
+    "SoftmaxGate",
+    "__version__",
+    "datasets",
+    "gates",
+]

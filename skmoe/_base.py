@@ -1,0 +1,388 @@
+"""What both mixtures share: parameters, the skeleton of fit, and routing."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from abc import ABCMeta, abstractmethod
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import MetaEstimatorMixin, _fit_context, is_classifier
+from sklearn.utils import Bunch, _safe_indexing, check_consistent_length, get_tags
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.metaestimators import _BaseComposition
+from sklearn.utils.parallel import Parallel, delayed
+from sklearn.utils.validation import _num_samples, check_is_fitted
+
+from ._experts import expert_output
+from ._kernels import e_step
+from ._routing import Route, Utilization, route
+from ._training import TrainingSettings, train
+from ._validation import (
+    check_experts,
+    check_features,
+    gate_columns,
+    keep_weighted_rows,
+    select_columns,
+)
+from .gates._judge import as_gate
+
+
+class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMeta):
+    """Base of the mixtures; use `MixtureOfExpertsClassifier` or `MixtureOfExpertsRegressor`.
+
+    A subclass says how a target is validated and encoded, which likelihood turns experts'
+    outputs into its density, and what its fitted attributes are called.
+    """
+
+    _parameter_constraints: dict = {
+        "experts": [None, HasMethods(["fit", "predict"]), list],
+        "n_experts": [Interval(Integral, 1, None, closed="left")],
+        "gate": [None, HasMethods(["fit", "predict_proba"])],
+        "gate_features": "no_validation",
+        "share": [Interval(Real, 0, 1, closed="both"), StrOptions({"auto"})],
+        "e_step": [StrOptions({"crossfit", "oob", "insample"})],
+        "cv": ["cv_object"],
+        "init": [StrOptions({"kmeans", "random"}), "array-like", callable],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "top_k": [None, Interval(Integral, 1, None, closed="left")],
+        "n_jobs": [None, Integral],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+    }
+
+    def get_params(self, deep=True):
+        """Parameters of the mixture, of its experts by name, and of its gate.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to include the parameters of experts and gate.
+
+        Returns
+        -------
+        params : dict
+        """
+        if isinstance(self.experts, list):
+            return self._get_params("experts", deep=deep)
+        return super().get_params(deep=deep)
+
+    def set_params(self, **params):
+        """Set parameters; an expert's name replaces that expert, ``"drop"`` removes it.
+
+        Parameters
+        ----------
+        **params : dict
+            For example ``share=0.1``, ``forest__max_depth=3``, ``forest=ExtraTreesRegressor()``.
+
+        Returns
+        -------
+        self : estimator
+        """
+        self._set_params("experts", **params)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y, sample_weight=None):
+        """Train experts and gate.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Frames reach the experts as they are. Missing values, strings and sparse matrices
+            are welcome where the experts, and the gate for its columns, take them.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Class labels, or real numbers; several outputs for regressors that take them.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight 2 means that the row counts twice, weight 0 that it is absent.
+
+        Returns
+        -------
+        self : estimator
+
+        Raises
+        ------
+        ValueError, TypeError
+            If data or parameters are not usable; before any expert is fitted where that can be
+            known before. If an expert raises, the error names it and chains the cause.
+        """
+        # The checks set attributes; a failed fit must leave an earlier one as it was.
+        checked = copy.copy(self)
+        X = check_features(checked, X, reset=True)
+        data = keep_weighted_rows(X, self._check_target(y), sample_weight)
+        names, templates = check_experts(
+            self, self.experts, self.n_experts, self._default_expert()
+        )
+        self._check_sizes(len(names), len(data.sample_weight))
+        target, likelihood = self._prepare(data, names, templates)
+        columns = gate_columns(data.X, self.gate_features)
+        Z = select_columns(data.X, columns)
+        trained = train(
+            data,
+            target,
+            Z,
+            names=names,
+            templates=templates,
+            same_template=not isinstance(self.experts, list),
+            gate=as_gate(self.gate),
+            likelihood=likelihood,
+            settings=self._settings(),
+            start=self._warm_start(data, names, likelihood) if self.warm_start else None,
+            classifier=is_classifier(self),
+            random_state=self.random_state,
+        )
+        self._set_fitted(checked, trained, names, columns, likelihood, Z)
+        return self
+
+    @abstractmethod
+    def _default_expert(self):
+        """Expert that stands in for ``experts=None``."""
+
+    @abstractmethod
+    def _check_target(self, y):
+        """Validate the target as given."""
+
+    @abstractmethod
+    def _prepare(self, data, names, templates):
+        """The target as the likelihood takes it, and the likelihood."""
+
+    @abstractmethod
+    def _encode(self, y):
+        """A new target as the fitted likelihood takes it."""
+
+    @property
+    @abstractmethod
+    def _dispersion(self):
+        """The fitted dispersions, shape (n_experts, ...), as the likelihood takes them."""
+
+    def _check_sizes(self, n_experts, n_samples):
+        if n_experts > n_samples:
+            raise ValueError(
+                f"n_experts={n_experts} is more than the number of rows with positive weight, "
+                f"n_samples={n_samples}; give more rows or fewer experts"
+            )
+        if self.top_k is not None and self.top_k > n_experts:
+            raise ValueError(f"top_k={self.top_k} is more than n_experts={n_experts}")
+
+    def _settings(self):
+        names = [field.name for field in dataclasses.fields(TrainingSettings)]
+        return TrainingSettings(**{name: getattr(self, name) for name in names})
+
+    def _warm_start(self, data, names, likelihood):
+        """Responsibilities of the fitted model to go on from, or None at the first fit."""
+        if not hasattr(self, "experts_"):
+            return None
+        if len(self.experts_) != len(names):
+            raise ValueError(
+                f"warm_start=True goes on from {len(self.experts_)} fitted experts, but there are "
+                f"{len(names)} now; set warm_start=False to start anew"
+            )
+        return self.responsibilities(data.X, data.y)
+
+    def _set_fitted(self, checked, trained, names, columns, likelihood, Z):
+        self.n_features_in_ = checked.n_features_in_
+        if hasattr(checked, "feature_names_in_"):
+            self.feature_names_in_ = checked.feature_names_in_
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_  # of an earlier fit
+        self.experts_ = trained.experts
+        self.named_experts_ = Bunch(**dict(zip(names, trained.experts, strict=True)))
+        self.n_experts_ = len(names)
+        self.gate_ = trained.gate
+        self.share_ = trained.share
+        self.log_likelihood_ = trained.log_likelihood
+        self.history_ = trained.history
+        self.n_iter_ = len(trained.history["log_likelihood"])
+        self.converged_ = trained.converged
+        self.lift_ = trained.lift
+        self.utilization_ = Utilization.from_proba(
+            trained.gate.predict_proba(Z), names, self.top_k
+        )
+        self._gate_columns = columns
+        self._likelihood = likelihood
+
+    def gate_proba(self, X):
+        """Gate probabilities of all experts.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_experts)
+            Rows sum to 1.
+        """
+        return self._gate_proba(self._check_X(X))
+
+    def apply(self, X):
+        """Index of the most probable expert of each row; ties go to the first.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        expert : ndarray of shape (n_samples,), dtype intp
+        """
+        return route(self.gate_proba(X), 1).indices[:, 0]
+
+    def route(self, X, top_k=None):
+        """The experts that answer for each row, and with which weights.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+        top_k : int, default=None
+            Experts per row; None takes the parameter of the same name.
+
+        Returns
+        -------
+        route : named tuple
+            ``indices`` (n_samples, k), experts by decreasing probability; ``weights``
+            (n_samples, k), renormalised; ``mass`` (n_samples,), the probability kept.
+        """
+        return self._route(self.gate_proba(X), top_k)
+
+    def utilization(self, X):
+        """How rows are spread over the experts.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        utilization : Utilization
+            Rows, probability mass and mean weight per expert; measures of balance. Prints
+            as a table; ``to_frame()`` gives a pandas frame.
+        """
+        return Utilization.from_proba(self.gate_proba(X), tuple(self.named_experts_), self.top_k)
+
+    def predict_experts(self, X):
+        """Predictions of each expert alone.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        outputs : ndarray of shape (n_samples, n_experts[, n_classes or n_outputs])
+            Class probabilities of classifiers (without floor), predictions of regressors.
+        """
+        X = self._check_X(X)
+        everything = np.arange(_num_samples(X))
+        return np.stack(self._expert_outputs(X, [everything] * self.n_experts_), axis=1)
+
+    def responsibilities(self, X, y):
+        """Posterior probability that each expert produced the target of each row.
+
+        The experts have seen the rows that they were trained on: on these, an expert that
+        memorises claims what it was given. Judge with new rows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+
+        Returns
+        -------
+        responsibilities : ndarray of shape (n_samples, n_experts)
+            Rows sum to 1.
+        """
+        return self._e_step(X, y)[0]
+
+    def score_samples(self, X, y):
+        """Log-density ``log p(y | x)`` of each row under the mixture of all experts.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+
+        Returns
+        -------
+        log_density : ndarray of shape (n_samples,)
+        """
+        return self._e_step(X, y)[1]
+
+    def _check_X(self, X):
+        check_is_fitted(self)
+        return check_features(self, X, reset=False)
+
+    def _gate_proba(self, X):
+        return self.gate_.predict_proba(select_columns(X, self._gate_columns))
+
+    def _route(self, gate_proba, top_k=None) -> Route:
+        return route(gate_proba, self.top_k if top_k is None else top_k)
+
+    def _e_step(self, X, y):
+        outputs = self.predict_experts(X)
+        target = self._encode(y)
+        check_consistent_length(outputs, target)
+        log_density = self._likelihood.log_density(target, outputs, self._dispersion)
+        log_gate = self.gate_.predict_log_proba(
+            select_columns(self._check_X(X), self._gate_columns)
+        )
+        return e_step(log_gate, log_density)
+
+    def _expert_outputs(self, X, rows):
+        """Output of each expert for its own rows; None for an expert without rows."""
+
+        def output(expert, name, own):
+            if len(own) == 0:
+                return None
+            part = X if len(own) == n_samples else _safe_indexing(X, own)
+            return expert_output(expert, part, self._likelihood, repr(name))
+
+        n_samples = _num_samples(X)
+        return Parallel(n_jobs=self.n_jobs)(
+            delayed(output)(expert, name, own)
+            for (name, expert), own in zip(self.named_experts_.items(), rows, strict=True)
+        )
+
+    def _mixed(self, X):
+        """Mix the outputs of the routed experts: class probabilities or means."""
+        X = self._check_X(X)
+        routed = self._route(self._gate_proba(X))
+        weights = np.zeros((len(routed.indices), self.n_experts_))
+        np.put_along_axis(weights, routed.indices, routed.weights, axis=1)
+        rows = [np.flatnonzero(weights[:, k]) for k in range(self.n_experts_)]
+        mixed = None
+        for k, output in enumerate(self._expert_outputs(X, rows)):
+            if output is None:
+                continue
+            component = self._likelihood.component(output, self._dispersion[k])
+            if mixed is None:
+                mixed = np.zeros((len(weights), *component.shape[1:]))
+            weight = weights[rows[k], k].reshape(-1, *[1] * (component.ndim - 1))
+            mixed[rows[k]] += weight * component
+        return mixed
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        experts = self._expert_tags()
+        inputs = [expert.input_tags for expert in experts]
+        if self.gate is not None:  # the default gate takes everything
+            inputs.append(get_tags(self.gate).input_tags)
+        tags.input_tags.allow_nan = bool(experts) and all(part.allow_nan for part in inputs)
+        tags.input_tags.sparse = bool(experts) and all(part.sparse for part in inputs)
+        return tags
+
+    def _expert_tags(self):
+        """Tags of all experts; none if `experts` is malformed, of which fit will complain."""
+        try:
+            members = (
+                [expert for _, expert in self.experts if expert != "drop"]
+                if isinstance(self.experts, list)
+                else [self._default_expert() if self.experts is None else self.experts]
+            )
+            return [get_tags(expert) for expert in members]
+        except (TypeError, ValueError, AttributeError):
+            return []

@@ -1,0 +1,343 @@
+"""Fitting arbitrary estimators as experts, and judging them on rows they did not see."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import clone, is_classifier
+from sklearn.dummy import DummyClassifier
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import _safe_indexing
+from sklearn.utils.parallel import Parallel, delayed
+
+from ._weights import (
+    NEGLIGIBLE_WEIGHT,
+    effective_rows,
+    fit_weighted,
+    resampled_counts,
+    weight_keyword,
+)
+
+MIN_EFFECTIVE_ROWS = 5
+"""An expert with fewer effective rows than this is kept as it was instead of refitted."""
+
+
+class JudgedExperts(NamedTuple):
+    """What the experts say of rows that they were not fitted on.
+
+    Attributes
+    ----------
+    outputs : ndarray of shape (n_samples, n_experts, ...)
+        Held-out predictions or class probabilities.
+    weights : ndarray of shape (n_samples, n_experts)
+        Row weights that the experts were fitted with.
+    models : tuple
+        Per expert the fitted model whose training rows are all rows, or None where only
+        fold models were needed.
+    starved : ndarray of shape (n_experts,), dtype bool
+        Experts that were kept as they were because too few rows were left for them.
+    """
+
+    outputs: np.ndarray
+    weights: np.ndarray
+    models: tuple
+    starved: np.ndarray
+
+
+@dataclass(frozen=True)
+class ExpertPool:
+    """The experts of one training run, the data they learn from, and how they are judged.
+
+    Parameters
+    ----------
+    names : tuple of str
+    templates : tuple of estimators
+        Unfitted, or `FrozenEstimator`. Cloned before each fit.
+    seeds : tuple of int
+        For the resampling of rows for experts that take no weights.
+    X : array-like, sparse matrix or frame of shape (n_samples, n_features)
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        As the experts take it (labels, not codes).
+    y_encoded : ndarray
+        As the likelihood takes it.
+    likelihood : object
+        Offers ``expert_output(model, X)`` and ``uninformed_output(y, weight)``.
+    splits : tuple of (train, test) arrays of row indices
+        The test parts are a partition of the rows. One split whose two parts are both all
+        rows makes the judgement an in-sample one.
+    out_of_bag : bool
+        Whether experts that offer out-of-bag predictions are judged by those.
+    n_jobs : int or None
+    """
+
+    names: tuple[str, ...]
+    templates: tuple[Any, ...]
+    seeds: tuple[int, ...]
+    X: Any
+    y: np.ndarray
+    y_encoded: np.ndarray
+    likelihood: Any
+    splits: tuple[tuple[np.ndarray, np.ndarray], ...]
+    out_of_bag: bool
+    n_jobs: int | None
+
+    def judge(self, weights, previous=None, iteration=1):
+        """Fit the experts with new weights and predict rows that they did not see.
+
+        Experts whose weights are as before are not fitted again, nor are frozen ones.
+
+        Parameters
+        ----------
+        weights : ndarray of shape (n_samples, n_experts)
+        previous : JudgedExperts or None
+        iteration : int
+            Named in the error if an expert cannot be fitted.
+
+        Returns
+        -------
+        judged : JudgedExperts
+        """
+        weights, starved = self._feed(weights, previous)
+        stale = [k for k in range(len(self.templates)) if self._is_stale(k, weights, previous)]
+        tasks = [task for k in stale for task in self._tasks(k, weights[:, k], iteration)]
+        results = Parallel(n_jobs=self.n_jobs)(delayed(function)(*args) for function, args in tasks)
+
+        outputs = None if previous is None else previous.outputs.copy()
+        models = [None] * len(self.templates) if previous is None else list(previous.models)
+        for (_, args), (model, rows, output) in zip(tasks, results, strict=True):
+            expert = args[0].index
+            if outputs is None:
+                outputs = np.empty((len(weights), len(self.templates), *output.shape[1:]))
+            outputs[rows, expert] = output
+            models[expert] = model
+        return JudgedExperts(outputs, weights, tuple(models), starved)
+
+    def refit(self, judged):
+        """Models fitted on all rows with the weights of a judgement.
+
+        Parameters
+        ----------
+        judged : JudgedExperts
+
+        Returns
+        -------
+        models : list of fitted estimators
+        """
+        everything = np.arange(len(judged.weights))
+        missing = [k for k, model in enumerate(judged.models) if model is None]
+        fitted = Parallel(n_jobs=self.n_jobs)(
+            delayed(_fit)(self._job(k, judged.weights[:, k], "the last step"), everything)
+            for k in missing
+        )
+        models = list(judged.models)
+        for k, model in zip(missing, fitted, strict=True):
+            models[k] = model
+        return models
+
+    def _feed(self, weights, previous):
+        """Give experts with too few rows their previous weights (at first: all rows)."""
+        starved = effective_rows(weights) < min(MIN_EFFECTIVE_ROWS, len(weights))
+        starved &= [not isinstance(template, FrozenEstimator) for template in self.templates]
+        if starved.any():
+            otherwise = np.ones_like(weights) if previous is None else previous.weights
+            weights = np.where(starved, otherwise, weights)
+        return weights, starved
+
+    def _is_stale(self, k, weights, previous):
+        if previous is None:
+            return True
+        if isinstance(self.templates[k], FrozenEstimator):
+            return False
+        return not np.array_equal(weights[:, k], previous.weights[:, k])
+
+    def _job(self, k, weight, stage):
+        return _Job(
+            k,
+            f"{self.names[k]!r} (expert {k + 1} of {len(self.names)}) in {stage}",
+            self.templates[k],
+            self.seeds[k],
+            self.X,
+            self.y,
+            self.y_encoded,
+            weight,
+            self.likelihood,
+        )
+
+    def _tasks(self, k, weight, iteration):
+        job = self._job(k, weight, f"EM iteration {iteration}")
+        if isinstance(job.template, FrozenEstimator):
+            return [(_judge_frozen, (job,))]
+        if self.out_of_bag and offers_out_of_bag(job.template):
+            return [(_judge_out_of_bag, (job,))]
+        return [(_judge_split, (job, train, test)) for train, test in self.splits]
+
+
+class _Job(NamedTuple):
+    """One expert with its data and weights, as it is sent to a worker."""
+
+    index: int
+    description: str
+    template: Any
+    seed: int
+    X: Any
+    y: np.ndarray
+    y_encoded: np.ndarray
+    weight: np.ndarray
+    likelihood: Any
+
+
+def offers_out_of_bag(estimator):
+    """Whether an estimator draws bootstrap samples and can predict the rows left out."""
+    parameters = estimator.get_params(deep=False)
+    return bool("oob_score" in parameters and parameters.get("bootstrap")) and (
+        weight_keyword(estimator) is not None
+    )
+
+
+def seeded(estimator, random_state, override):
+    """Clone an estimator and fix its random states, nested ones included.
+
+    Parameters
+    ----------
+    estimator : estimator
+    random_state : numpy.random.RandomState
+    override : bool
+        Whether random states that the user set are replaced, as `BaggingClassifier` does
+        for its clones; otherwise only those left at None are filled.
+
+    Returns
+    -------
+    estimator : estimator
+        A frozen estimator, and whatever is frozen inside, is left as it is.
+    """
+    if isinstance(estimator, FrozenEstimator):
+        return estimator
+    estimator = clone(estimator)
+    parameters = estimator.get_params(deep=True)
+    frozen = [name for name, value in parameters.items() if isinstance(value, FrozenEstimator)]
+    for name in sorted(parameters):
+        if name.rsplit("__", 1)[-1] != "random_state":
+            continue
+        if any(name.startswith(f"{prefix}__") for prefix in frozen):
+            continue
+        if override or parameters[name] is None:
+            estimator.set_params(**{name: random_state.randint(np.iinfo(np.int32).max)})
+    return estimator
+
+
+def expert_output(model, X, likelihood, description):
+    """Predictions of one fitted expert, checked to be numbers.
+
+    Raises
+    ------
+    ValueError
+        If a prediction is not finite.
+    """
+    output = likelihood.expert_output(model, X)
+    if not np.isfinite(output).all():
+        raise ValueError(
+            f"expert {description} ({type(model).__name__}) predicted values that are not finite "
+            "(NaN or infinity); scale its features, or regularise it more strongly"
+        )
+    return output
+
+
+def _judge_split(job, train, test):
+    """Fit on the training part and predict the test part."""
+    model = _fit(job, train)
+    output = _predict(job, model, test)
+    # A fold model has done its work: it is not worth sending back from a worker.
+    return (model if len(train) == len(job.weight) else None), test, output
+
+
+def _judge_frozen(job):
+    everything = np.arange(len(job.weight))
+    return job.template, everything, _predict(job, job.template, everything)
+
+
+def _judge_out_of_bag(job):
+    """Fit on all rows; predict each by the members whose bootstrap sample left it out.
+
+    Without intervention scikit-learn >= 1.9 draws as many rows as there are, however few of
+    them carry weight, so that hardly a row of any weight is ever left out. The number of draws
+    is therefore the effective number of rows.
+    """
+    rows = _weighty_rows(job.weight, np.arange(len(job.weight)))
+    draws = max(1, round(min(effective_rows(job.weight[rows]), len(rows))))
+    template = clone(job.template).set_params(oob_score=True)
+    if template.max_samples is None and draws < len(rows):
+        template.set_params(max_samples=draws)
+    job = job._replace(template=template)
+    with warnings.catch_warnings():
+        # Rows without a vote are looked after below.
+        warnings.filterwarnings("ignore", message="Some inputs do not have OOB scores")
+        warnings.filterwarnings("ignore", category=RuntimeWarning, message="invalid value")
+        model = _fit(job, rows)
+    everything = np.arange(len(job.weight))
+    output = _predict(job, model, everything)  # honest for the rows that were not used
+    if hasattr(model, "estimators_samples_"):  # not so for the expert of a single class
+        output[rows] = _out_of_bag_output(job, model, rows)
+    return model, everything, output
+
+
+def _out_of_bag_output(job, model, rows):
+    """Out-of-bag predictions of a fitted ensemble for its training rows.
+
+    A row that every member has drawn has no such prediction. It gets what is known without
+    the expert, the weighted mean of the target, rather than a NaN or a dishonest answer.
+    """
+    raw = model.oob_decision_function_ if is_classifier(model) else model.oob_prediction_
+    output = job.likelihood.align(model, raw)
+    votes = np.zeros(len(rows), dtype=np.intp)
+    for samples in model.estimators_samples_:
+        left_out = np.ones(len(rows), dtype=bool)
+        left_out[samples] = False
+        votes += left_out
+    output[votes == 0] = job.likelihood.uninformed_output(job.y_encoded[rows], job.weight[rows])
+    return output
+
+
+def _weighty_rows(weight, rows):
+    """The given rows without those of negligible weight."""
+    own = weight[rows]
+    return rows[own > NEGLIGIBLE_WEIGHT * own.max(initial=0.0)]
+
+
+def _fit(job, rows):
+    """Fit a clone of the expert on some rows with their weights.
+
+    Raises
+    ------
+    ValueError, TypeError, RuntimeError
+        If the expert raised; says which expert and when, and chains the cause.
+    """
+    rows = _weighty_rows(job.weight, rows)
+    model = clone(job.template)
+    weight = job.weight[rows]
+    if np.all(weight == weight[:1]) and (weight_keyword(model) is None or weight[0] == 1):
+        weight = None  # what the weights say is said by the rows
+    elif weight_keyword(model) is None:
+        rng = np.random.RandomState(job.seed)
+        rows, weight = np.repeat(rows, resampled_counts(weight, rng)), None
+    y = job.y[rows]
+    if is_classifier(model) and np.all(y == y[0]):
+        # Many classifiers refuse a single class, which a good partition often produces.
+        model = DummyClassifier(strategy="most_frequent")
+        weight = None
+    try:
+        return fit_weighted(model, _safe_indexing(job.X, rows), y, weight)
+    except Exception as error:
+        kind = next((t for t in (ValueError, TypeError) if isinstance(error, t)), RuntimeError)
+        raise kind(
+            f"expert {job.description} ({type(model).__name__}) could not be fitted on "
+            f"{len(rows)} rows: {error}"
+        ) from error
+
+
+def _predict(job, model, rows):
+    X = job.X if len(rows) == len(job.weight) else _safe_indexing(job.X, rows)
+    return expert_output(model, X, job.likelihood, job.description)

@@ -1,0 +1,124 @@
+"""Starting responsibilities."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_array
+
+START_CERTAINTY = 0.9
+"""How far a hard start trusts its own labels; the rest is shared by all experts."""
+
+
+def starting_responsibilities(init, gate, Z, data, n_experts, random_state):
+    """Responsibilities to start EM from.
+
+    Parameters
+    ----------
+    init : {"kmeans", "random"}, ndarray of shape (n, K), or callable
+        A callable gets ``(X, y, n_experts, random_state)`` and returns such an array.
+    gate : estimator
+        The unfitted gate. If it is a Pipeline, k-means sees what its last step will see.
+    Z : array-like, sparse matrix or frame of shape (n, n_gate_features)
+        Features of the gate.
+    data : TrainingData
+        The n validated rows.
+    n_experts : int
+    random_state : numpy.random.RandomState
+
+    Returns
+    -------
+    responsibilities : ndarray of shape (n, K)
+        Non-negative, rows sum to 1.
+
+    Raises
+    ------
+    ValueError
+        If an array does not have that shape, or is not a distribution in each row.
+    """
+    n_samples = len(data.sample_weight)
+    if callable(init):
+        start = init(data.X, data.y, n_experts, random_state)
+        return checked_responsibilities(start, n_samples, n_experts)
+    if not isinstance(init, str):
+        return checked_responsibilities(init, n_samples, n_experts)
+    if init == "random":
+        draws = random_state.uniform(size=(n_samples, n_experts))
+        return draws / draws.sum(axis=1, keepdims=True)
+    labels = _kmeans_labels(gate, Z, n_experts, data.sample_weight, random_state)
+    start = np.full((n_samples, n_experts), (1.0 - START_CERTAINTY) / n_experts)
+    start[np.arange(n_samples), labels] += START_CERTAINTY
+    return start
+
+
+def checked_responsibilities(responsibilities, n_samples, n_experts):
+    """Validate given starting responsibilities and scale their rows to sum 1.
+
+    Parameters
+    ----------
+    responsibilities : array-like
+    n_samples, n_experts : int
+
+    Returns
+    -------
+    responsibilities : ndarray of shape (n_samples, n_experts)
+
+    Raises
+    ------
+    ValueError
+    """
+    array = np.asarray(responsibilities, dtype=np.float64)
+    if array.shape != (n_samples, n_experts):
+        raise ValueError(
+            "init: starting responsibilities must have shape (n_samples, n_experts) = "
+            f"({n_samples}, {n_experts}), got {array.shape}"
+        )
+    if not np.isfinite(array).all() or (array < 0).any():
+        raise ValueError("init: starting responsibilities must be finite and not negative")
+    total = array.sum(axis=1, keepdims=True)
+    if (total <= 0).any():
+        raise ValueError(
+            f"init: row {int(np.argmin(total))} gives no expert any responsibility; "
+            "each row must have a positive sum"
+        )
+    return array / total
+
+
+def _kmeans_labels(gate, Z, n_experts, sample_weight, random_state):
+    """Cluster the standardised gate features."""
+    prepare = make_pipeline(
+        # An entirely missing column carries no information: it becomes 0, not an error.
+        SimpleImputer(keep_empty_features=True),
+        StandardScaler(with_mean=False),  # centring moves no distance, and sparse stays sparse
+    )
+    features = prepare.fit_transform(_numeric_features(gate, Z))
+    kmeans = KMeans(n_experts, n_init=1, random_state=random_state)
+    with warnings.catch_warnings():
+        # Fewer distinct points than experts: the surplus experts start from their share.
+        warnings.filterwarnings("ignore", category=ConvergenceWarning)
+        return kmeans.fit(features, sample_weight=sample_weight).labels_
+
+
+def _numeric_features(gate, Z):
+    """What k-means can work with: the gate's own preprocessing, or the numeric columns."""
+    model = getattr(gate, "estimator", gate)  # a classifier may be wrapped
+    if isinstance(model, Pipeline) and len(model) > 1:
+        return clone(model[:-1]).fit_transform(Z)
+    if not hasattr(Z, "columns"):
+        return check_array(Z, accept_sparse="csr", dtype=np.float64, ensure_all_finite="allow-nan")
+    columns = [np.asarray(Z[name]) for name in Z.columns]
+    numeric = [column.astype(np.float64) for column in columns if column.dtype.kind in "buif"]
+    if not numeric:
+        raise ValueError(
+            f"init='kmeans' needs a numeric gate feature, got the columns {list(Z.columns)}; "
+            "choose columns with gate_features, encode them in a Pipeline that ends in a gate, "
+            "or set init='random'"
+        )
+    return np.column_stack(numeric)

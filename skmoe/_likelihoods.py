@@ -1,0 +1,199 @@
+"""How an expert's output becomes a density of the target.
+
+A likelihood is a small stateless object. What it learns, one *dispersion* per expert (the
+floor of a classifier, the noise scale of a regressor), is passed in and returned.
+
+Shapes used throughout: n rows, K experts, C classes, m outputs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+MIN_FLOOR = 1e-6
+"""Smallest floor of a classifier: no class ever has probability 0."""
+
+INITIAL_FLOOR = 0.05
+"""Where the learning of the floor starts; EM moves it from there in closed form."""
+
+MIN_RELATIVE_SCALE = 1e-3
+"""Smallest noise scale, relative to the standard deviation of the target."""
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """Class probabilities with a floor: ``p_k(y|x) = (1 - e_k) q_k(y|x) + e_k / C``.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (C,)
+    learn_floor : bool
+        Whether EM learns the floors ``e_k``. On rows that an expert has seen a floor has
+        nothing to learn from (a forest is never wrong there), so that the in-sample E-step
+        keeps it at ``MIN_FLOOR``, which also is the classical model.
+    """
+
+    classes: np.ndarray
+    learn_floor: bool
+
+    def expert_output(self, model, X):
+        """Class probabilities ``q`` of shape (n, C) of one fitted expert."""
+        return self.align(model, model.predict_proba(X))
+
+    def align(self, model, proba):
+        """Probabilities of the classes of `model` with one column per class of the mixture.
+
+        The model's ``classes_`` are a subset: the columns of those it missed are 0.
+        """
+        aligned = np.zeros((proba.shape[0], len(self.classes)))
+        aligned[:, np.searchsorted(self.classes, model.classes_)] = proba
+        return aligned
+
+    def uninformed_output(self, y, weight):
+        """Prediction of somebody who knows only the weighted target: shape (C,)."""
+        return np.bincount(y, weights=weight, minlength=len(self.classes)) / weight.sum()
+
+    def initial_dispersion(self, n_experts):
+        """Floors of shape (K,) to start from."""
+        return np.full(n_experts, INITIAL_FLOOR if self.learn_floor else MIN_FLOOR)
+
+    def log_density(self, y, outputs, dispersion):
+        """Log-densities of shape (n, K) of the class codes `y` (n,) for outputs (n, K, C)."""
+        return np.log(self.component(_at_class(outputs, y), dispersion))
+
+    def update_dispersion(self, y, outputs, weight, dispersion):
+        """M-step of the floors.
+
+        A row of expert k comes from ``q_k`` or, with probability ``e_k``, from the uniform:
+        a mixture of two known parts, whose EM update is the mean posterior of the uniform.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n,), class codes
+        outputs : ndarray of shape (n, K, C)
+        weight : ndarray of shape (n, K)
+            Responsibilities times sample weights.
+        dispersion : ndarray of shape (K,)
+
+        Returns
+        -------
+        dispersion : ndarray of shape (K,)
+        """
+        if not self.learn_floor:
+            return dispersion
+        uniform = dispersion / len(self.classes)
+        posterior = uniform / self.component(_at_class(outputs, y), dispersion)
+        return np.maximum(_weighted_mean(posterior, weight, dispersion), MIN_FLOOR)
+
+    def component(self, outputs, dispersion):
+        """What an expert adds to the mixture: its probabilities mixed with the uniform."""
+        return (1.0 - dispersion) * outputs + dispersion / len(self.classes)
+
+
+@dataclass(frozen=True)
+class _LocationScale:
+    """Noise around the expert's prediction, independent over the outputs.
+
+    Parameters
+    ----------
+    min_scale : ndarray of shape (m,)
+        Smallest scale per output, in units of y. Without it an expert could collapse onto
+        a few rows that it fits exactly: the likelihood is unbounded there.
+    """
+
+    min_scale: np.ndarray
+
+    def expert_output(self, model, X):
+        """Predictions of shape (n,) or (n, m) of one fitted expert."""
+        return self.align(model, model.predict(X))
+
+    def align(self, model, prediction):
+        """A model's predictions as a new float64 array."""
+        return np.array(prediction, dtype=np.float64)
+
+    def uninformed_output(self, y, weight):
+        """Prediction of somebody who knows only the weighted target: () or (m,)."""
+        return np.average(y, axis=0, weights=weight)
+
+    def initial_dispersion(self, n_experts):
+        """Scales of shape (K, m) to start from: the spread of the target itself."""
+        return np.tile(self.min_scale / MIN_RELATIVE_SCALE, (n_experts, 1))
+
+    def component(self, outputs, dispersion):
+        """What an expert adds to the mixture's mean: its prediction."""
+        return outputs
+
+    def _residuals(self, y, outputs):
+        """Absolute residuals of shape (n, K, m)."""
+        residuals = np.abs(outputs - y[:, np.newaxis])
+        return residuals.reshape(residuals.shape[0], residuals.shape[1], -1)
+
+
+@dataclass(frozen=True)
+class Gaussian(_LocationScale):
+    """Gaussian noise; the scale is its standard deviation."""
+
+    def log_density(self, y, outputs, dispersion):
+        """Log-densities (n, K) of `y` (n,) or (n, m) for outputs (n, K) or (n, K, m)."""
+        squared = np.square(self._residuals(y, outputs) / dispersion)
+        return -0.5 * np.sum(squared + np.log(2 * np.pi), axis=2) - np.log(dispersion).sum(axis=1)
+
+    def update_dispersion(self, y, outputs, weight, dispersion):
+        """M-step: root of the weighted mean of squared residuals, shape (K, m)."""
+        squared = np.square(self._residuals(y, outputs))
+        variance = _weighted_mean(squared, weight[:, :, np.newaxis], np.square(dispersion))
+        return np.maximum(np.sqrt(variance), self.min_scale)
+
+
+@dataclass(frozen=True)
+class Laplace(_LocationScale):
+    """Laplace noise, which forgives outliers; the scale is the mean absolute residual."""
+
+    def log_density(self, y, outputs, dispersion):
+        """Log-densities (n, K) of `y` (n,) or (n, m) for outputs (n, K) or (n, K, m)."""
+        relative = self._residuals(y, outputs) / dispersion
+        return -np.sum(relative, axis=2) - np.log(2 * dispersion).sum(axis=1)
+
+    def update_dispersion(self, y, outputs, weight, dispersion):
+        """M-step: weighted mean of absolute residuals, shape (K, m)."""
+        residuals = self._residuals(y, outputs)
+        scale = _weighted_mean(residuals, weight[:, :, np.newaxis], dispersion)
+        return np.maximum(scale, self.min_scale)
+
+
+REGRESSION_LIKELIHOODS = {"gaussian": Gaussian, "laplace": Laplace}
+
+
+def regression_likelihood(name, y, weight):
+    """Build a regression likelihood whose smallest scale fits the spread of `y`.
+
+    Parameters
+    ----------
+    name : {"gaussian", "laplace"}
+    y : ndarray of shape (n,) or (n, m)
+    weight : ndarray of shape (n,)
+
+    Returns
+    -------
+    likelihood : Gaussian or Laplace
+    """
+    columns = y.reshape(len(y), -1)
+    mean = np.average(columns, axis=0, weights=weight)
+    spread = np.sqrt(np.average(np.square(columns - mean), axis=0, weights=weight))
+    # A constant target has no spread of its own: any positive scale will do.
+    spread = np.where(spread > 0, spread, np.maximum(np.abs(mean), 1.0))
+    return REGRESSION_LIKELIHOODS[name](min_scale=MIN_RELATIVE_SCALE * spread)
+
+
+def _at_class(outputs, y):
+    """Probabilities (n, K) that the experts give to the observed classes."""
+    return np.take_along_axis(outputs, y[:, np.newaxis, np.newaxis], axis=2)[:, :, 0]
+
+
+def _weighted_mean(values, weight, otherwise):
+    """Mean over rows of (n, K, ...) values; `otherwise` for experts without weight."""
+    total = np.sum(weight, axis=0)
+    mean = np.sum(weight * values, axis=0) / np.where(total > 0, total, 1.0)
+    return np.where(total > 0, mean, otherwise)

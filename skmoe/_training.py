@@ -1,0 +1,272 @@
+"""From validated data to a trained mixture: candidate runs, the best one, the last step."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+
+from ._em import run_em
+from ._experts import ExpertPool, JudgedExperts, offers_out_of_bag, seeded
+from ._init import checked_responsibilities, starting_responsibilities
+from ._kernels import e_step
+from ._lift import Lift, measure_lift
+from ._validation import TrainingData, check_splits
+from .gates._judge import GateJudge
+
+SHARES = (0.0, 0.1, 0.3, 1.0)
+"""Candidates of ``share="auto"``, from the classical mixture to stacking."""
+
+LAST_STEP_ITERATIONS = 100
+"""At most so many EM iterations of gate and dispersion after the experts are settled."""
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """The parameters of the estimators that govern training; see there."""
+
+    share: float | str
+    e_step: str
+    cv: Any
+    init: Any
+    n_init: int
+    max_iter: int
+    tol: float
+    n_jobs: int | None
+    verbose: int
+
+
+class TrainedMixture(NamedTuple):
+    """What training yields; the estimators copy it to their fitted attributes."""
+
+    experts: list
+    gate: Any
+    dispersion: np.ndarray
+    share: float
+    log_likelihood: float
+    history: dict[str, np.ndarray]
+    converged: bool
+    lift: Lift
+
+
+@dataclass(frozen=True)
+class _Settled:
+    """Experts whose training is over, as EM sees them."""
+
+    judged: JudgedExperts
+
+    def judge(self, weights, previous, iteration):
+        """Return the same judgement whatever the weights."""
+        return self.judged
+
+
+def train(
+    data: TrainingData,
+    target: np.ndarray,
+    Z: Any,
+    *,
+    names: tuple[str, ...],
+    templates: tuple[Any, ...],
+    same_template: bool,
+    gate: Any,
+    likelihood: Any,
+    settings: TrainingSettings,
+    start: np.ndarray | None,
+    classifier: bool,
+    random_state: Any,
+) -> TrainedMixture:
+    """Train a mixture of experts.
+
+    Parameters
+    ----------
+    data : TrainingData
+    target : ndarray
+        ``data.y`` as the likelihood takes it: class codes, or real numbers.
+    Z : array-like, sparse matrix or frame of shape (n, n_gate_features)
+        Features of the gate.
+    names, templates : tuples of length K
+        Experts, not yet fitted.
+    same_template : bool
+        Whether they are clones of one estimator, and so need random states of their own.
+    gate : unfitted gate
+    likelihood : Categorical, Gaussian or Laplace
+    settings : TrainingSettings
+    start : ndarray of shape (n, K) or None
+        Responsibilities of an earlier model to go on from; overrides ``settings.init``.
+    classifier : bool
+    random_state : int, RandomState instance or None
+
+    Returns
+    -------
+    trained : TrainedMixture
+    """
+    rng = check_random_state(random_state)
+    seeds = tuple(int(seed) for seed in rng.randint(np.iinfo(np.int32).max, size=len(names)))
+    templates = tuple(seeded(template, rng, same_template) for template in templates)
+    splits = _splits(data, settings, classifier, rng)
+    judge_gate = GateJudge(seeded(gate, rng, False), Z, splits)
+    _check_out_of_bag(templates, settings)
+    pool = ExpertPool(
+        names=names,
+        templates=templates,
+        seeds=seeds,
+        X=data.X,
+        y=data.y,
+        y_encoded=target,
+        likelihood=likelihood,
+        splits=splits,
+        out_of_bag=settings.e_step == "oob",
+        n_jobs=settings.n_jobs,
+    )
+    problem = _Problem(data, target, pool, judge_gate, likelihood, settings)
+    share, run = _best_run(problem, start, rng)
+    _warn(run, names, settings)
+    final = run.best if settings.e_step == "insample" else _last_step(problem, run.best, share)
+    _, row_log_likelihood = e_step(final.gate.log_proba, final.log_density)
+    return TrainedMixture(
+        experts=pool.refit(final.experts),
+        gate=judge_gate.refit(final.gate, final.responsibilities, data.sample_weight),
+        dispersion=final.dispersion,
+        share=share,
+        log_likelihood=final.log_likelihood,
+        history=_as_arrays(run.history),
+        converged=run.converged,
+        lift=measure_lift(row_log_likelihood, final.log_density, data.sample_weight, names),
+    )
+
+
+class _Problem(NamedTuple):
+    """What all candidate runs have in common."""
+
+    data: TrainingData
+    target: np.ndarray
+    experts: ExpertPool
+    gate: GateJudge
+    likelihood: Any
+    settings: TrainingSettings
+
+
+def _splits(data, settings, classifier, rng):
+    seed = rng.randint(np.iinfo(np.int32).max)
+    if settings.e_step == "insample":
+        everything = np.arange(len(data.sample_weight))
+        return ((everything, everything),)
+    return check_splits(settings.cv, data, classifier, seed)
+
+
+def _check_out_of_bag(templates, settings):
+    if settings.e_step == "oob" and not any(map(offers_out_of_bag, templates)):
+        kinds = sorted({type(template).__name__ for template in templates})
+        raise ValueError(
+            "e_step='oob' needs an expert with out-of-bag predictions (a random forest or bagging "
+            f"with bootstrap=True), and none of {kinds} has them; use e_step='crossfit'"
+        )
+
+
+def _best_run(problem, start, rng):
+    """Run EM from each start with each candidate share; the largest log-likelihood wins."""
+    settings, n_experts = problem.settings, len(problem.experts.names)
+    shares = SHARES if settings.share == "auto" else (settings.share,)
+    if n_experts == 1:  # all shares are the same model
+        shares = shares[:1]
+    starts = _starts(problem, start, n_experts, rng)
+    best_share, best = None, None
+    for number, responsibilities in enumerate(starts, 1):
+        for share in shares:
+            prefix = f"start {number}/{len(starts)}, share {share:g}"
+            run = _run(problem, responsibilities, share, prefix)
+            if best is None or run.best.log_likelihood > best.best.log_likelihood:
+                best_share, best = float(share), run
+    return best_share, best
+
+
+def _starts(problem, start, n_experts, rng):
+    data, settings = problem.data, problem.settings
+    init = settings.init
+    if start is not None:
+        return [start]
+    given = not (isinstance(init, str) or callable(init))
+    if given:  # its rows are those that were given, rows of weight 0 included
+        init = checked_responsibilities(init, data.n_given, n_experts)[data.kept]
+    return [
+        starting_responsibilities(
+            init, problem.gate.template, problem.gate.Z, data, n_experts, rng
+        )
+        for _ in range(1 if given else settings.n_init)
+    ]
+
+
+def _run(problem, responsibilities, share, prefix):
+    data, settings = problem.data, problem.settings
+
+    def report(number, iteration):
+        shares = " ".join(f"{value:.2f}" for value in iteration.expert_share)
+        print(
+            f"[skmoe] {prefix}, iteration {number}/{settings.max_iter}: log-likelihood "
+            f"{iteration.log_likelihood:.5f}, experts' shares {shares}, {iteration.seconds:.2f} s",
+            flush=True,
+        )
+
+    return run_em(
+        problem.target,
+        data.sample_weight,
+        responsibilities,
+        problem.likelihood.initial_dispersion(len(problem.experts.names)),
+        experts=problem.experts,
+        gate=problem.gate,
+        likelihood=problem.likelihood,
+        share=share,
+        max_iter=settings.max_iter,
+        tol=settings.tol,
+        report=report if settings.verbose else None,
+    )
+
+
+def _last_step(problem, best, share):
+    """Train gate and dispersion to convergence on the settled experts' held-out outputs."""
+    run = run_em(
+        problem.target,
+        problem.data.sample_weight,
+        best.responsibilities,
+        best.dispersion,
+        experts=_Settled(best.experts),
+        gate=problem.gate,
+        likelihood=problem.likelihood,
+        share=share,
+        max_iter=LAST_STEP_ITERATIONS,
+        tol=problem.settings.tol / 10,
+    )
+    return run.best if run.best.log_likelihood > best.log_likelihood else best
+
+
+def _warn(run, names, settings):
+    if run.improving:
+        warnings.warn(
+            f"EM stopped at max_iter={settings.max_iter} while the log-likelihood still rose; "
+            "raise max_iter, or tol if that precision is not needed",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+    starved = run.best.experts.starved
+    if starved.any():
+        few = [name for name, is_starved in zip(names, starved, strict=True) if is_starved]
+        warnings.warn(
+            f"too few rows were left for the experts {few}, which were kept as they were in the "
+            "iteration before; use fewer experts, or a larger share",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+
+
+def _as_arrays(history):
+    """One array per figure, its first axis the iterations."""
+    return {
+        "log_likelihood": np.array([iteration.log_likelihood for iteration in history]),
+        "expert_share": np.array([iteration.expert_share for iteration in history]),
+        "seconds": np.array([iteration.seconds for iteration in history]),
+        "starved": np.array([iteration.starved for iteration in history]),
+    }

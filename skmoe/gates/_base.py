@@ -1,0 +1,174 @@
+"""What all gates share: the prediction methods and the checks of their input."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import _check_sample_weight, _num_samples
+
+ROW_SUM_TOLERANCE = 1e-6
+"""How far a row of targets may sum from 1."""
+
+
+class BaseGate(BaseEstimator, ABC):
+    """A gate: an estimator that is fitted on responsibilities and predicts them.
+
+    It is not tagged as a classifier, because its targets are soft and have no classes.
+    """
+
+    @abstractmethod
+    def fit(self, X, R, sample_weight=None):
+        """Fit the gate to responsibilities.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or frame of shape (n_samples, n_features)
+        R : array-like of shape (n_samples, n_experts)
+            Non-negative, rows sum to 1.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative row weights; a weight of 2 is the row twice, of 0 the row absent.
+
+        Returns
+        -------
+        self : object
+        """
+
+    @abstractmethod
+    def predict_log_proba(self, X):
+        """Logarithm of the probability of each expert, float64, (n_samples, n_experts)."""
+
+    def predict_proba(self, X):
+        """Probability of each expert.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or frame of shape (n_samples, n_features)
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_experts), float64
+            Rows sum to 1.
+        """
+        return np.exp(self.predict_log_proba(X))
+
+    def predict(self, X):
+        """Index of the most probable expert; the lower index where several are.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or frame of shape (n_samples, n_features)
+
+        Returns
+        -------
+        expert : ndarray of shape (n_samples,), intp
+        """
+        return self.predict_log_proba(X).argmax(axis=1)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.target_tags.one_d_labels = False
+        tags.target_tags.two_d_labels = True
+        return tags
+
+
+def check_targets(R, n_samples):
+    """Check responsibilities and return them as float64 with rows that sum to 1 exactly.
+
+    Parameters
+    ----------
+    R : array-like of shape (n_samples, n_experts)
+    n_samples : int
+
+    Returns
+    -------
+    targets : ndarray of shape (n_samples, n_experts), float64
+
+    Raises
+    ------
+    ValueError
+        If R is not 2-D, has another number of rows than X, or if its entries are not finite,
+        not non-negative, or do not sum to 1 in every row.
+    """
+    if R is None:
+        raise ValueError("A gate needs targets R of shape (n_samples, n_experts); got None.")
+    targets = np.asarray(R, dtype=np.float64)
+    if targets.ndim != 2 or targets.shape[1] == 0:
+        raise ValueError(
+            f"R must be 2-D, of shape (n_samples, n_experts); got shape {targets.shape}."
+        )
+    if len(targets) != n_samples:
+        raise ValueError(f"R has {len(targets)} rows, but X has {n_samples}.")
+    if not np.isfinite(targets).all():
+        row = np.flatnonzero(~np.isfinite(targets).all(axis=1))[0]
+        raise ValueError(f"R must be finite; row {row} is {targets[row]}.")
+    if targets.min(initial=0.0) < 0:
+        row = np.flatnonzero((targets < 0).any(axis=1))[0]
+        raise ValueError(f"R must be non-negative; row {row} is {targets[row]}.")
+    sums = targets.sum(axis=1)
+    off = np.abs(sums - 1.0)
+    if off.max(initial=0.0) > ROW_SUM_TOLERANCE:
+        row = off.argmax()
+        raise ValueError(
+            f"Rows of R must sum to 1 (within {ROW_SUM_TOLERANCE}); row {row} sums to {sums[row]}."
+        )
+    return targets / sums[:, None]
+
+
+def check_row_weights(sample_weight, X):
+    """Check row weights and return them as float64.
+
+    Parameters
+    ----------
+    sample_weight : None, number or array-like of shape (n_samples,)
+    X : array-like, sparse matrix or frame of shape (n_samples, n_features)
+
+    Returns
+    -------
+    weights : ndarray of shape (n_samples,), float64
+
+    Raises
+    ------
+    ValueError
+        If a weight is not finite or negative, or if all are zero.
+    """
+    if sample_weight is None:
+        return np.ones(_num_samples(X))
+    weights = _check_sample_weight(sample_weight, X, dtype=np.float64)
+    if weights.min() < 0:
+        raise ValueError("sample_weight must be non-negative.")
+    if weights.max() == 0:
+        raise ValueError("sample_weight is zero for every row.")
+    return weights
+
+
+def check_numeric_columns(X):
+    """Raise an error that names the columns of a frame which are not numbers.
+
+    Parameters
+    ----------
+    X : object
+        Anything but a pandas or polars frame passes.
+
+    Raises
+    ------
+    ValueError
+        If a column is neither numeric nor boolean.
+    """
+    if not hasattr(X, "columns") or not hasattr(X, "dtypes"):
+        return
+    dtypes = zip(X.columns, X.dtypes, strict=True)
+    offending = [str(name) for name, dtype in dtypes if not _is_numeric(dtype)]
+    if offending:
+        raise ValueError(
+            f"The gate needs numeric features, but these columns are not: {offending}. "
+            "Choose numeric columns with gate_features=, or give a gate that encodes the "
+            "others first: a Pipeline that ends in a classifier."
+        )
+
+
+def _is_numeric(dtype):
+    """Whether a column of this pandas or polars type holds numbers or booleans."""
+    if hasattr(dtype, "is_numeric"):  # polars
+        return dtype.is_numeric() or str(dtype) in ("Boolean", "Null")
+    return getattr(dtype, "kind", "O") in "biuf"

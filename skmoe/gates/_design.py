@@ -1,0 +1,227 @@
+"""The features as the softmax gate sees them: complete, standardised, with an intercept."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils.sparsefuncs import mean_variance_axis
+
+ROUNDING_OF_A_CONSTANT = 16 * np.finfo(np.float64).eps
+"""Columns whose spread relative to their mean is below this are constant to rounding."""
+
+
+def missing_features(X):
+    """Find the columns with a missing value.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+
+    Returns
+    -------
+    features : ndarray, intp
+        Ascending.
+    """
+    if sparse.issparse(X):
+        return np.unique(X.indices[np.isnan(X.data)]).astype(np.intp)
+    # The sum is NaN where an entry is, and costs no mask as large as X.
+    with np.errstate(invalid="ignore", over="ignore"):
+        suspects = np.flatnonzero(np.isnan(X.sum(axis=0)))
+    return suspects[np.isnan(X[:, suspects]).any(axis=0)].astype(np.intp)
+
+
+def complete(X, fill, indicated):
+    """Fill missing values in and append an indicator column for each chosen feature.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features), float64
+    fill : ndarray of shape (n_features,)
+        What replaces a missing value of each feature.
+    indicated : ndarray of shape (n_indicators,), intp
+        Features that get a column which is 1 where they are missing and 0 elsewhere.
+
+    Returns
+    -------
+    completed : ndarray or CSR matrix of shape (n_samples, n_features + n_indicators)
+        X itself if there is nothing to do.
+    """
+    if sparse.issparse(X):
+        return _complete_sparse(X, fill, indicated)
+    missing = np.isnan(X)
+    if not len(indicated) and not missing.any():
+        return X
+    return np.hstack([np.where(missing, fill, X), missing[:, indicated].astype(np.float64)])
+
+
+def _complete_sparse(X, fill, indicated):
+    missing = np.isnan(X.data)
+    if not len(indicated) and not missing.any():
+        return X
+    indicators = sparse.csr_matrix((missing.astype(np.float64), X.indices, X.indptr), X.shape)
+    data = np.where(missing, fill[X.indices], X.data)
+    filled = sparse.csr_matrix((data, X.indices, X.indptr), X.shape)
+    return sparse.hstack([filled, indicators[:, indicated]], format="csr")
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Weighted mean and inverse standard deviation of each column.
+
+    Attributes
+    ----------
+    mean : ndarray of shape (n_columns,)
+    inverse : ndarray of shape (n_columns,)
+        0 for a constant column, which thereby becomes a column of zeros with coefficient 0.
+    """
+
+    mean: np.ndarray
+    inverse: np.ndarray
+
+    @classmethod
+    def of(cls, X, weights):
+        """Measure the columns of X over the entries that are not missing.
+
+        Parameters
+        ----------
+        X : ndarray or CSR matrix of shape (n_samples, n_columns), float64
+        weights : ndarray of shape (n_samples,)
+            Positive.
+
+        Returns
+        -------
+        scaling : Scaling
+        """
+        if sparse.issparse(X):
+            mean, variance = mean_variance_axis(X, axis=0, weights=weights)
+            mean, variance = np.nan_to_num(mean), np.nan_to_num(variance)
+        else:
+            mean, variance = _dense_moments(X, weights)
+        deviation = np.sqrt(variance)
+        varies = deviation > ROUNDING_OF_A_CONSTANT * np.abs(mean)
+        return cls(mean, np.divide(1.0, deviation, out=np.zeros_like(mean), where=varies))
+
+    def standardised(self, coef, intercept):
+        """Express coefficients for X as coefficients for its standardised columns.
+
+        Parameters
+        ----------
+        coef : ndarray of shape (n_experts, n_columns)
+        intercept : ndarray of shape (n_experts,)
+
+        Returns
+        -------
+        coef : ndarray of shape (n_experts, n_columns + 1)
+            The intercepts are the last column.
+        """
+        scaled = np.divide(coef, self.inverse, out=np.zeros_like(coef), where=self.inverse > 0)
+        return np.column_stack([scaled, intercept + coef @ self.mean])
+
+    def original(self, coef):
+        """Inverse of `standardised`: coefficients and intercept in the units of X."""
+        scaled = coef[:, :-1] * self.inverse
+        return scaled, coef[:, -1] - scaled @ self.mean
+
+
+def _dense_moments(X, weights):
+    """Weighted mean and variance of the columns of X, ignoring NaN."""
+    observed = ~np.isnan(X)
+    if observed.all():
+        total = np.full(X.shape[1], weights.sum())
+        mean = weights @ X / total
+        centered = X - mean
+    else:
+        total = np.maximum(weights @ observed, np.finfo(np.float64).tiny)
+        mean = weights @ np.where(observed, X, 0.0) / total
+        centered = np.where(observed, X - mean, 0.0)
+    # The mean of what is left over is the rounding error of the first mean.
+    shift = weights @ centered / total
+    centered -= shift
+    if not observed.all():
+        centered[~observed] = 0.0
+    return mean + shift, weights @ np.square(centered, out=centered) / total
+
+
+class DenseDesign:
+    """Standardised columns and a column of ones, held in memory.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_columns), float64
+        Without missing values.
+    scaling : Scaling
+    """
+
+    def __init__(self, X, scaling):
+        n_samples, n_columns = X.shape
+        self.matrix = np.empty((n_samples, n_columns + 1))
+        np.subtract(X, scaling.mean, out=self.matrix[:, :-1])
+        self.matrix[:, :-1] *= scaling.inverse
+        self.matrix[:, -1] = 1.0
+
+    @property
+    def n_columns(self):
+        """Number of columns, the ones included."""
+        return self.matrix.shape[1]
+
+    def logits(self, coef):
+        """Matrix product ``Z coef'``, (n_samples, n_experts)."""
+        return self.matrix @ coef.T
+
+    def gradient(self, residual):
+        """Matrix product ``residual' Z``, (n_experts, n_columns)."""
+        return residual.T @ self.matrix
+
+    def second_moments(self, weights):
+        """Weighted second moments ``Z' diag(weights) Z``, (n_columns, n_columns)."""
+        return (self.matrix * weights[:, None]).T @ self.matrix
+
+
+class SparseDesign:
+    """Standardised columns and a column of ones that are never formed.
+
+    Parameters
+    ----------
+    X : CSR matrix of shape (n_samples, n_columns), float64
+        Without missing values.
+    scaling : Scaling
+    """
+
+    def __init__(self, X, scaling):
+        self.X = X
+        self.scaling = scaling
+
+    @property
+    def n_columns(self):
+        """Number of columns, the ones included."""
+        return self.X.shape[1] + 1
+
+    def logits(self, coef):
+        """Matrix product ``Z coef'``, (n_samples, n_experts)."""
+        scaled, intercept = self.scaling.original(coef)
+        return self.X @ scaled.T + intercept
+
+    def gradient(self, residual):
+        """Matrix product ``residual' Z``, (n_experts, n_columns)."""
+        total = residual.sum(axis=0)[:, None]
+        product = ((self.X.T @ residual).T - total * self.scaling.mean) * self.scaling.inverse
+        return np.hstack([product, total])
+
+    def second_moments(self, weights):
+        """Weighted second moments ``Z' diag(weights) Z``, (n_columns, n_columns)."""
+        weighted = self.X.multiply(weights[:, None]).tocsr()
+        raw = (weighted.T @ self.X).toarray()
+        sums = np.asarray(weighted.sum(axis=0)).ravel()
+        mean, inverse, total = self.scaling.mean, self.scaling.inverse, weights.sum()
+        cross = np.outer(sums, mean)
+        moments = np.empty((self.n_columns, self.n_columns))
+        moments[:-1, :-1] = raw - cross - cross.T + total * np.outer(mean, mean)
+        moments[:-1, :-1] *= np.outer(inverse, inverse)
+        moments[:-1, -1] = moments[-1, :-1] = (sums - total * mean) * inverse
+        moments[-1, -1] = total
+        return moments
+
+
+def make_design(X, scaling):
+    """Design of a dense or sparse X without missing values."""
+    return SparseDesign(X, scaling) if sparse.issparse(X) else DenseDesign(X, scaling)

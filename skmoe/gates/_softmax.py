@@ -1,0 +1,253 @@
+"""The softmax gate: L2-penalised softmax regression on responsibilities."""
+
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import _fit_context
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils._param_validation import Interval
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from skmoe._kernels import log_softmax, softmax
+
+from ._base import BaseGate, check_numeric_columns, check_row_weights, check_targets
+from ._design import Scaling, complete, make_design, missing_features
+from ._solver import minimize_cross_entropy
+
+
+class SoftmaxGate(BaseGate):
+    """Softmax regression on soft targets, the classical gate of a mixture of experts.
+
+    The probability of expert k is ``softmax((W z + b) / temperature)_k`` with ``z`` the
+    standardised features. Training minimises
+
+        ``sum_i w_i H(R_i, p(z_i)) / sum_i w_i + alpha / 2 * ||W||^2``
+
+    with H the cross-entropy; the intercepts b are not penalised. The objective is convex and
+    is brought to its optimum.
+
+    Parameters
+    ----------
+    alpha : float, default=1e-3
+        Strength of the penalty. 0 is maximum likelihood.
+    temperature : float, default=1.0
+        Divides the logits. Since the penalty is on W, a low temperature makes sharp gates
+        cheap.
+    max_iter : int, default=100
+        Most Newton steps.
+    tol : float, default=1e-6
+        Training ends when the norm of the gradient (with respect to W and b) is below `tol`
+        times its norm at W = 0, b = 0.
+    warm_start : bool, default=False
+        Whether `fit` starts from the coefficients of the previous fit, if there are some of
+        the same shape. It ends at the same optimum, sooner.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_experts, n_features), float64
+        Coefficients in the units of X (the standardisation is folded back). They sum to zero
+        over the experts.
+    intercept_ : ndarray of shape (n_experts,), float64
+        They sum to zero over the experts.
+    missing_features_ : ndarray of shape (n_missing,), intp
+        Indices of the features that had a missing value in training.
+    missing_coef_ : ndarray of shape (n_experts, n_missing), float64
+        What is added to the logits where such a feature is missing.
+    feature_means_ : ndarray of shape (n_features,), float64
+        Weighted means, which stand in for missing values.
+    n_experts_ : int
+    n_iter_ : int
+        Newton steps taken; 0 if the start was optimal already.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features,)
+        Only if X was a frame with string column names.
+
+    Notes
+    -----
+    Features are standardised with their weighted mean and standard deviation; the coefficient
+    of a constant feature is 0. A missing value (NaN) becomes 0 after standardising, and every
+    feature with a missing value in training also gets an indicator column, standardised and
+    penalised as if it were a feature of its own. A feature that is missing at prediction only
+    is taken to be at its mean. Sparse X stays sparse. All computations are in float64.
+
+    Without penalty and with targets that a linear rule separates, or with an expert that never
+    has any responsibility, the optimum is at infinity; the coefficients are then those at
+    which the gradient falls below `tol`.
+
+    References
+    ----------
+    Jordan, M. I. and Jacobs, R. A. (1994). Hierarchical mixtures of experts and the EM
+    algorithm. Neural Computation 6(2), 181-214.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe.gates import SoftmaxGate
+    >>> X = np.array([[-2.0], [-1.0], [1.0], [2.0]])
+    >>> R = np.array([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8], [0.1, 0.9]])
+    >>> gate = SoftmaxGate(alpha=0).fit(X, R)
+    >>> gate.predict_proba([[0.0], [1.5]]).round(2)
+    array([[0.5 , 0.5 ],
+           [0.14, 0.86]])
+    >>> gate.predict(X)
+    array([0, 0, 1, 1])
+    """
+
+    _parameter_constraints: dict = {
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="neither")],
+        "warm_start": ["boolean"],
+    }
+
+    def __init__(self, alpha=1e-3, *, temperature=1.0, max_iter=100, tol=1e-6, warm_start=False):
+        self.alpha = alpha
+        self.temperature = temperature
+        self.max_iter = max_iter
+        self.tol = tol
+        self.warm_start = warm_start
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, R, sample_weight=None):
+        """Fit the gate to responsibilities.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, frame} of shape (n_samples, n_features)
+            Numeric; NaN marks missing values.
+        R : array-like of shape (n_samples, n_experts)
+            Non-negative, rows sum to 1.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Non-negative. A weight of 2 is the row twice, of 0 the row absent; the scale of
+            the weights does not matter.
+
+        Returns
+        -------
+        self : SoftmaxGate
+            The fitted gate.
+
+        Raises
+        ------
+        ValueError
+            If R is not 2-D, finite, non-negative with rows that sum to 1, if weights are
+            negative or all zero, or if a frame has columns that are not numeric.
+        """
+        X = self._validate_features(X, reset=True)
+        targets = check_targets(R, X.shape[0])
+        weights = check_row_weights(sample_weight, X)
+        if not weights.all():
+            present = weights > 0
+            X, targets, weights = X[present], targets[present], weights[present]
+
+        indicated = missing_features(X)
+        scaling = Scaling.of(X, weights)
+        means = scaling.mean
+        if len(indicated):
+            X = complete(X, means, indicated)
+            indicators = Scaling.of(X[:, len(means) :], weights)
+            scaling = Scaling(
+                np.concatenate([means, indicators.mean]),
+                np.concatenate([scaling.inverse, indicators.inverse]),
+            )
+        solution = self._solve(X, targets, weights, scaling, indicated)
+        coef, intercept = scaling.original(solution.coef * self.temperature)
+
+        self.coef_ = np.ascontiguousarray(coef[:, : len(means)])
+        self.missing_coef_ = np.ascontiguousarray(coef[:, len(means) :])
+        self.intercept_ = intercept
+        self.missing_features_ = indicated
+        self.feature_means_ = means
+        self.n_experts_ = targets.shape[1]
+        self.n_iter_ = solution.n_iter
+        return self
+
+    def _solve(self, X, targets, weights, scaling, indicated):
+        """Minimise over ``W / temperature``, in which the penalty is alpha * temperature^2."""
+        penalty = np.full(X.shape[1] + 1, self.alpha * self.temperature**2)
+        penalty[-1] = 0.0
+        start = self._previous_coef(targets.shape[1], X.shape[1], indicated)
+        if start is not None:
+            start = scaling.standardised(*start) / self.temperature
+        solution = minimize_cross_entropy(
+            make_design(X, scaling),
+            targets,
+            weights,
+            penalty,
+            start=start,
+            tol=self.tol,
+            max_iter=self.max_iter,
+        )
+        if not solution.converged:
+            warnings.warn(
+                f"The gate did not converge in {solution.n_iter} iterations: the gradient is "
+                f"{solution.relative_gradient:.1e} of its norm at zero, tol is {self.tol:.1e}. "
+                "Increase max_iter, alpha or tol.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+        return solution
+
+    def _previous_coef(self, n_experts, n_columns, indicated):
+        """Coefficients and intercepts of the last fit if this one is to start from them."""
+        if not self.warm_start or not hasattr(self, "coef_"):
+            return None
+        coef = np.hstack([self.coef_, self.missing_coef_])
+        same_columns = np.array_equal(self.missing_features_, indicated)
+        if coef.shape != (n_experts, n_columns) or not same_columns:
+            return None
+        return coef, self.intercept_
+
+    def predict_log_proba(self, X):
+        """Logarithm of the probability of each expert.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, frame} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        log_proba : ndarray of shape (n_samples, n_experts), float64
+        """
+        return log_softmax(self._logits(X))
+
+    def predict_proba(self, X):
+        """Probability of each expert.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, frame} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        proba : ndarray of shape (n_samples, n_experts), float64
+            Rows sum to 1.
+        """
+        return softmax(self._logits(X))
+
+    def _logits(self, X):
+        check_is_fitted(self)
+        X = complete(
+            self._validate_features(X, reset=False), self.feature_means_, self.missing_features_
+        )
+        coef = np.hstack([self.coef_, self.missing_coef_])
+        return (X @ coef.T + self.intercept_) / self.temperature
+
+    def _validate_features(self, X, reset):
+        check_numeric_columns(X)
+        return validate_data(
+            self,
+            X,
+            reset=reset,
+            accept_sparse="csr",
+            dtype=np.float64,
+            ensure_all_finite="allow-nan",
+            ensure_min_samples=1 if reset else 0,
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
+        return tags
