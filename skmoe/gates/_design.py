@@ -94,7 +94,8 @@ class Scaling:
         """
         if sparse.issparse(X):
             mean, variance = mean_variance_axis(X, axis=0, weights=weights)
-            mean, variance = np.nan_to_num(mean), np.nan_to_num(variance)
+            # NaN is a column without values; below zero is rounding.
+            mean, variance = np.nan_to_num(mean), np.nan_to_num(variance).clip(min=0.0)
         else:
             mean, variance = _dense_moments(X, weights)
         deviation = np.sqrt(variance)

@@ -1,4 +1,4 @@
-"""Judging a gate on rows that it did not see, with the interface that EM expects."""
+"""Fitting a gate in each view of the data, with the interface that EM expects."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import numpy as np
 from sklearn.base import clone, is_classifier
 from sklearn.utils import _safe_indexing
 
-from .._weights import fit_weighted
+from .._weights import fit_weighted, weight_keyword
 from ._classifier import ClassifierGate
 from ._softmax import SoftmaxGate
 
 
 class JudgedGate(NamedTuple):
-    """Held-out gate log-probabilities and the gates that gave them.
+    """The gates of all views and what they say of all rows.
 
     Attributes
     ----------
-    log_proba : ndarray of shape (n_samples, n_experts)
-    models : tuple of fitted gates, one per split
+    log_proba : ndarray of shape (n_views, n_samples, n_experts)
+    models : tuple of fitted gates, one per view
     """
 
     log_proba: np.ndarray
@@ -30,29 +30,29 @@ class JudgedGate(NamedTuple):
 
 @dataclass(frozen=True)
 class GateJudge:
-    """A gate, its features, and the splits by which it is judged.
+    """A gate, its features, and the views of the data that it is fitted in.
 
     A gate that can memorise (a forest, say) would freeze the routing just as experts that
-    grade their own training rows do: so it is cross-fitted on the same splits as they are.
+    grade their own training rows do: so it is fitted once per view, without the view's fold.
 
     Parameters
     ----------
     template : unfitted gate
     Z : array-like, sparse matrix or frame of shape (n_samples, n_gate_features)
-    splits : tuple of (train, test) arrays of row indices
-        One split whose two parts are both all rows judges in-sample.
+    views : tuple of arrays of row indices
+        The rows that each view fits on.
     """
 
     template: Any
     Z: Any
-    splits: tuple[tuple[np.ndarray, np.ndarray], ...]
+    views: tuple[np.ndarray, ...]
 
     def judge(self, responsibilities, sample_weight, previous=None):
-        """M-step of the gate on each split's training part; predict its test part.
+        """M-step of each view's gate.
 
         Parameters
         ----------
-        responsibilities : ndarray of shape (n_samples, n_experts)
+        responsibilities : ndarray of shape (n_views, n_samples, n_experts)
         sample_weight : ndarray of shape (n_samples,)
         previous : JudgedGate or None
             Gates that can start warm go on from there.
@@ -63,18 +63,13 @@ class GateJudge:
         """
         log_proba = np.empty_like(responsibilities)
         models = []
-        for split, (train, test) in enumerate(self.splits):
-            gate = self._start(None if previous is None else previous.models[split])
-            models.append(self._fit(gate, train, responsibilities, sample_weight))
-            log_proba[test] = models[-1].predict_log_proba(self._rows(test))
+        for view, rows in enumerate(self.views):
+            gate = self._start(None if previous is None else previous.models[view])
+            Z = self.Z if len(rows) == len(sample_weight) else _safe_indexing(self.Z, rows)
+            fit_weighted(gate, Z, responsibilities[view, rows], sample_weight[rows])
+            log_proba[view] = gate.predict_log_proba(self.Z)
+            models.append(gate)
         return JudgedGate(log_proba, tuple(models))
-
-    def refit(self, judged, responsibilities, sample_weight):
-        """The gate fitted on all rows, as it is used for prediction."""
-        if len(self.splits) == 1:  # judged in-sample: it already is
-            return judged.models[0]
-        everything = np.arange(len(sample_weight))
-        return self._fit(clone(self.template), everything, responsibilities, sample_weight)
 
     def _start(self, previous):
         if previous is not None and isinstance(previous, SoftmaxGate):
@@ -83,16 +78,6 @@ class GateJudge:
             return copy.copy(previous)
         gate = clone(self.template)
         return gate.set_params(warm_start=True) if isinstance(gate, SoftmaxGate) else gate
-
-    def _fit(self, gate, rows, responsibilities, sample_weight):
-        return fit_weighted(gate, self._rows(rows), responsibilities[rows], sample_weight[rows])
-
-    def _rows(self, rows):
-        return self.Z if len(rows) == self.n_samples else _safe_indexing(self.Z, rows)
-
-    @property
-    def n_samples(self):
-        return sum(len(test) for _, test in self.splits)
 
 
 def as_gate(gate):
@@ -105,7 +90,25 @@ def as_gate(gate):
     Returns
     -------
     gate : gate
+
+    Raises
+    ------
+    TypeError
+        If it is no estimator.
+    ValueError
+        If it takes no weights.
     """
     if gate is None:
         return SoftmaxGate()
+    if isinstance(gate, type) or not hasattr(gate, "get_params"):
+        raise TypeError(
+            f"gate must be an estimator instance, got {gate!r}"
+            + (f"; did you mean {gate.__name__}()?" if isinstance(gate, type) else "")
+        )
+    if weight_keyword(gate) is None:
+        raise ValueError(
+            f"gate={gate!r} takes no sample_weight, so it cannot be fitted to responsibilities; "
+            "use a classifier whose fit has sample_weight, such as LogisticRegression or "
+            "HistGradientBoostingClassifier, or leave the gate at its default, SoftmaxGate()"
+        )
     return ClassifierGate(clone(gate)) if is_classifier(gate) else clone(gate)

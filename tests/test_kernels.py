@@ -1,0 +1,230 @@
+"""Every kernel against plain NumPy, over precision, memory layout and both ways of running."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from skmoe import _kernels
+
+LAYOUTS = {
+    "C": np.ascontiguousarray,
+    "F": np.asfortranarray,
+    "strided": lambda a: _strided(a),
+    "readonly": lambda a: _readonly(a.copy()),
+    "readonly_F": lambda a: _readonly(np.array(a, order="F")),
+    "readonly_strided": lambda a: _readonly(_strided(a)),
+}
+
+
+def _strided(array):
+    """Equal array whose every other entry, in each dimension, belongs to something else."""
+    host = np.full([2 * size for size in array.shape], 77, dtype=array.dtype)
+    view = host[tuple(slice(None, None, 2) for _ in array.shape)]
+    view[...] = array
+    return view
+
+
+def _readonly(array):
+    array.setflags(write=False)
+    return array
+
+
+@pytest.fixture(params=["compiled", "python"])
+def run(request):
+    """Call a kernel by name, compiled or as the Python function that it is made of."""
+
+    def call(name, *args):
+        kernel = getattr(_kernels, name)
+        if request.param == "python":
+            kernel = getattr(kernel, "py_func", kernel)
+        return kernel(*args)
+
+    return call
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request):
+    return np.dtype(request.param)
+
+
+@pytest.fixture(params=LAYOUTS)
+def layout(request):
+    return LAYOUTS[request.param]
+
+
+@pytest.fixture
+def problem(dtype, layout):
+    """Logits, soft targets, weights and a direction; each in the precision and layout asked."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 5, (7, 4))
+    logits[1] += 1e4
+    logits[2] = [0, 0, -800, 300]
+    targets = rng.dirichlet(np.ones(4), 7)
+    targets[3] = [0, 1, 0, 0]
+    arrays = [logits, targets, rng.uniform(0, 2, 7), rng.normal(size=(7, 4))]
+    return [layout(array.astype(dtype)) for array in arrays]
+
+
+def oracle_log_softmax(logits):
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def as_double(arrays):
+    return [np.asarray(array, dtype=np.float64) for array in arrays]
+
+
+def assert_close(result, expected):
+    """Kernels compute in double precision, whatever the precision of their arguments."""
+    np.testing.assert_allclose(result, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_softmax(run, problem):
+    result = run("softmax", problem[0])
+    assert result.dtype == np.float64
+    assert_close(result, np.exp(oracle_log_softmax(as_double(problem)[0])))
+
+
+def test_log_softmax(run, problem):
+    result = run("log_softmax", problem[0])
+    assert result.dtype == np.float64
+    assert_close(result, oracle_log_softmax(as_double(problem)[0]))
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_softmax_with_impossible_experts(run, name):
+    result = run(name, np.array([[-np.inf, 0.0, 0.0]]))
+    expected = [[0, 0.5, 0.5]] if name == "softmax" else [[-np.inf, -np.log(2), -np.log(2)]]
+    assert_close(result, expected)
+
+
+def test_softmax_cross_entropy(run, problem):
+    loss, residual, proba = run("softmax_cross_entropy", *problem[:3])
+    logits, targets, weights, _ = as_double(problem)
+    log_proba = oracle_log_softmax(logits)
+    assert residual.dtype == proba.dtype == np.float64
+    assert_close(proba, np.exp(log_proba))
+    assert_close(residual, (np.exp(log_proba) - targets) * weights[:, None])
+    # Targets in single precision sum to 1 only to single precision, so the oracle must do as the
+    # kernel does, which takes the sum to be 1.
+    below_peak = logits - logits.max(axis=1, keepdims=True)
+    log_total = np.log(np.exp(below_peak).sum(axis=1))
+    assert_close(loss, weights @ (log_total - (targets * below_peak).sum(axis=1)))
+
+
+def test_residual_is_the_gradient_of_the_loss(run):
+    rng = np.random.default_rng(1)
+    logits, targets = rng.normal(size=(3, 4)), rng.dirichlet(np.ones(4), 3)
+    weights = rng.uniform(size=3)
+    _, residual, _ = run("softmax_cross_entropy", logits, targets, weights)
+    step = 1e-6
+    for index in np.ndindex(*logits.shape):
+        change = np.zeros_like(logits)
+        change[index] = step
+        above = run("softmax_cross_entropy", logits + change, targets, weights)[0]
+        below = run("softmax_cross_entropy", logits - change, targets, weights)[0]
+        assert residual[index] == pytest.approx((above - below) / (2 * step), abs=1e-9)
+
+
+def test_hessian_product(run, problem):
+    logits, _, weights, direction = problem
+    result = run("hessian_product", logits, direction, weights)
+    proba, _, row_weights, change = as_double(problem)
+    mean = (proba * change).sum(axis=1, keepdims=True)
+    assert result.dtype == np.float64
+    expected = row_weights[:, None] * proba * (change - mean)
+    np.testing.assert_allclose(result, expected, rtol=1e-10)
+
+
+def test_hessian_product_is_the_derivative_of_the_residual(run):
+    rng = np.random.default_rng(2)
+    logits, direction = rng.normal(size=(2, 3, 4))
+    targets, weights = rng.dirichlet(np.ones(4), 3), rng.uniform(size=3)
+    proba = run("softmax_cross_entropy", logits, targets, weights)[2]
+    step = 1e-6 * direction
+    above = run("softmax_cross_entropy", logits + step, targets, weights)[1]
+    below = run("softmax_cross_entropy", logits - step, targets, weights)[1]
+    product = run("hessian_product", proba, direction, weights)
+    np.testing.assert_allclose(product, (above - below) / 2e-6, atol=1e-9)
+
+
+def test_e_step(run, problem, layout):
+    log_gate = layout(oracle_log_softmax(problem[0]).astype(problem[0].dtype))
+    responsibilities, log_likelihood = run("e_step", log_gate, problem[3])
+    joint = np.asarray(log_gate, dtype=np.float64) + as_double(problem)[3]
+    expected = np.logaddexp.reduce(joint, axis=1)
+    assert responsibilities.dtype == log_likelihood.dtype == np.float64
+    assert_close(log_likelihood, expected)
+    assert_close(responsibilities, np.exp(joint - expected[:, None]))
+    assert_close(responsibilities.sum(axis=1), 1)
+
+
+def test_e_step_with_impossible_rows_and_experts(run):
+    infinity = np.inf
+    log_gate = np.log([[0.5, 0.25, 0.25]] * 4)
+    log_gate[1, 0] = -infinity
+    log_density = np.array(
+        [[0.0, -infinity, 0.0], [0.0, 0.0, 0.0], [-infinity] * 3, [-1e300, -infinity, -infinity]]
+    )
+    responsibilities, log_likelihood = run("e_step", log_gate, log_density)
+    expected = [[2 / 3, 0, 1 / 3], [0, 0.5, 0.5], [1 / 3, 1 / 3, 1 / 3], [1, 0, 0]]
+    assert_close(responsibilities, expected)
+    assert_close(log_likelihood[:2], np.log([0.75, 0.5]))
+    assert log_likelihood[2] == -infinity
+    assert log_likelihood[3] == pytest.approx(-1e300)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_e_step_does_not_hide_invalid_densities(run, bad):
+    log_density = np.array([[0.0, bad], [0.0, 0.0]])
+    responsibilities, log_likelihood = run("e_step", np.log(np.full((2, 2), 0.5)), log_density)
+    assert np.isnan(responsibilities[0]).all() and np.isnan(log_likelihood[0])
+    assert_close(responsibilities[1], 0.5)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 5])
+def test_top_k(run, dtype, layout, k):
+    rng = np.random.default_rng(3)
+    # Few distinct values, so that ties are common.
+    proba = layout(rng.integers(0, 4, (50, 5)).astype(dtype))
+    indices, values = run("top_k", proba, k)
+    expected = np.argsort(-np.asarray(proba), axis=1, kind="stable")[:, :k]
+    assert indices.dtype == np.intp and values.dtype == dtype
+    np.testing.assert_array_equal(indices, expected)
+    np.testing.assert_array_equal(values, np.take_along_axis(np.asarray(proba), expected, axis=1))
+
+
+@pytest.mark.parametrize("k", [0, 4])
+def test_top_k_rejects_impossible_numbers(run, k):
+    with pytest.raises(ValueError, match="between 1 and the number of experts"):
+        run("top_k", np.ones((2, 3)), k)
+
+
+def test_no_rows(run):
+    empty = np.empty((0, 3))
+    assert run("softmax", empty).shape == (0, 3)
+    assert run("log_softmax", empty).shape == (0, 3)
+    assert run("softmax_cross_entropy", empty, empty, np.empty(0))[0] == 0
+    assert run("hessian_product", empty, empty, np.empty(0)).shape == (0, 3)
+    assert [part.shape for part in run("e_step", empty, empty)] == [(0, 3), (0,)]
+    assert [part.shape for part in run("top_k", empty, 2)] == [(0, 2), (0, 2)]
+
+
+def test_import_compiles_nothing():
+    code = (
+        "from skmoe import _kernels as k; "
+        "assert not any(getattr(f, 'signatures', ()) for f in vars(k).values())"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_no_cache_directory_is_no_obstacle(monkeypatch):
+    def njit(cache=False, nogil=False):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda function: function
+
+    monkeypatch.setattr(_kernels, "njit", njit)
+    assert _kernels._compile(len) is len
