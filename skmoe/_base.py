@@ -112,6 +112,7 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
         """
         # The checks set attributes; a failed fit must leave an earlier one as it was.
         checked = copy.copy(self)
+        gate = as_gate(self.gate)
         X = check_features(checked, X, reset=True)
         data = keep_weighted_rows(X, self._check_target(y), sample_weight)
         names, templates = check_experts(
@@ -128,7 +129,7 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
             names=names,
             templates=templates,
             same_template=not isinstance(self.experts, list),
-            gate=as_gate(self.gate),
+            gate=gate,
             likelihood=likelihood,
             settings=self._settings(),
             start=self._warm_start(data, names, likelihood) if self.warm_start else None,
@@ -166,7 +167,10 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
                 f"n_samples={n_samples}; give more rows or fewer experts"
             )
         if self.top_k is not None and self.top_k > n_experts:
-            raise ValueError(f"top_k={self.top_k} is more than n_experts={n_experts}")
+            raise ValueError(
+                f"top_k={self.top_k} is more than n_experts={n_experts}; "
+                "give at most that many, or None for all experts"
+            )
 
     def _settings(self):
         names = [field.name for field in dataclasses.fields(TrainingSettings)]
@@ -333,11 +337,11 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
         return e_step(log_gate, log_density)
 
     def _expert_outputs(self, X, rows):
-        """Output of each expert for its own rows; None for an expert without rows."""
+        """Output of each expert for its own rows, of which there may be none."""
 
         def output(expert, name, own):
-            if len(own) == 0:
-                return None
+            if len(own) == 0:  # estimators refuse that
+                return np.empty((0, *self._likelihood.output_shape))
             part = X if len(own) == n_samples else _safe_indexing(X, own)
             return expert_output(expert, part, self._likelihood, repr(name))
 
@@ -354,35 +358,31 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
         weights = np.zeros((len(routed.indices), self.n_experts_))
         np.put_along_axis(weights, routed.indices, routed.weights, axis=1)
         rows = [np.flatnonzero(weights[:, k]) for k in range(self.n_experts_)]
-        mixed = None
+        mixed = np.zeros((len(weights), *self._likelihood.output_shape))
         for k, output in enumerate(self._expert_outputs(X, rows)):
-            if output is None:
-                continue
             component = self._likelihood.component(output, self._dispersion[k])
-            if mixed is None:
-                mixed = np.zeros((len(weights), *component.shape[1:]))
             weight = weights[rows[k], k].reshape(-1, *[1] * (component.ndim - 1))
             mixed[rows[k]] += weight * component
         return mixed
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        experts = self._expert_tags()
-        inputs = [expert.input_tags for expert in experts]
+        parts = self._expert_tags()
         if self.gate is not None:  # the default gate takes everything
-            inputs.append(get_tags(self.gate).input_tags)
-        tags.input_tags.allow_nan = bool(experts) and all(part.allow_nan for part in inputs)
-        tags.input_tags.sparse = bool(experts) and all(part.sparse for part in inputs)
+            parts += _tags_of([self.gate])
+        tags.input_tags.allow_nan = bool(parts) and all(p.input_tags.allow_nan for p in parts)
+        tags.input_tags.sparse = bool(parts) and all(p.input_tags.sparse for p in parts)
         return tags
 
     def _expert_tags(self):
-        """Tags of all experts; none if `experts` is malformed, of which fit will complain."""
-        try:
-            members = (
-                [expert for _, expert in self.experts if expert != "drop"]
-                if isinstance(self.experts, list)
-                else [self._default_expert() if self.experts is None else self.experts]
-            )
-            return [get_tags(expert) for expert in members]
-        except (TypeError, ValueError, AttributeError):
-            return []
+        if isinstance(self.experts, list):
+            return _tags_of(expert for _, expert in self.experts if expert != "drop")
+        return _tags_of([self._default_expert() if self.experts is None else self.experts])
+
+
+def _tags_of(estimators):
+    """Tags of estimators; none if some are not what they should be: `fit` will complain."""
+    try:
+        return [get_tags(estimator) for estimator in estimators]
+    except (TypeError, ValueError, AttributeError):
+        return []

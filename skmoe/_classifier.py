@@ -13,6 +13,122 @@ from ._validation import check_class_target, check_frozen_classes
 
 
 class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
+    """Mixture of experts for classification.
+
+    ``p(y | x) = sum_k g_k(x) [(1 - e_k) q_k(y | x) + e_k / C]``: a gate ``g`` decides from the
+    features how much each expert's class probabilities ``q_k`` count for a row; the floors
+    ``e_k`` keep an overconfident expert from ever saying "impossible". Gate, experts and floors
+    are learned by expectation-maximisation. Experts are judged on rows that they did not see,
+    so that those which memorise, such as random forests, can take part.
+
+    Parameters
+    ----------
+    experts : estimator, list of (str, estimator), or None, default=None
+        Classifiers with ``predict_proba``: one, of which `n_experts` clones are made, or a list of different ones
+        with names. ``"drop"`` in place of an estimator leaves it out. A `FrozenEstimator` is
+        never refitted and judged as it is. None means ``LogisticRegression()``.
+    n_experts : int, default=4
+        Number of clones if `experts` is one estimator.
+    gate : gate, classifier with ``predict_proba``, or None, default=None
+        Learns from the features which expert is responsible. None means `SoftmaxGate`. A
+        Pipeline that ends in either may prepare the features.
+    gate_features : None, str, int, list, slice, boolean mask or callable, default=None
+        Columns that the gate sees, chosen as in `ColumnTransformer`; None means all.
+    share : float in [0, 1] or "auto", default=0.1
+        How much of every row each expert sees whoever is responsible: 0 is the classical
+        mixture, 1 is input-dependent stacking (experts see all rows, only the gate is
+        learned). "auto" tries 0, 0.1, 0.3 and 1 and keeps the largest held-out likelihood.
+    e_step : {"crossfit", "oob", "insample"}, default="crossfit"
+        Which predictions the experts are judged by. "crossfit": those of models fitted on the
+        other folds. "oob": out-of-bag predictions where an expert offers them, cross-fitted
+        ones for the others. "insample": those of the fitted experts themselves, the classical
+        algorithm, which suits only experts that cannot memorise, such as linear models.
+    cv : int, splitter or iterable, default=3
+        Folds for "crossfit" and for judging the gate. An int means shuffled folds,
+        stratified by class.
+        The test parts must be a partition of the rows.
+    init : {"kmeans", "random"}, array of shape (n_samples, n_experts) or callable, \
+            default="kmeans"
+        Starting responsibilities: from clusters of the gate's features, random, given, or
+        ``init(X, y, n_experts, random_state)``.
+    n_init : int, default=1
+        Number of starts; the largest held-out likelihood wins.
+    max_iter : int, default=30
+        Most EM iterations of a start.
+    tol : float, default=1e-4
+        EM stops after three iterations in a row that improve the mean log-likelihood per row
+        by no more than this.
+    top_k : int or None, default=None
+        Experts evaluated for each row in prediction, the most probable ones; None means all.
+    n_jobs : int or None, default=None
+        Experts and folds fitted at a time, through joblib; the results do not depend on it.
+    random_state : int, RandomState instance or None, default=None
+        Seeds folds, starts and experts. Random states that experts
+        leave at None are filled from it; clones of one estimator always get their own.
+    verbose : int, default=0
+        Whether to print a line per iteration.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from the responsibilities of the fitted model.
+
+    Attributes
+    ----------
+    experts_ : list of fitted estimators
+        Fitted on all rows with the final weights.
+    named_experts_ : Bunch
+        The same by name; clones are called ``expert_0``, ``expert_1``, ...
+    gate_ : fitted gate
+    n_experts_ : int
+    classes_ : ndarray of shape (n_classes,)
+    floor_ : ndarray of shape (n_experts,)
+        Learned from held-out predictions; 1e-6 throughout if `e_step` is "insample".
+    share_ : float
+        The share that was used.
+    log_likelihood_ : float
+        Mean log-likelihood per row of the model kept: held out, unless `e_step` is "insample".
+    history_ : dict of ndarray
+        Of the run kept, first axis the iterations: ``log_likelihood``; ``expert_share``, the
+        mean responsibility of each expert; ``seconds``; ``starved``, experts that were left
+        as they were because too few rows remained for them.
+    n_iter_ : int
+        Iterations of the run kept.
+    converged_ : bool
+        Whether that run stopped before `max_iter`.
+    lift_ : Lift
+        Held-out gain in log-likelihood over the best single expert and over constant weights,
+        with standard errors. Prints as one line.
+    utilization_ : Utilization
+        How the training rows are spread over the experts. Prints as a table.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Only if X was a frame with string column names.
+
+    See Also
+    --------
+    MixtureOfExpertsRegressor : The same for regression.
+    sklearn.ensemble.StackingClassifier : Weights that do not depend on the row's region.
+
+    References
+    ----------
+    Jacobs, R. A., Jordan, M. I., Nowlan, S. J. and Hinton, G. E. (1991). Adaptive mixtures of
+    local experts. Neural Computation, 3(1), 79-87.
+
+    Jordan, M. I. and Jacobs, R. A. (1994). Hierarchical mixtures of experts and the EM
+    algorithm. Neural Computation, 6(2), 181-214.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn.tree import DecisionTreeClassifier
+    >>> from skmoe import MixtureOfExpertsClassifier
+    >>> X, y = load_wine(return_X_y=True)
+    >>> tree = DecisionTreeClassifier(min_samples_leaf=5)
+    >>> mixture = MixtureOfExpertsClassifier(tree, n_experts=2, random_state=0).fit(X, y)
+    >>> mixture.predict(X[:3])
+    array([0, 0, 0])
+    >>> mixture.gate_proba(X).shape
+    (178, 2)
+    """
+
     def __init__(
         self,
         experts=None,
@@ -89,7 +205,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         y : ndarray of shape (n_samples,)
             Labels as they were in ``fit``.
         """
-        return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
+        proba = self.predict_proba(X)
+        return self.classes_[np.argmax(proba, axis=1)]
 
     def _default_expert(self):
         return LogisticRegression()

@@ -7,6 +7,18 @@ The loop knows neither concrete experts, gates nor likelihoods. It is handed thr
 - ``likelihood`` with ``log_density`` and ``update_dispersion``
 
 "Judge" means: fit, then say what the fitted thing predicts for rows that it did not see.
+
+For the log-likelihood to stay honest over many iterations, it is not enough that each row is
+predicted by models fitted without it: the *responsibilities* that those models were fitted with
+must not have learned from the row either, or else the routing of all other rows comes to encode
+its target. (Measured with responsibilities in common, linear experts, 1,200 rows of the adult
+data: a held-out log-likelihood of -0.259 against -0.398 on new rows.) Hence there is a *view* of
+the data per fold. View f has its own gate, fitted without fold f, and its own responsibilities
+for all rows, computed with that gate. Row i is judged in the view that leaves out its fold; what
+that view says of it, its held-out responsibility, is also what the final gate and experts learn
+from. (A view that leaves out nothing, for the final fit, was measured too: worse by 1%.)
+
+Shapes: n rows, K experts, V views.
 """
 
 from __future__ import annotations
@@ -30,11 +42,14 @@ class EMState(NamedTuple):
     ----------
     experts, gate : records returned by ``judge``
     dispersion : ndarray of shape (n_experts, ...)
-    responsibilities : ndarray of shape (n_samples, n_experts)
-        Of the E-step that follows, that is, the posterior under this iterate.
-    log_density : ndarray of shape (n_samples, n_experts)
+    responsibilities : ndarray of shape (V, n, K)
+        Of the E-step that follows, that is, the posterior under this iterate in each view.
+    log_density : ndarray of shape (n, K)
+        Of each expert, held out.
+    row_log_likelihood : ndarray of shape (n,)
+        Of the mixture, held out: each row in the view that leaves it out.
     log_likelihood : float
-        Weighted mean per row.
+        Weighted mean of these.
     """
 
     experts: Any
@@ -42,6 +57,7 @@ class EMState(NamedTuple):
     dispersion: np.ndarray
     responsibilities: np.ndarray
     log_density: np.ndarray
+    row_log_likelihood: np.ndarray
     log_likelihood: float
 
 
@@ -83,24 +99,24 @@ def expert_weights(responsibilities, sample_weight, share):
 
     Parameters
     ----------
-    responsibilities : ndarray of shape (n_samples, n_experts)
-    sample_weight : ndarray of shape (n_samples,)
+    responsibilities : ndarray of shape (V, n, K)
+    sample_weight : ndarray of shape (n,)
     share : float in [0, 1]
 
     Returns
     -------
-    weights : ndarray of shape (n_samples, n_experts)
+    weights : ndarray of shape (V, n, K)
     """
-    everyone = share / responsibilities.shape[1]
-    if share == 1.0:  # to the last bit, so that experts can tell that nothing changed
-        return np.repeat(sample_weight[:, np.newaxis], responsibilities.shape[1], axis=1)
-    shared = ((1.0 - share) * responsibilities + everyone) / (1.0 - share + everyone)
-    return sample_weight[:, np.newaxis] * shared
+    everyone = share / responsibilities.shape[-1]
+    own = (1.0 - share) / (1.0 - share + everyone)
+    # With share 1 this is the sample weight to the last bit: experts see that nothing changed.
+    return sample_weight[:, np.newaxis] * (own * responsibilities + (1.0 - own))
 
 
 def run_em(
     y: np.ndarray,
     sample_weight: np.ndarray,
+    judging_view: np.ndarray,
     responsibilities: np.ndarray,
     dispersion: np.ndarray,
     *,
@@ -122,10 +138,12 @@ def run_em(
     ----------
     y : ndarray
         Target as the likelihood takes it.
-    sample_weight : ndarray of shape (n_samples,)
-    responsibilities : ndarray of shape (n_samples, n_experts)
+    sample_weight : ndarray of shape (n,)
+    judging_view : ndarray of shape (n,), dtype intp
+        The view that leaves out each row.
+    responsibilities : ndarray of shape (V, n, K)
         Where to start: the first M-step uses these.
-    dispersion : ndarray of shape (n_experts, ...)
+    dispersion : ndarray of shape (K, ...)
         Where to start.
     experts, gate, likelihood : objects
         See the module's docstring.
@@ -149,30 +167,48 @@ def run_em(
     state: EMState | None = None
     best: EMState | None = None
     history: list[Iteration] = []
-    target, stalled = -np.inf, 0
+    stalled = 0
+    own_view = (judging_view, np.arange(len(sample_weight)))
     while len(history) < max_iter and stalled < PATIENCE:
         started = time.perf_counter()
-        weights = expert_weights(responsibilities, sample_weight, share)
         # The gate comes first: what it cannot take, it says before any expert is fitted.
         judged_gate = gate.judge(responsibilities, sample_weight, state and state.gate)
+        weights = expert_weights(responsibilities, sample_weight, share)
         judged = experts.judge(weights, state and state.experts, len(history) + 1)
         dispersion = likelihood.update_dispersion(
-            y, judged.outputs, sample_weight[:, np.newaxis] * responsibilities, dispersion
+            y,
+            judged.outputs,
+            sample_weight[:, np.newaxis] * responsibilities[own_view],
+            dispersion,
         )
         log_density = likelihood.log_density(y, judged.outputs, dispersion)
-        responsibilities, row_log_likelihood = e_step(judged_gate.log_proba, log_density)
-        log_likelihood = float(np.average(row_log_likelihood, weights=sample_weight))
+        responsibilities, log_likelihoods = _e_steps(judged_gate.log_proba, log_density)
         state = EMState(
-            judged, judged_gate, dispersion, responsibilities, log_density, log_likelihood
+            judged,
+            judged_gate,
+            dispersion,
+            responsibilities,
+            log_density,
+            row_log_likelihood=log_likelihoods[own_view],
+            log_likelihood=float(np.average(log_likelihoods[own_view], weights=sample_weight)),
         )
-        if best is None or log_likelihood > best.log_likelihood:
+        gain = np.inf if best is None else state.log_likelihood - best.log_likelihood
+        stalled = 0 if gain > tol else stalled + 1
+        if gain > 0:
             best = state
-        stalled = 0 if log_likelihood > target + tol else stalled + 1
-        target = max(target, log_likelihood)
-        shares = np.average(responsibilities, axis=0, weights=sample_weight)
+        shares = np.average(responsibilities[own_view], axis=0, weights=sample_weight)
         seconds = time.perf_counter() - started
-        history.append(Iteration(log_likelihood, shares, seconds, judged.starved))
+        history.append(Iteration(state.log_likelihood, shares, seconds, judged.starved))
         if report is not None:
             report(len(history), history[-1])
     converged = stalled >= PATIENCE
     return EMResult(best, history, converged, not converged and state is best)
+
+
+def _e_steps(log_gate, log_density):
+    """Responsibilities (V, n, K) and row log-likelihoods (V, n) in each view."""
+    responsibilities = np.empty_like(log_gate)
+    log_likelihoods = np.empty(log_gate.shape[:2])
+    for view, own in enumerate(log_gate):
+        responsibilities[view], log_likelihoods[view] = e_step(own, log_density)
+    return responsibilities, log_likelihoods

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from ._weights import (
     NEGLIGIBLE_WEIGHT,
     effective_rows,
     fit_weighted,
+    last_step,
     resampled_counts,
     weight_keyword,
 )
@@ -33,11 +34,11 @@ class JudgedExperts(NamedTuple):
     ----------
     outputs : ndarray of shape (n_samples, n_experts, ...)
         Held-out predictions or class probabilities.
-    weights : ndarray of shape (n_samples, n_experts)
+    weights : ndarray of shape (n_views, n_samples, n_experts)
         Row weights that the experts were fitted with.
     models : tuple
         Per expert the fitted model whose training rows are all rows, or None where only
-        fold models were needed.
+        fold models were needed, and for a frozen expert.
     starved : ndarray of shape (n_experts,), dtype bool
         Experts that were kept as they were because too few rows were left for them.
     """
@@ -67,8 +68,10 @@ class ExpertPool:
     likelihood : object
         Offers ``expert_output(model, X)`` and ``uninformed_output(y, weight)``.
     splits : tuple of (train, test) arrays of row indices
-        The test parts are a partition of the rows. One split whose two parts are both all
-        rows makes the judgement an in-sample one.
+        One per view that judges. The test parts are a partition of the rows. One split whose
+        two parts are both all rows makes the judgement an in-sample one.
+    judging_view : ndarray of shape (n_samples,), dtype intp
+        The split that tests each row.
     out_of_bag : bool
         Whether experts that offer out-of-bag predictions are judged by those.
     n_jobs : int or None
@@ -82,6 +85,7 @@ class ExpertPool:
     y_encoded: np.ndarray
     likelihood: Any
     splits: tuple[tuple[np.ndarray, np.ndarray], ...]
+    judging_view: np.ndarray
     out_of_bag: bool
     n_jobs: int | None
 
@@ -92,7 +96,7 @@ class ExpertPool:
 
         Parameters
         ----------
-        weights : ndarray of shape (n_samples, n_experts)
+        weights : ndarray of shape (n_views, n_samples, n_experts)
         previous : JudgedExperts or None
         iteration : int
             Named in the error if an expert cannot be fitted.
@@ -103,21 +107,23 @@ class ExpertPool:
         """
         weights, starved = self._feed(weights, previous)
         stale = [k for k in range(len(self.templates)) if self._is_stale(k, weights, previous)]
-        tasks = [task for k in stale for task in self._tasks(k, weights[:, k], iteration)]
-        results = Parallel(n_jobs=self.n_jobs)(delayed(function)(*args) for function, args in tasks)
+        tasks = [task for k in stale for task in self._tasks(k, weights[..., k], iteration)]
+        results = Parallel(n_jobs=self.n_jobs)(
+            delayed(function)(*args) for function, args in tasks
+        )
 
         outputs = None if previous is None else previous.outputs.copy()
         models = [None] * len(self.templates) if previous is None else list(previous.models)
         for (_, args), (model, rows, output) in zip(tasks, results, strict=True):
             expert = args[0].index
             if outputs is None:
-                outputs = np.empty((len(weights), len(self.templates), *output.shape[1:]))
+                outputs = np.empty((*weights.shape[1:], *self.likelihood.output_shape))
             outputs[rows, expert] = output
             models[expert] = model
         return JudgedExperts(outputs, weights, tuple(models), starved)
 
     def refit(self, judged):
-        """Models fitted on all rows with the weights of a judgement.
+        """Models fitted on all rows, each row with its held-out weight of a judgement.
 
         Parameters
         ----------
@@ -127,32 +133,40 @@ class ExpertPool:
         -------
         models : list of fitted estimators
         """
-        everything = np.arange(len(judged.weights))
-        missing = [k for k, model in enumerate(judged.models) if model is None]
+        everything = np.arange(len(self.y))
+        weights = self._held_out(judged.weights)
+        models = [
+            template if isinstance(template, FrozenEstimator) else model
+            for template, model in zip(self.templates, judged.models, strict=True)
+        ]
+        missing = [k for k, model in enumerate(models) if model is None]
         fitted = Parallel(n_jobs=self.n_jobs)(
-            delayed(_fit)(self._job(k, judged.weights[:, k], "the last step"), everything)
+            delayed(_fit)(self._job(k, weights[:, k], "the last step"), everything)
             for k in missing
         )
-        models = list(judged.models)
         for k, model in zip(missing, fitted, strict=True):
             models[k] = model
         return models
 
     def _feed(self, weights, previous):
         """Give experts with too few rows their previous weights (at first: all rows)."""
-        starved = effective_rows(weights) < min(MIN_EFFECTIVE_ROWS, len(weights))
+        starved = effective_rows(self._held_out(weights)) < min(MIN_EFFECTIVE_ROWS, len(self.y))
         starved &= [not isinstance(template, FrozenEstimator) for template in self.templates]
         if starved.any():
             otherwise = np.ones_like(weights) if previous is None else previous.weights
             weights = np.where(starved, otherwise, weights)
         return weights, starved
 
+    def _held_out(self, weights):
+        """Of the weights (n_views, n_samples, ...), those of the view that judges each row."""
+        return weights[self.judging_view, np.arange(len(self.y))]
+
     def _is_stale(self, k, weights, previous):
         if previous is None:
             return True
         if isinstance(self.templates[k], FrozenEstimator):
             return False
-        return not np.array_equal(weights[:, k], previous.weights[:, k])
+        return not np.array_equal(weights[..., k], previous.weights[..., k])
 
     def _job(self, k, weight, stage):
         return _Job(
@@ -167,13 +181,18 @@ class ExpertPool:
             self.likelihood,
         )
 
-    def _tasks(self, k, weight, iteration):
-        job = self._job(k, weight, f"EM iteration {iteration}")
-        if isinstance(job.template, FrozenEstimator):
+    def _tasks(self, k, weights, iteration):
+        """Functions and arguments that judge expert k with weights (n_views, n_samples)."""
+        stage = f"EM iteration {iteration}"
+        job = self._job(k, self._held_out(weights), stage)
+        if isinstance(self.templates[k], FrozenEstimator):
             return [(_judge_frozen, (job,))]
-        if self.out_of_bag and offers_out_of_bag(job.template):
+        if self.out_of_bag and offers_out_of_bag(self.templates[k]):
             return [(_judge_out_of_bag, (job,))]
-        return [(_judge_split, (job, train, test)) for train, test in self.splits]
+        return [
+            (_judge_split, (self._job(k, weights[view], stage), train, test))
+            for view, (train, test) in enumerate(self.splits)
+        ]
 
 
 class _Job(NamedTuple):
@@ -234,10 +253,11 @@ def expert_output(model, X, likelihood, description):
 
     Raises
     ------
-    ValueError
-        If a prediction is not finite.
+    ValueError, TypeError, RuntimeError
+        If the expert raised, or if a prediction is not finite.
     """
-    output = likelihood.expert_output(model, X)
+    with _named(description, model, "could not predict"):
+        output = likelihood.expert_output(model, X)
     if not np.isfinite(output).all():
         raise ValueError(
             f"expert {description} ({type(model).__name__}) predicted values that are not finite "
@@ -255,8 +275,9 @@ def _judge_split(job, train, test):
 
 
 def _judge_frozen(job):
+    """Predict all rows; the model stays where it is, since a worker would return a copy."""
     everything = np.arange(len(job.weight))
-    return job.template, everything, _predict(job, job.template, everything)
+    return None, everything, _predict(job, job.template, everything)
 
 
 def _judge_out_of_bag(job):
@@ -302,13 +323,16 @@ def _out_of_bag_output(job, model, rows):
 
 
 def _weighty_rows(weight, rows):
-    """The given rows without those of negligible weight."""
+    """The given rows without those of negligible weight; all of them if none has weight."""
     own = weight[rows]
-    return rows[own > NEGLIGIBLE_WEIGHT * own.max(initial=0.0)]
+    return rows[own >= NEGLIGIBLE_WEIGHT * own.max(initial=0.0)]
 
 
 def _fit(job, rows):
     """Fit a clone of the expert on some rows with their weights.
+
+    Where an expert has no weight on any of them (its rows are all in one fold), they count
+    alike: it has to say something about the rows of that fold.
 
     Raises
     ------
@@ -318,24 +342,29 @@ def _fit(job, rows):
     rows = _weighty_rows(job.weight, rows)
     model = clone(job.template)
     weight = job.weight[rows]
-    if np.all(weight == weight[:1]) and (weight_keyword(model) is None or weight[0] == 1):
+    if np.all(weight == weight[0]) and (weight_keyword(model) is None or weight[0] in (0, 1)):
         weight = None  # what the weights say is said by the rows
     elif weight_keyword(model) is None:
         rng = np.random.RandomState(job.seed)
         rows, weight = np.repeat(rows, resampled_counts(weight, rng)), None
     y = job.y[rows]
-    if is_classifier(model) and np.all(y == y[0]):
+    frozen = isinstance(last_step(model), FrozenEstimator)
+    if is_classifier(model) and np.all(y == y[0]) and not frozen:
         # Many classifiers refuse a single class, which a good partition often produces.
         model = DummyClassifier(strategy="most_frequent")
         weight = None
-    try:
+    with _named(job.description, model, f"could not be fitted on {len(rows)} rows"):
         return fit_weighted(model, _safe_indexing(job.X, rows), y, weight)
+
+
+@contextmanager
+def _named(description, model, failure):
+    """Say which expert raised an error; the error itself is chained."""
+    try:
+        yield
     except Exception as error:
         kind = next((t for t in (ValueError, TypeError) if isinstance(error, t)), RuntimeError)
-        raise kind(
-            f"expert {job.description} ({type(model).__name__}) could not be fitted on "
-            f"{len(rows)} rows: {error}"
-        ) from error
+        raise kind(f"expert {description} ({type(model).__name__}) {failure}: {error}") from error
 
 
 def _predict(job, model, rows):

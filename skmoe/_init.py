@@ -11,7 +11,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_array
+from sklearn.utils import _safe_indexing, check_array
+
+from .gates._base import is_numeric
 
 START_CERTAINTY = 0.9
 """How far a hard start trusts its own labels; the rest is shared by all experts."""
@@ -74,7 +76,10 @@ def checked_responsibilities(responsibilities, n_samples, n_experts):
     ------
     ValueError
     """
-    array = np.asarray(responsibilities, dtype=np.float64)
+    try:
+        array = np.asarray(responsibilities, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"init: starting responsibilities must be numbers: {error}") from error
     if array.shape != (n_samples, n_experts):
         raise ValueError(
             "init: starting responsibilities must have shape (n_samples, n_experts) = "
@@ -111,14 +116,17 @@ def _numeric_features(gate, Z):
     model = getattr(gate, "estimator", gate)  # a classifier may be wrapped
     if isinstance(model, Pipeline) and len(model) > 1:
         return clone(model[:-1]).fit_transform(Z)
-    if not hasattr(Z, "columns"):
-        return check_array(Z, accept_sparse="csr", dtype=np.float64, ensure_all_finite="allow-nan")
-    columns = [np.asarray(Z[name]) for name in Z.columns]
-    numeric = [column.astype(np.float64) for column in columns if column.dtype.kind in "buif"]
+    if hasattr(Z, "columns"):
+        Z = _numeric_columns(Z)
+    return check_array(Z, accept_sparse="csr", dtype=np.float64, ensure_all_finite="allow-nan")
+
+
+def _numeric_columns(Z):
+    numeric = [column for column, dtype in enumerate(Z.dtypes) if is_numeric(dtype)]
     if not numeric:
         raise ValueError(
             f"init='kmeans' needs a numeric gate feature, got the columns {list(Z.columns)}; "
             "choose columns with gate_features, encode them in a Pipeline that ends in a gate, "
             "or set init='random'"
         )
-    return np.column_stack(numeric)
+    return _safe_indexing(Z, numeric, axis=1)

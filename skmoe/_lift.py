@@ -41,7 +41,7 @@ class Lift:
         )
 
 
-def measure_lift(row_log_likelihood, log_density, sample_weight, names):
+def measure_lift(row_log_likelihood, log_density, lone_log_density, sample_weight, names):
     """Compare the mixture with its best single expert and with constant weights.
 
     The best expert is chosen on the rows that it is compared on, which flatters it: the
@@ -52,7 +52,9 @@ def measure_lift(row_log_likelihood, log_density, sample_weight, names):
     row_log_likelihood : ndarray of shape (n_samples,)
         Of the mixture, held out.
     log_density : ndarray of shape (n_samples, n_experts)
-        Of each expert, held out.
+        Of each expert, held out, with its dispersion within the mixture.
+    lone_log_density : ndarray of shape (n_samples, n_experts)
+        The same with the dispersion that suits the expert if it answers for all rows.
     sample_weight : ndarray of shape (n_samples,)
     names : sequence of str
 
@@ -60,9 +62,9 @@ def measure_lift(row_log_likelihood, log_density, sample_weight, names):
     -------
     lift : Lift
     """
-    best = int(np.argmax(np.average(log_density, axis=0, weights=sample_weight)))
+    best = int(np.argmax(np.average(lone_log_density, axis=0, weights=sample_weight)))
     constant_weights, constant = _constant_mixture(log_density, sample_weight)
-    over_best = _paired(row_log_likelihood - log_density[:, best], sample_weight)
+    over_best = _paired(row_log_likelihood - lone_log_density[:, best], sample_weight)
     over_constant = _paired(row_log_likelihood - constant, sample_weight)
     return Lift(names[best], *over_best, *over_constant, constant_weights)
 

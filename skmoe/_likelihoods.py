@@ -38,6 +38,11 @@ class Categorical:
     classes: np.ndarray
     learn_floor: bool
 
+    @property
+    def output_shape(self):
+        """Shape of an expert's output for one row: (C,)."""
+        return self.classes.shape
+
     def expert_output(self, model, X):
         """Class probabilities ``q`` of shape (n, C) of one fitted expert."""
         return self.align(model, model.predict_proba(X))
@@ -105,13 +110,18 @@ class _LocationScale:
 
     min_scale: np.ndarray
 
+    @property
+    def output_shape(self):
+        """Shape of an expert's output for one row: () or (m,)."""
+        return () if len(self.min_scale) == 1 else self.min_scale.shape
+
     def expert_output(self, model, X):
         """Predictions of shape (n,) or (n, m) of one fitted expert."""
         return self.align(model, model.predict(X))
 
     def align(self, model, prediction):
-        """A model's predictions as a new float64 array."""
-        return np.array(prediction, dtype=np.float64)
+        """A model's predictions as a new float64 array; some make columns of one output."""
+        return np.array(prediction, dtype=np.float64).reshape(len(prediction), *self.output_shape)
 
     def uninformed_output(self, y, weight):
         """Prediction of somebody who knows only the weighted target: () or (m,)."""

@@ -12,6 +12,122 @@ from ._validation import check_real_target
 
 
 class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
+    """Mixture of experts for regression.
+
+    ``p(y | x) = sum_k g_k(x) p(y | f_k(x), s_k)``: a gate ``g`` decides from the features how
+    much each expert's prediction ``f_k`` counts for a row; ``s_k`` is the scale of its noise.
+    Gate, experts and scales are learned by expectation-maximisation. Experts are judged on rows
+    that they did not see, so that those which memorise, such as random forests, can take part.
+
+    Parameters
+    ----------
+    experts : estimator, list of (str, estimator), or None, default=None
+        Regressors: one, of which `n_experts` clones are made, or a list of different ones
+        with names. ``"drop"`` in place of an estimator leaves it out. A `FrozenEstimator` is
+        never refitted and judged as it is. None means ``Ridge()``.
+    n_experts : int, default=4
+        Number of clones if `experts` is one estimator.
+    gate : gate, classifier with ``predict_proba``, or None, default=None
+        Learns from the features which expert is responsible. None means `SoftmaxGate`. A
+        Pipeline that ends in either may prepare the features.
+    gate_features : None, str, int, list, slice, boolean mask or callable, default=None
+        Columns that the gate sees, chosen as in `ColumnTransformer`; None means all.
+    likelihood : {"gaussian", "laplace"}, default="gaussian"
+        Noise around an expert's prediction; "laplace" forgives outliers.
+    share : float in [0, 1] or "auto", default=0.1
+        How much of every row each expert sees whoever is responsible: 0 is the classical
+        mixture, 1 is input-dependent stacking (experts see all rows, only the gate is
+        learned). "auto" tries 0, 0.1, 0.3 and 1 and keeps the largest held-out likelihood.
+    e_step : {"crossfit", "oob", "insample"}, default="crossfit"
+        Which predictions the experts are judged by. "crossfit": those of models fitted on the
+        other folds. "oob": out-of-bag predictions where an expert offers them, cross-fitted
+        ones for the others. "insample": those of the fitted experts themselves, the classical
+        algorithm, which suits only experts that cannot memorise, such as linear models.
+    cv : int, splitter or iterable, default=3
+        Folds for "crossfit" and for judging the gate. An int means shuffled folds.
+        The test parts must be a partition of the rows.
+    init : {"kmeans", "random"}, array of shape (n_samples, n_experts) or callable, \
+            default="kmeans"
+        Starting responsibilities: from clusters of the gate's features, random, given, or
+        ``init(X, y, n_experts, random_state)``.
+    n_init : int, default=1
+        Number of starts; the largest held-out likelihood wins.
+    max_iter : int, default=30
+        Most EM iterations of a start.
+    tol : float, default=1e-4
+        EM stops after three iterations in a row that improve the mean log-likelihood per row
+        by no more than this.
+    top_k : int or None, default=None
+        Experts evaluated for each row in prediction, the most probable ones; None means all.
+    n_jobs : int or None, default=None
+        Experts and folds fitted at a time, through joblib; the results do not depend on it.
+    random_state : int, RandomState instance or None, default=None
+        Seeds folds, starts and experts. Random states that experts
+        leave at None are filled from it; clones of one estimator always get their own.
+    verbose : int, default=0
+        Whether to print a line per iteration.
+    warm_start : bool, default=False
+        Whether ``fit`` goes on from the responsibilities of the fitted model.
+
+    Attributes
+    ----------
+    experts_ : list of fitted estimators
+        Fitted on all rows with the final weights.
+    named_experts_ : Bunch
+        The same by name; clones are called ``expert_0``, ``expert_1``, ...
+    gate_ : fitted gate
+    n_experts_ : int
+    scale_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
+        Scale of each expert's noise in units of y: standard deviation, or mean absolute
+        deviation for "laplace". At least 0.001 standard deviations of y.
+    share_ : float
+        The share that was used.
+    log_likelihood_ : float
+        Mean log-likelihood per row of the model kept: held out, unless `e_step` is "insample".
+    history_ : dict of ndarray
+        Of the run kept, first axis the iterations: ``log_likelihood``; ``expert_share``, the
+        mean responsibility of each expert; ``seconds``; ``starved``, experts that were left
+        as they were because too few rows remained for them.
+    n_iter_ : int
+        Iterations of the run kept.
+    converged_ : bool
+        Whether that run stopped before `max_iter`.
+    lift_ : Lift
+        Held-out gain in log-likelihood over the best single expert and over constant weights,
+        with standard errors. Prints as one line.
+    utilization_ : Utilization
+        How the training rows are spread over the experts. Prints as a table.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Only if X was a frame with string column names.
+
+    See Also
+    --------
+    MixtureOfExpertsClassifier : The same for classification.
+    sklearn.ensemble.StackingRegressor : Weights that do not depend on the row's region.
+
+    References
+    ----------
+    Jacobs, R. A., Jordan, M. I., Nowlan, S. J. and Hinton, G. E. (1991). Adaptive mixtures of
+    local experts. Neural Computation, 3(1), 79-87.
+
+    Jordan, M. I. and Jacobs, R. A. (1994). Hierarchical mixtures of experts and the EM
+    algorithm. Neural Computation, 6(2), 181-214.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> X = np.linspace(-1, 1, 200).reshape(-1, 1)
+    >>> y = np.abs(X[:, 0])
+    >>> mixture = MixtureOfExpertsRegressor(
+    ...     LinearRegression(), n_experts=2, share=0, random_state=0
+    ... )
+    >>> mixture.fit(X, y).predict([[-0.5], [0.5]]).round(2)
+    array([0.5, 0.5])
+    """
+
     _parameter_constraints: dict = {
         **BaseMixtureOfExperts._parameter_constraints,
         "likelihood": [StrOptions(set(REGRESSION_LIKELIHOODS))],
@@ -79,7 +195,13 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         return data.y, regression_likelihood(self.likelihood, data.y, data.sample_weight)
 
     def _encode(self, y):
-        return check_real_target(self, y)
+        y = check_real_target(self, y)
+        fitted = self._likelihood.output_shape
+        if y.shape[1:] != fitted:
+            raise ValueError(
+                f"y has the shape {y.shape}; the shape of one row must be {fitted}, as in fit"
+            )
+        return y
 
     @property
     def _dispersion(self):

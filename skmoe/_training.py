@@ -13,7 +13,6 @@ from sklearn.utils import check_random_state
 from ._em import run_em
 from ._experts import ExpertPool, JudgedExperts, offers_out_of_bag, seeded
 from ._init import checked_responsibilities, starting_responsibilities
-from ._kernels import e_step
 from ._lift import Lift, measure_lift
 from ._validation import TrainingData, check_splits
 from .gates._judge import GateJudge
@@ -108,8 +107,11 @@ def train(
     seeds = tuple(int(seed) for seed in rng.randint(np.iinfo(np.int32).max, size=len(names)))
     templates = tuple(seeded(template, rng, same_template) for template in templates)
     splits = _splits(data, settings, classifier, rng)
-    judge_gate = GateJudge(seeded(gate, rng, False), Z, splits)
+    judge_gate = GateJudge(seeded(gate, rng, False), Z, tuple(train for train, _ in splits))
     _check_out_of_bag(templates, settings)
+    judging_view = np.empty(len(target), dtype=np.intp)
+    for view, (_, test) in enumerate(splits):
+        judging_view[test] = view
     pool = ExpertPool(
         names=names,
         templates=templates,
@@ -119,6 +121,7 @@ def train(
         y_encoded=target,
         likelihood=likelihood,
         splits=splits,
+        judging_view=judging_view,
         out_of_bag=settings.e_step == "oob",
         n_jobs=settings.n_jobs,
     )
@@ -126,16 +129,22 @@ def train(
     share, run = _best_run(problem, start, rng)
     _warn(run, names, settings)
     final = run.best if settings.e_step == "insample" else _last_step(problem, run.best, share)
-    _, row_log_likelihood = e_step(final.gate.log_proba, final.log_density)
+    responsibilities = final.responsibilities[judging_view, np.arange(len(target))]
     return TrainedMixture(
         experts=pool.refit(final.experts),
-        gate=judge_gate.refit(final.gate, final.responsibilities, data.sample_weight),
+        gate=judge_gate.refit(final.gate, responsibilities, data.sample_weight),
         dispersion=final.dispersion,
         share=share,
         log_likelihood=final.log_likelihood,
         history=_as_arrays(run.history),
         converged=run.converged,
-        lift=measure_lift(row_log_likelihood, final.log_density, data.sample_weight, names),
+        lift=measure_lift(
+            final.row_log_likelihood,
+            final.log_density,
+            _lone_log_density(problem, final),
+            data.sample_weight,
+            names,
+        ),
     )
 
 
@@ -214,7 +223,8 @@ def _run(problem, responsibilities, share, prefix):
     return run_em(
         problem.target,
         data.sample_weight,
-        responsibilities,
+        problem.experts.judging_view,
+        np.tile(responsibilities, (len(problem.gate.views), 1, 1)),
         problem.likelihood.initial_dispersion(len(problem.experts.names)),
         experts=problem.experts,
         gate=problem.gate,
@@ -231,6 +241,7 @@ def _last_step(problem, best, share):
     run = run_em(
         problem.target,
         problem.data.sample_weight,
+        problem.experts.judging_view,
         best.responsibilities,
         best.dispersion,
         experts=_Settled(best.experts),
@@ -241,6 +252,22 @@ def _last_step(problem, best, share):
         tol=problem.settings.tol / 10,
     )
     return run.best if run.best.log_likelihood > best.log_likelihood else best
+
+
+def _lone_log_density(problem, final):
+    """Held-out log-densities (n, K) of each expert if it had to answer for all rows alone.
+
+    Its dispersion is then another: within the mixture it only speaks for the rows it knows.
+    """
+    outputs, target = final.experts.outputs, problem.target
+    weight = np.tile(problem.data.sample_weight[:, np.newaxis], (1, outputs.shape[1]))
+    dispersion = problem.likelihood.initial_dispersion(outputs.shape[1])
+    for _ in range(LAST_STEP_ITERATIONS):
+        previous = dispersion
+        dispersion = problem.likelihood.update_dispersion(target, outputs, weight, previous)
+        if np.allclose(dispersion, previous, rtol=1e-3, atol=0):
+            break
+    return problem.likelihood.log_density(target, outputs, dispersion)
 
 
 def _warn(run, names, settings):

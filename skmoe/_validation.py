@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import KFold, StratifiedKFold, check_cv
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length, column_or_1d
@@ -18,6 +19,8 @@ from sklearn.utils.validation import (
     check_is_fitted,
     validate_data,
 )
+
+from ._weights import last_step
 
 
 class TrainingData(NamedTuple):
@@ -71,6 +74,7 @@ def check_features(estimator, X, reset):
         accept_sparse=["csr", "csc"],
         dtype=None,
         ensure_all_finite="allow-nan",
+        ensure_min_samples=1 if reset else 0,
     )
 
 
@@ -202,8 +206,8 @@ def _check_expert(estimator, name, template):
         )
     title = f"expert {name!r} ({type(template).__name__})"
     if is_regressor(estimator):
-        if is_classifier(template):
-            raise ValueError(f"{title} is a classifier; {kind} takes regressors")
+        if not is_regressor(template):
+            raise ValueError(f"{title} is no regressor; {kind} takes regressors")
     elif not is_classifier(template):
         raise ValueError(f"{title} is no classifier; {kind} takes classifiers")
     elif not hasattr(template, "predict_proba"):
@@ -211,8 +215,14 @@ def _check_expert(estimator, name, template):
             f"{title} has no predict_proba; wrap it in "
             "sklearn.calibration.CalibratedClassifierCV, or choose another classifier"
         )
-    if isinstance(template, FrozenEstimator):
-        check_is_fitted(template.estimator)
+    frozen = last_step(template)
+    if isinstance(frozen, FrozenEstimator):
+        try:
+            check_is_fitted(frozen)
+        except NotFittedError as error:
+            raise ValueError(
+                f"{title} is frozen but not fitted; fit it before freezing"
+            ) from error
 
 
 def check_frozen_classes(names, templates, classes):
@@ -223,7 +233,7 @@ def check_frozen_classes(names, templates, classes):
     ValueError
     """
     for name, template in zip(names, templates, strict=True):
-        if isinstance(template, FrozenEstimator):
+        if isinstance(last_step(template), FrozenEstimator):
             unknown = np.setdiff1d(template.classes_, classes)
             if len(unknown):
                 raise ValueError(
@@ -237,9 +247,10 @@ def check_splits(cv, data, classifier, random_state):
 
     Parameters
     ----------
-    cv : int, splitter, or iterable of (train, test) row indices
+    cv : int, splitter, iterable of (train, test) row indices, or None
         An int means shuffled folds (stratified for classes), since data are often sorted
         by just what a gate should find. The indices of an iterable refer to the rows given.
+        None means 5, as everywhere in scikit-learn.
     data : TrainingData
     classifier : bool
     random_state : int
@@ -251,28 +262,33 @@ def check_splits(cv, data, classifier, random_state):
     Raises
     ------
     ValueError
-        If a row is tested never or more than once.
+        If a row is tested never or more than once, or `cv` cannot split these rows.
     """
-    if isinstance(cv, numbers.Integral):
-        folds = StratifiedKFold if classifier else KFold
-        splits = folds(cv, shuffle=True, random_state=random_state).split(data.X, data.y)
-    elif hasattr(cv, "split"):
-        splits = check_cv(cv, data.y, classifier=classifier).split(data.X, data.y)
-    else:
-        position = np.full(data.n_given, -1)
-        position[data.kept] = np.arange(len(data.kept))
-        splits = (
-            tuple(position[part][position[part] >= 0] for part in split)
-            for split in check_cv(cv).split()
-        )
-    splits = tuple(splits)
-    tested = np.concatenate([test for _, test in splits])
-    if not np.array_equal(np.sort(tested), np.arange(len(data.kept))):
+    try:
+        splits = tuple(_split(5 if cv is None else cv, data, classifier, random_state))
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"cv={cv!r} cannot split the {len(data.kept)} rows: {error}") from error
+    tested = np.sort(np.concatenate([test for _, test in splits]))
+    if not np.array_equal(tested, np.arange(len(data.kept))):
         raise ValueError(
             f"cv={cv!r} must test each row exactly once (a partition, such as KFold), "
             "since each row is judged by the experts that did not see it"
         )
     return splits
+
+
+def _split(cv, data, classifier, random_state):
+    if isinstance(cv, numbers.Integral):
+        folds = StratifiedKFold if classifier else KFold
+        return folds(cv, shuffle=True, random_state=random_state).split(data.X, data.y)
+    if hasattr(cv, "split"):
+        return check_cv(cv, data.y, classifier=classifier).split(data.X, data.y)
+    position = np.full(data.n_given, -1)
+    position[data.kept] = np.arange(len(data.kept))
+    return (
+        tuple(position[part][position[part] >= 0] for part in split)
+        for split in check_cv(cv).split()
+    )
 
 
 def gate_columns(X, gate_features):
@@ -295,7 +311,8 @@ def gate_columns(X, gate_features):
     try:
         columns = np.asarray(_get_column_indices(X, gate_features), dtype=np.intp)
     except (ValueError, IndexError, KeyError) as error:
-        raise ValueError(f"gate_features={gate_features!r}: {error}") from error
+        columns = list(X.columns) if is_frame(X) else f"{X.shape[1]} columns"
+        raise ValueError(f"gate_features={gate_features!r}: {error}; X has {columns}") from error
     if len(columns) == 0:
         raise ValueError(
             f"gate_features={gate_features!r} selects no column; "
@@ -307,5 +324,3 @@ def gate_columns(X, gate_features):
 def select_columns(X, columns):
     """The part of X that the gate sees."""
     return X if columns is None else _safe_indexing(X, columns, axis=1)
-
-

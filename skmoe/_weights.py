@@ -37,6 +37,11 @@ def weight_keyword(estimator):
     return "sample_weight" if has_fit_parameter(estimator, "sample_weight") else None
 
 
+def last_step(estimator):
+    """The estimator itself, or the last step of a Pipeline, which is what predicts."""
+    return last_step(estimator.steps[-1][1]) if isinstance(estimator, Pipeline) else estimator
+
+
 def fit_weighted(estimator, X, y, weight):
     """Fit an estimator in place with row weights.
 

@@ -5,6 +5,11 @@ from pathlib import Path
 
 import pytest
 
+# Set before anything imports NumPy: test processes share the cores, so each keeps to one thread.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -158,7 +158,7 @@ def check_numeric_columns(X):
     if not hasattr(X, "columns") or not hasattr(X, "dtypes"):
         return
     dtypes = zip(X.columns, X.dtypes, strict=True)
-    offending = [str(name) for name, dtype in dtypes if not _is_numeric(dtype)]
+    offending = [str(name) for name, dtype in dtypes if not is_numeric(dtype)]
     if offending:
         raise ValueError(
             f"The gate needs numeric features, but these columns are not: {offending}. "
@@ -167,7 +167,7 @@ def check_numeric_columns(X):
         )
 
 
-def _is_numeric(dtype):
+def is_numeric(dtype):
     """Whether a column of this pandas or polars type holds numbers or booleans."""
     if hasattr(dtype, "is_numeric"):  # polars
         return dtype.is_numeric() or str(dtype) in ("Boolean", "Null")

@@ -71,6 +71,24 @@ class GateJudge:
             models.append(gate)
         return JudgedGate(log_proba, tuple(models))
 
+    def refit(self, judged, responsibilities, sample_weight):
+        """The gate for prediction: fitted on all rows.
+
+        Parameters
+        ----------
+        judged : JudgedGate
+        responsibilities : ndarray of shape (n_samples, n_experts)
+            Held out.
+        sample_weight : ndarray of shape (n_samples,)
+
+        Returns
+        -------
+        gate : fitted gate
+        """
+        if len(self.views) == 1:  # in-sample: that gate has seen all rows already
+            return judged.models[0]
+        return fit_weighted(clone(self.template), self.Z, responsibilities, sample_weight)
+
     def _start(self, previous):
         if previous is not None and isinstance(previous, SoftmaxGate):
             # Fitting replaces attributes and changes no array in place, so that the earlier

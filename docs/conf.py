@@ -1,0 +1,48 @@
+"""Configuration of Sphinx."""
+
+import re
+
+import skmoe
+
+project = "skmoe"
+author = "skmoe developers"
+copyright = "2026, skmoe developers"
+version = release = skmoe.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "numpydoc",
+    "myst_parser",
+]
+source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+exclude_patterns = ["_build"]
+templates_path = ["_templates"]
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+suppress_warnings = ["myst.strikethrough"]
+
+autosummary_generate = True
+autodoc_typehints = "none"  # numpydoc sections say the types
+numpydoc_show_class_members = False  # the class template lists the methods
+
+html_theme = "furo"
+html_title = f"skmoe {release}"
+
+
+def skip_metadata_requests(app, what, name, obj, skip, options):
+    """Leave out what scikit-learn adds to every estimator for metadata routing."""
+    generated = name.startswith("set_") and name.endswith("_request")
+    return True if generated or name == "get_metadata_routing" else None
+
+
+def unlink_references(app, what, name, obj, options, lines):
+    """Turn references to pages of scikit-learn's manual, in methods inherited from it, to text."""
+    if (getattr(obj, "__module__", None) or "").startswith("sklearn."):
+        lines[:] = [re.sub(r":ref:`([^`<]*?)(?: *<[^>]*>)?`", r"\1", line) for line in lines]
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", unlink_references)
+    app.connect("autodoc-skip-member", skip_metadata_requests)
