@@ -15,8 +15,8 @@ from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
+from ._arithmetic import e_step
 from ._experts import expert_output
-from ._kernels import e_step
 from ._routing import Route, Utilization, route
 from ._training import TrainingSettings, train
 from ._validation import (

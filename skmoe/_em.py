@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._kernels import e_step
+from ._arithmetic import e_step
 
 PATIENCE = 3
 """Iterations without improvement after which EM stops."""

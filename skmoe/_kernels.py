@@ -1,312 +1,372 @@
-"""All compiled code of the package.
+"""All compiled code of the package; `skmoe._plain` has the same functions in plain NumPy.
 
 Every kernel is compiled by numba at its first call and cached on disk; importing this module
-compiles nothing. The kernels stay in one file because numba does not notice when a function
-that a cached kernel calls changes in another file.
+compiles nothing, but numba itself takes a few tenths of a second to import, which is why
+`skmoe._arithmetic` imports this module only for work that is worth it. The kernels stay in one
+file because numba does not notice when a function that a cached kernel calls changes in another.
 
-All kernels accept float32 and float64 arrays of any memory order, strided or read-only, compute
-in double precision, release the global interpreter lock, and leave their arguments untouched.
+All kernels compute in double precision, release the global interpreter lock, and leave their
+arguments untouched. Those that take one array row per sample accept float32 and float64 of any
+memory order, strided or read-only; they copy `LANES` samples at a time into a small array with
+one row per expert, so that the inner loops run across samples and the compiler vectorises them.
+What training reads in every pass over the data is kept in that form (see `pack`).
 """
 
 import numpy as np
 from numba import njit
 
+LANES = 128
+"""Samples per tile."""
+
+MINUS_INFINITY = -np.inf
+LOG2_E = 1.4426950408889634
+LN2_HIGH = 6.93147180369123816490e-01
+LN2_LOW = 1.90821492927058770002e-10
+SMALLEST_EXPONENT = -708.0
+ROUND_TO_INTEGER = 6755399441055744.0
+"""1.5 * 2**52: adding it leaves the rounded integer in the low bits of the sum."""
+ROUND_TO_INTEGER_BITS = 0x4338000000000000
+SQRT_2 = 1.4142135623730951
+
 
 def _compile(function):
     """Compile lazily with an on-disk cache, or without one where no cache can be written."""
+    # Loops vectorise only if a division by zero need not raise. "contract" allows fused
+    # multiply-add, which rounds once instead of twice; it is the only liberty taken.
+    options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
     try:
-        return njit(cache=True, nogil=True)(function)
+        return njit(cache=True, **options)(function)
     except RuntimeError:
         # numba refuses to decorate at all when it finds no writable directory for its cache;
         # compiling anew in every process is slower but works.
-        return njit(nogil=True)(function)
+        return njit(**options)(function)
+
+
+@_compile
+def exponential(x):
+    """Exponential function of a number at most 709, to the last bit or the one before it.
+
+    Below -708 it is 0. Unlike `math.exp` it has neither branches nor calls, so that loops
+    over it vectorise: ``exp(x) = 2**n exp(x - n log 2)`` with a Taylor polynomial, the
+    subtraction in two parts (Cody and Waite, 1980).
+
+    References
+    ----------
+    Cody, W. J. and Waite, W. (1980). Software Manual for the Elementary Functions.
+    Prentice-Hall.
+    """
+    clipped = max(x, SMALLEST_EXPONENT)
+    shifted = clipped * LOG2_E + ROUND_TO_INTEGER
+    n = shifted - ROUND_TO_INTEGER
+    r = clipped - n * LN2_HIGH
+    r = r - n * LN2_LOW
+    p = 1.0 / 6227020800.0
+    p = p * r + 1.0 / 479001600.0
+    p = p * r + 1.0 / 39916800.0
+    p = p * r + 1.0 / 3628800.0
+    p = p * r + 1.0 / 362880.0
+    p = p * r + 1.0 / 40320.0
+    p = p * r + 1.0 / 5040.0
+    p = p * r + 1.0 / 720.0
+    p = p * r + 1.0 / 120.0
+    p = p * r + 1.0 / 24.0
+    p = p * r + 1.0 / 6.0
+    p = p * r + 0.5
+    p = p * r + 1.0
+    p = p * r + 1.0
+    power = np.int64((np.float64(shifted).view(np.int64) + 1023) << 52)
+    return p * power.view(np.float64) if x >= SMALLEST_EXPONENT else 0.0
+
+
+@_compile
+def logarithm(x):
+    """Natural logarithm of a positive, normal, finite number, as in fdlibm's ``e_log.c``."""
+    bits = np.float64(x).view(np.int64)
+    mantissa = np.int64((bits & 0xFFFFFFFFFFFFF) | 0x3FF0000000000000).view(np.float64)
+    above = mantissa > SQRT_2
+    exponent = (bits >> 52) - (1022 if above else 1023)
+    f = (0.5 * mantissa if above else mantissa) - 1.0
+    n = np.int64(exponent + ROUND_TO_INTEGER_BITS).view(np.float64) - ROUND_TO_INTEGER
+    s = f / (2.0 + f)
+    z = s * s
+    p = 1.479819860511658591e-01
+    p = p * z + 1.531383769920937332e-01
+    p = p * z + 1.818357216161805012e-01
+    p = p * z + 2.222219843214978396e-01
+    p = p * z + 2.857142874366239149e-01
+    p = p * z + 3.999999999940941908e-01
+    p = p * z + 6.666666666666735130e-01
+    half = 0.5 * f * f
+    return n * LN2_HIGH - ((half - (s * (half + p * z) + n * LN2_LOW)) - f)
+
+
+@_compile
+def _load(matrix, first, n_rows, tile):
+    """Copy rows of a matrix to the columns of a tile; lanes beyond them become 0."""
+    n_columns = tile.shape[0]
+    for i in range(n_rows):
+        for k in range(n_columns):
+            tile[k, i] = matrix[first + i, k]
+    for k in range(n_columns):
+        for i in range(n_rows, LANES):
+            tile[k, i] = 0.0
+
+
+@_compile
+def _store(tile, matrix, first, n_rows):
+    """Copy columns of a tile to rows of a matrix."""
+    for i in range(n_rows):
+        for k in range(tile.shape[0]):
+            matrix[first + i, k] = tile[k, i]
+
+
+@_compile
+def _peaks(tile, peak):
+    """Write the largest entry of each column, or 0 where that is not finite, to `peak`."""
+    for i in range(LANES):
+        peak[i] = MINUS_INFINITY
+    for k in range(tile.shape[0]):
+        row = tile[k]
+        for i in range(LANES):
+            peak[i] = max(peak[i], row[i])
+    for i in range(LANES):
+        peak[i] = peak[i] if abs(peak[i]) < np.inf else 0.0
+
+
+@_compile
+def _exponentials(tile, peak, total):
+    """Replace a tile by ``exp(tile - peak)`` and write the sums of its columns to `total`."""
+    for i in range(LANES):
+        total[i] = 0.0
+    for k in range(tile.shape[0]):
+        row = tile[k]
+        for i in range(LANES):
+            row[i] = exponential(row[i] - peak[i])
+            total[i] += row[i]
 
 
 @_compile
 def softmax(logits):
-    """Softmax of every row.
-
-    Parameters
-    ----------
-    logits : ndarray of shape (n_samples, n_experts), float32 or float64
-        Finite, or -inf where the probability is zero; at least one entry of a row is finite.
-
-    Returns
-    -------
-    proba : ndarray of shape (n_samples, n_experts), float64
-        Rows sum to 1.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skmoe._kernels import softmax
-    >>> softmax(np.array([[0.0, 0.0], [1000.0, 0.0]]))
-    array([[0.5, 0.5],
-           [1. , 0. ]])
-    """
+    """Softmax of every row; see `skmoe._plain.softmax`."""
     n_samples, n_experts = logits.shape
     proba = np.empty((n_samples, n_experts))
-    for i in range(n_samples):
-        peak = -np.inf
+    tile, peak, total = np.empty((n_experts, LANES)), np.empty(LANES), np.empty(LANES)
+    for first in range(0, n_samples, LANES):
+        n_rows = min(LANES, n_samples - first)
+        _load(logits, first, n_rows, tile)
+        _peaks(tile, peak)
+        _exponentials(tile, peak, total)
         for k in range(n_experts):
-            peak = max(peak, np.float64(logits[i, k]))
-        total = 0.0
-        for k in range(n_experts):
-            proba[i, k] = np.exp(np.float64(logits[i, k]) - peak)
-            total += proba[i, k]
-        for k in range(n_experts):
-            proba[i, k] /= total
+            row = tile[k]
+            for i in range(LANES):
+                row[i] /= total[i]
+        _store(tile, proba, first, n_rows)
     return proba
 
 
 @_compile
 def log_softmax(logits):
-    """Logarithm of the softmax of every row, exact where the softmax itself underflows.
-
-    Parameters
-    ----------
-    logits : ndarray of shape (n_samples, n_experts), float32 or float64
-        Finite, or -inf where the probability is zero; at least one entry of a row is finite.
-
-    Returns
-    -------
-    log_proba : ndarray of shape (n_samples, n_experts), float64
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skmoe._kernels import log_softmax
-    >>> log_softmax(np.array([[1000.0, 0.0]]))
-    array([[    0., -1000.]])
-    """
+    """Logarithm of the softmax of every row; see `skmoe._plain.log_softmax`."""
     n_samples, n_experts = logits.shape
     log_proba = np.empty((n_samples, n_experts))
-    for i in range(n_samples):
-        peak = -np.inf
-        for k in range(n_experts):
-            peak = max(peak, np.float64(logits[i, k]))
-        total = 0.0
-        for k in range(n_experts):
-            total += np.exp(np.float64(logits[i, k]) - peak)
-        log_total = np.log(total)
-        for k in range(n_experts):
-            # The peak is subtracted first: peak + log_total would round log_total away.
-            log_proba[i, k] = (np.float64(logits[i, k]) - peak) - log_total
+    tile, peak, total = np.empty((n_experts, LANES)), np.empty(LANES), np.empty(LANES)
+    for first in range(0, n_samples, LANES):
+        n_rows = min(LANES, n_samples - first)
+        _load(logits, first, n_rows, tile)
+        _log_softmax_tile(tile, peak, total)
+        _store(tile, log_proba, first, n_rows)
     return log_proba
 
 
 @_compile
-def softmax_cross_entropy(logits, targets, weights):
-    """Weighted cross-entropy of soft targets with the softmax of logits, and its gradient.
-
-    The loss is ``sum_i weights_i * -sum_k targets_ik log softmax(logits_i)_k``.
-
-    Parameters
-    ----------
-    logits : ndarray of shape (n_samples, n_experts), float32 or float64
-        Finite.
-    targets : ndarray of shape (n_samples, n_experts), float32 or float64
-        Rows sum to 1.
-    weights : ndarray of shape (n_samples,), float32 or float64
-
-    Returns
-    -------
-    loss : float
-    residual : ndarray of shape (n_samples, n_experts), float64
-        Gradient with respect to the logits: ``(proba - targets) * weights``.
-    proba : ndarray of shape (n_samples, n_experts), float64
-        Softmax of the logits; :func:`hessian_product` wants it.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skmoe._kernels import softmax_cross_entropy
-    >>> loss, residual, proba = softmax_cross_entropy(
-    ...     np.zeros((1, 2)), np.array([[1.0, 0.0]]), np.ones(1)
-    ... )
-    >>> print(f"{loss:.6f}", residual)
-    0.693147 [[-0.5  0.5]]
-    """
-    n_samples, n_experts = logits.shape
-    residual = np.empty((n_samples, n_experts))
-    proba = np.empty((n_samples, n_experts))
-    loss = 0.0
-    for i in range(n_samples):
-        peak = -np.inf
-        for k in range(n_experts):
-            peak = max(peak, np.float64(logits[i, k]))
-        total = 0.0
-        row_loss = 0.0
-        for k in range(n_experts):
-            below_peak = np.float64(logits[i, k]) - peak
-            proba[i, k] = np.exp(below_peak)
-            total += proba[i, k]
-            row_loss -= targets[i, k] * below_peak
-        row_loss += np.log(total)
-        weight = np.float64(weights[i])
-        for k in range(n_experts):
-            proba[i, k] /= total
-            residual[i, k] = (proba[i, k] - targets[i, k]) * weight
-        loss += weight * row_loss
-    return loss, residual, proba
-
-
-@_compile
-def hessian_product(proba, direction, weights):
-    """Hessian of the weighted softmax cross-entropy, in the logits, times a direction.
-
-    Row i is ``weights_i (diag(p_i) - p_i p_i') direction_i`` with ``p_i`` the probabilities.
-
-    Parameters
-    ----------
-    proba : ndarray of shape (n_samples, n_experts), float32 or float64
-        Softmax of the logits at which the Hessian is taken.
-    direction : ndarray of shape (n_samples, n_experts), float32 or float64
-        Change of the logits.
-    weights : ndarray of shape (n_samples,), float32 or float64
-
-    Returns
-    -------
-    product : ndarray of shape (n_samples, n_experts), float64
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skmoe._kernels import hessian_product
-    >>> hessian_product(np.array([[0.5, 0.5]]), np.array([[1.0, 0.0]]), np.ones(1))
-    array([[ 0.25, -0.25]])
-    """
-    n_samples, n_experts = proba.shape
-    product = np.empty((n_samples, n_experts))
-    for i in range(n_samples):
-        mean = 0.0
-        for k in range(n_experts):
-            mean += np.float64(proba[i, k]) * np.float64(direction[i, k])
-        weight = np.float64(weights[i])
-        for k in range(n_experts):
-            product[i, k] = weight * proba[i, k] * (direction[i, k] - mean)
-    return product
+def _log_softmax_tile(tile, peak, total):
+    _peaks(tile, peak)
+    for i in range(LANES):
+        total[i] = 0.0
+    for k in range(tile.shape[0]):
+        row = tile[k]
+        for i in range(LANES):
+            total[i] += exponential(row[i] - peak[i])
+    for i in range(LANES):
+        total[i] = logarithm(total[i])
+    for k in range(tile.shape[0]):
+        row = tile[k]
+        for i in range(LANES):
+            # The peak is subtracted first: peak + log(total) would round the latter away.
+            row[i] = (row[i] - peak[i]) - total[i]
 
 
 @_compile
 def e_step(log_gate, log_density):
-    """Responsibilities and log-likelihood of every row: the E-step of a mixture of experts.
-
-    ``responsibilities_ik`` is proportional to ``exp(log_gate_ik + log_density_ik)``
-    (Jordan and Jacobs, 1994).
-
-    Parameters
-    ----------
-    log_gate : ndarray of shape (n_samples, n_experts), float32 or float64
-        Log-probability that the gate gives to each expert.
-    log_density : ndarray of shape (n_samples, n_experts), float32 or float64
-        Log-density of the row's target under each expert.
-
-    Returns
-    -------
-    responsibilities : ndarray of shape (n_samples, n_experts), float64
-        Rows sum to 1. A row that is impossible under every expert gets 1 / n_experts each.
-    log_likelihood : ndarray of shape (n_samples,), float64
-        ``log sum_k exp(log_gate + log_density)``; -inf for an impossible row.
-
-    Notes
-    -----
-    -inf is allowed anywhere. A row with NaN or with a density of +inf gives NaN throughout.
-
-    References
-    ----------
-    Jordan, M. I. and Jacobs, R. A. (1994). Hierarchical mixtures of experts and the EM
-    algorithm. Neural Computation 6(2), 181-214.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skmoe._kernels import e_step
-    >>> log_gate = np.log([[0.5, 0.5], [0.5, 0.5]])
-    >>> log_density = np.array([[0.0, -np.inf], [-np.inf, -np.inf]])
-    >>> responsibilities, log_likelihood = e_step(log_gate, log_density)
-    >>> responsibilities
-    array([[1. , 0. ],
-           [0.5, 0.5]])
-    >>> log_likelihood
-    array([-0.69314718,        -inf])
-    """
+    """Responsibilities and log-likelihood of every row; see `skmoe._plain.e_step`."""
     n_samples, n_experts = log_gate.shape
     responsibilities = np.empty((n_samples, n_experts))
     log_likelihood = np.empty(n_samples)
-    for i in range(n_samples):
-        peak = -np.inf
+    tile, peak, total = np.empty((n_experts, LANES)), np.empty(LANES), np.empty(LANES)
+    for first in range(0, n_samples, LANES):
+        n_rows = min(LANES, n_samples - first)
         regular = True
+        _load(log_gate, first, n_rows, tile)
+        for i in range(n_rows):
+            possible = False
+            for k in range(n_experts):
+                tile[k, i] += log_density[first + i, k]
+                regular &= tile[k, i] < np.inf
+                possible |= tile[k, i] > MINUS_INFINITY
+            regular &= possible
+        _peaks(tile, peak)
+        _exponentials(tile, peak, total)
+        for i in range(LANES):  # an impossible row is set right below
+            total[i] = total[i] if total[i] > 0.0 else 1.0
         for k in range(n_experts):
-            joint = np.float64(log_gate[i, k]) + np.float64(log_density[i, k])
-            responsibilities[i, k] = joint
-            if not joint < np.inf:
-                regular = False
-            peak = max(peak, joint)
+            row = tile[k]
+            for i in range(LANES):
+                row[i] /= total[i]
+        _store(tile, responsibilities, first, n_rows)
+        for i in range(LANES):
+            total[i] = peak[i] + logarithm(total[i])
+        log_likelihood[first : first + n_rows] = total[:n_rows]
         if not regular:
-            responsibilities[i, :] = np.nan
-            log_likelihood[i] = np.nan
-        elif peak == -np.inf:
-            responsibilities[i, :] = 1.0 / n_experts
-            log_likelihood[i] = -np.inf
-        else:
-            total = 0.0
-            for k in range(n_experts):
-                responsibilities[i, k] = np.exp(responsibilities[i, k] - peak)
-                total += responsibilities[i, k]
-            for k in range(n_experts):
-                responsibilities[i, k] /= total
-            log_likelihood[i] = peak + np.log(total)
+            _mark_irregular(log_gate, log_density, first, n_rows, responsibilities, log_likelihood)
     return responsibilities, log_likelihood
 
 
 @_compile
+def _mark_irregular(log_gate, log_density, first, n_rows, responsibilities, log_likelihood):
+    """Overwrite the results of rows that are invalid or impossible."""
+    n_experts = log_gate.shape[1]
+    for i in range(first, first + n_rows):
+        valid, possible = True, False
+        for k in range(n_experts):
+            joint = np.float64(log_gate[i, k]) + np.float64(log_density[i, k])
+            valid &= joint < np.inf
+            possible |= joint > MINUS_INFINITY
+        if not valid:
+            responsibilities[i, :] = np.nan
+            log_likelihood[i] = np.nan
+        elif not possible:
+            responsibilities[i, :] = 1.0 / n_experts
+            log_likelihood[i] = MINUS_INFINITY
+
+
+@_compile
 def top_k(proba, k):
-    """Find the k largest entries of every row.
-
-    Parameters
-    ----------
-    proba : ndarray of shape (n_samples, n_experts), float32 or float64
-        Without NaN.
-    k : int
-        Between 1 and n_experts.
-
-    Returns
-    -------
-    indices : ndarray of shape (n_samples, k), intp
-        Ordered by decreasing probability; of equal ones the lower index comes first.
-    values : ndarray of shape (n_samples, k), dtype of `proba`
-        ``proba`` at these indices.
-
-    Raises
-    ------
-    ValueError
-        If k is outside 1..n_experts.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skmoe._kernels import top_k
-    >>> indices, values = top_k(np.array([[0.25, 0.5, 0.25]]), 2)
-    >>> indices, values
-    (array([[1, 0]]), array([[0.5 , 0.25]]))
-    """
+    """Find the k largest entries of every row; see `skmoe._plain.top_k`."""
     n_samples, n_experts = proba.shape
     if k < 1 or k > n_experts:
         raise ValueError("k must lie between 1 and the number of experts.")
     indices = np.empty((n_samples, k), dtype=np.intp)
     values = np.empty((n_samples, k), dtype=proba.dtype)
-    for i in range(n_samples):
-        for expert in range(n_experts):
-            value = proba[i, expert]
-            slot = min(expert, k)
-            # Insertion from the back; a strict comparison keeps the lower index first.
-            while slot > 0 and value > values[i, slot - 1]:
-                if slot < k:
-                    values[i, slot] = values[i, slot - 1]
-                    indices[i, slot] = indices[i, slot - 1]
-                slot -= 1
-            if slot < k:
-                values[i, slot] = value
-                indices[i, slot] = expert
+    tile = np.empty((n_experts, LANES))
+    best, choice = np.empty(LANES), np.empty(LANES, dtype=np.int64)
+    for first in range(0, n_samples, LANES):
+        n_rows = min(LANES, n_samples - first)
+        _load(proba, first, n_rows, tile)
+        for slot in range(k):
+            _argmax(tile, best, choice)
+            for i in range(n_rows):
+                indices[first + i, slot] = choice[i]
+                values[first + i, slot] = best[i]
+                tile[choice[i], i] = np.nan  # not to be chosen again
     return indices, values
+
+
+@_compile
+def _argmax(tile, best, choice):
+    """Largest entry of each column that is not NaN, and the first row where it is."""
+    for i in range(LANES):
+        best[i] = MINUS_INFINITY
+        choice[i] = -1
+    for k in range(tile.shape[0]):
+        row = tile[k]
+        for i in range(LANES):
+            value = row[i]
+            better = (value > best[i]) | ((choice[i] < 0) & (value == value))
+            best[i] = value if better else best[i]
+            choice[i] = k if better else choice[i]
+
+
+@_compile
+def pack(matrix, shift, scale, n_columns, constant):
+    """Columns of a matrix, standardised, in tiles; see `skmoe._plain.pack`."""
+    n_samples = matrix.shape[0]
+    n_tiles = (n_samples + LANES - 1) // LANES
+    tiles = np.empty((n_tiles, n_columns + (1 if constant else 0), LANES))
+    for t in range(n_tiles):
+        tile, first = tiles[t], t * LANES
+        n_rows = min(LANES, n_samples - first)
+        for i in range(n_rows):
+            for j in range(n_columns):
+                tile[j, i] = (np.float64(matrix[first + i, j]) - shift[j]) * scale[j]
+        if constant:
+            tile[n_columns, :] = 1.0
+        if n_rows < LANES:
+            tile[:, n_rows:] = 0.0
+    return tiles
+
+
+@_compile
+def loss_and_gradient(tiles, targets, weights, coef):
+    """Cross-entropy and its gradient in one pass; see `skmoe._plain.loss_and_gradient`."""
+    n_logits, n_columns = coef.shape
+    gradient, of_tile = np.zeros((n_logits, n_columns)), np.empty((n_logits, n_columns))
+    logits = np.empty((n_logits, LANES))
+    peak, total, losses = np.empty(LANES), np.empty(LANES), np.empty(LANES)
+    loss = 0.0
+    for t in range(tiles.shape[0]):
+        np.dot(coef, tiles[t], logits)
+        _softmax_residual(logits, targets[t], weights[t], peak, total, losses)
+        for i in range(LANES):
+            loss += losses[i]
+        np.dot(logits, tiles[t].T, of_tile)
+        for k in range(n_logits):
+            for j in range(n_columns):
+                gradient[k, j] += of_tile[k, j]
+    return loss, gradient
+
+
+@_compile
+def _softmax_residual(logits, targets, weights, peak, total, losses):
+    """Replace logits by the derivatives of the losses, which go to `losses`.
+
+    The logit of the last expert is 0 and has no row of its own.
+    """
+    n_logits = logits.shape[0]
+    for i in range(LANES):
+        peak[i] = 0.0
+    for k in range(n_logits):
+        row = logits[k]
+        for i in range(LANES):
+            peak[i] = max(peak[i], row[i])
+    for i in range(LANES):
+        total[i] = exponential(-peak[i])
+        losses[i] = peak[i]
+    for k in range(n_logits):
+        row, target = logits[k], targets[k]
+        for i in range(LANES):
+            losses[i] -= target[i] * row[i]
+            row[i] = exponential(row[i] - peak[i])
+            total[i] += row[i]
+    for i in range(LANES):
+        losses[i] = (losses[i] + logarithm(total[i])) * weights[i]
+        total[i] = weights[i] / total[i]
+    for k in range(n_logits):
+        row, target = logits[k], targets[k]
+        for i in range(LANES):
+            row[i] = row[i] * total[i] - target[i] * weights[i]
+
+
+@_compile
+def packed_log_softmax(tiles, coef, n_samples):
+    """Log-softmax of the logits of packed rows; see `skmoe._plain.packed_log_softmax`."""
+    n_logits = coef.shape[0]
+    log_proba = np.empty((n_samples, n_logits + 1))
+    logits = np.zeros((n_logits + 1, LANES))
+    peak, total = np.empty(LANES), np.empty(LANES)
+    for t in range(tiles.shape[0]):
+        np.dot(coef, tiles[t], logits[:n_logits])
+        logits[n_logits, :] = 0.0
+        _log_softmax_tile(logits, peak, total)
+        first = t * LANES
+        _store(logits, log_proba, first, min(LANES, n_samples - first))
+    return log_proba

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._kernels import top_k as _top_k
+from ._arithmetic import top_k as _top_k
 
 
 class Route(NamedTuple):

@@ -1,4 +1,7 @@
-"""Every kernel against plain NumPy, over precision, memory layout and both ways of running."""
+"""The arithmetic against straightforward formulas, over precision, layout and ways of running.
+
+Compiled, as the Python function that is compiled, and the plain NumPy version of the same name.
+"""
 
 import subprocess
 import sys
@@ -6,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from skmoe import _kernels
+from skmoe import _arithmetic, _kernels, _plain
 
 LAYOUTS = {
     "C": np.ascontiguousarray,
@@ -31,15 +34,15 @@ def _readonly(array):
     return array
 
 
-@pytest.fixture(params=["compiled", "python"])
+@pytest.fixture(params=["compiled", "python", "plain"])
 def run(request):
-    """Call a kernel by name, compiled or as the Python function that it is made of."""
+    """Call a function by name: compiled, what is compiled, or in plain NumPy."""
 
     def call(name, *args):
-        kernel = getattr(_kernels, name)
+        function = getattr(_plain if request.param == "plain" else _kernels, name)
         if request.param == "python":
-            kernel = getattr(kernel, "py_func", kernel)
-        return kernel(*args)
+            function = getattr(function, "py_func", function)
+        return function(*args)
 
     return call
 
@@ -100,8 +103,8 @@ def test_softmax_with_impossible_experts(run, name):
     assert_close(result, expected)
 
 
-def test_softmax_cross_entropy(run, problem):
-    loss, residual, proba = run("softmax_cross_entropy", *problem[:3])
+def test_softmax_cross_entropy(problem):
+    loss, residual, proba = _plain.softmax_cross_entropy(*as_double(problem)[:3])
     logits, targets, weights, _ = as_double(problem)
     log_proba = oracle_log_softmax(logits)
     assert residual.dtype == proba.dtype == np.float64
@@ -114,23 +117,23 @@ def test_softmax_cross_entropy(run, problem):
     assert_close(loss, weights @ (log_total - (targets * below_peak).sum(axis=1)))
 
 
-def test_residual_is_the_gradient_of_the_loss(run):
+def test_residual_is_the_gradient_of_the_loss():
     rng = np.random.default_rng(1)
     logits, targets = rng.normal(size=(3, 4)), rng.dirichlet(np.ones(4), 3)
     weights = rng.uniform(size=3)
-    _, residual, _ = run("softmax_cross_entropy", logits, targets, weights)
+    _, residual, _ = _plain.softmax_cross_entropy(logits, targets, weights)
     step = 1e-6
     for index in np.ndindex(*logits.shape):
         change = np.zeros_like(logits)
         change[index] = step
-        above = run("softmax_cross_entropy", logits + change, targets, weights)[0]
-        below = run("softmax_cross_entropy", logits - change, targets, weights)[0]
+        above = _plain.softmax_cross_entropy(logits + change, targets, weights)[0]
+        below = _plain.softmax_cross_entropy(logits - change, targets, weights)[0]
         assert residual[index] == pytest.approx((above - below) / (2 * step), abs=1e-9)
 
 
-def test_hessian_product(run, problem):
-    logits, _, weights, direction = problem
-    result = run("hessian_product", logits, direction, weights)
+def test_hessian_product(problem):
+    logits, _, weights, direction = as_double(problem)
+    result = _plain.hessian_product(logits, direction, weights)
     proba, _, row_weights, change = as_double(problem)
     mean = (proba * change).sum(axis=1, keepdims=True)
     assert result.dtype == np.float64
@@ -138,15 +141,15 @@ def test_hessian_product(run, problem):
     np.testing.assert_allclose(result, expected, rtol=1e-10)
 
 
-def test_hessian_product_is_the_derivative_of_the_residual(run):
+def test_hessian_product_is_the_derivative_of_the_residual():
     rng = np.random.default_rng(2)
     logits, direction = rng.normal(size=(2, 3, 4))
     targets, weights = rng.dirichlet(np.ones(4), 3), rng.uniform(size=3)
-    proba = run("softmax_cross_entropy", logits, targets, weights)[2]
+    proba = _plain.softmax_cross_entropy(logits, targets, weights)[2]
     step = 1e-6 * direction
-    above = run("softmax_cross_entropy", logits + step, targets, weights)[1]
-    below = run("softmax_cross_entropy", logits - step, targets, weights)[1]
-    product = run("hessian_product", proba, direction, weights)
+    above = _plain.softmax_cross_entropy(logits + step, targets, weights)[1]
+    below = _plain.softmax_cross_entropy(logits - step, targets, weights)[1]
+    product = _plain.hessian_product(proba, direction, weights)
     np.testing.assert_allclose(product, (above - below) / 2e-6, atol=1e-9)
 
 
@@ -202,12 +205,98 @@ def test_top_k_rejects_impossible_numbers(run, k):
         run("top_k", np.ones((2, 3)), k)
 
 
+# Packed rows: a full tile and part of another
+
+
+@pytest.fixture
+def packed(dtype, layout):
+    """Features, targets and weights, coefficients, and their packed forms in plain NumPy."""
+    rng = np.random.default_rng(4)
+    X = rng.normal(3, 2, (150, 5))
+    targets = rng.dirichlet(np.ones(4), 150)
+    weights = rng.uniform(0, 2, 150)
+    return [layout(array.astype(dtype)) for array in (X, targets, weights[:, None])]
+
+
+def standardised(X):
+    return np.column_stack([(X - 1.0) * [1, 2, 3, 4, 5], np.ones(len(X))])
+
+
+def test_pack(run, packed):
+    X, targets, _ = packed
+    tiles = run("pack", X, np.ones(5), np.arange(1.0, 6.0), 5, True)
+    assert tiles.shape == (2, 6, 128) and tiles.dtype == np.float64
+    assert tiles.flags.c_contiguous
+    rows = tiles.transpose(0, 2, 1).reshape(-1, 6)
+    assert_close(rows[:150], standardised(np.asarray(X, dtype=np.float64)))
+    np.testing.assert_array_equal(rows[150:], 0)
+    rows = run("pack", targets, np.zeros(3), np.ones(3), 3, False).transpose(0, 2, 1)
+    np.testing.assert_array_equal(rows.reshape(-1, 3)[:150], targets[:, :3])
+
+
+def run_packed(run, packed):
+    """Log-probabilities, loss and gradient, and what they should be."""
+    X, targets, weights = [array.copy() for array in as_double(packed)]
+    coef = np.random.default_rng(5).normal(size=(3, 6))
+    coef[0] *= 100  # some probabilities underflow
+    tiles = run("pack", packed[0], np.ones(5), np.arange(1.0, 6.0), 5, True)
+    packed_targets = run("pack", packed[1], np.zeros(3), np.ones(3), 3, False)
+    packed_weights = run("pack", packed[2], np.zeros(1), np.ones(1), 1, False)[:, 0].copy()
+    log_proba = run("packed_log_softmax", tiles, coef, 150)
+    loss, gradient = run("loss_and_gradient", tiles, packed_targets, packed_weights, coef)
+    Z = standardised(X)
+    logits = np.column_stack([Z @ coef.T, np.zeros(150)])
+    expected = oracle_log_softmax(logits)
+    residual = (np.exp(expected) - targets)[:, :3] * weights
+    targets[:, 3] = 1.0 - targets[:, :3].sum(axis=1)
+    expected_loss = -np.sum(weights * targets * expected)
+    return (log_proba, loss, gradient), (expected, expected_loss, residual.T @ Z)
+
+
+def test_packed_rows(run, packed):
+    for result, expected in zip(*run_packed(run, packed), strict=True):
+        np.testing.assert_allclose(result, expected, rtol=1e-11, atol=1e-10)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_exponential_and_logarithm(compiled):
+    x = np.r_[0.0, np.linspace(-708, 709, 4001), -1e-300, 1e-20, -709.0, -1e308, -np.inf]
+    functions = [_kernels.exponential, _kernels.logarithm]
+    if not compiled:
+        functions = [getattr(function, "py_func", function) for function in functions]
+    exponential, logarithm = functions
+    result = np.array([exponential(value) for value in x])
+    np.testing.assert_allclose(result, np.where(x < -708, 0, np.exp(x)), rtol=4.5e-16)
+    x = np.r_[1.0, np.geomspace(1e-300, 1e300, 4001), 1 + np.linspace(-1e-9, 1e-9, 99)]
+    result = np.array([logarithm(value) for value in x])
+    np.testing.assert_allclose(result, np.log(x), rtol=4.5e-16)
+
+
+def test_kernels_are_chosen_by_size():
+    assert _arithmetic.implementation(1000, 4) is _plain
+    assert _arithmetic.implementation(100_000, 4) is _kernels
+    logits = np.random.default_rng(6).normal(size=(30_000, 2))
+    assert_close(_arithmetic.softmax(logits), _plain.softmax(logits))
+    assert_close(_arithmetic.log_softmax(logits), _plain.log_softmax(logits))
+
+
+def test_small_problems_do_not_import_numba():
+    code = (
+        "import sys, numpy as np, skmoe; from skmoe.gates import SoftmaxGate; "
+        "X = np.random.default_rng(0).normal(size=(500, 3)); "
+        "SoftmaxGate().fit(X, np.eye(2)[(X[:, 0] > 0).astype(int)]).predict_proba(X); "
+        "assert 'numba' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_no_rows(run):
     empty = np.empty((0, 3))
+    assert run("pack", empty, np.zeros(2), np.ones(2), 2, True).shape == (0, 3, 128)
     assert run("softmax", empty).shape == (0, 3)
     assert run("log_softmax", empty).shape == (0, 3)
-    assert run("softmax_cross_entropy", empty, empty, np.empty(0))[0] == 0
-    assert run("hessian_product", empty, empty, np.empty(0)).shape == (0, 3)
+    assert _plain.softmax_cross_entropy(empty, empty, np.empty(0))[0] == 0
+    assert _plain.hessian_product(empty, empty, np.empty(0)).shape == (0, 3)
     assert [part.shape for part in run("e_step", empty, empty)] == [(0, 3), (0,)]
     assert [part.shape for part in run("top_k", empty, 2)] == [(0, 2), (0, 2)]
 
@@ -221,7 +310,7 @@ def test_import_compiles_nothing():
 
 
 def test_no_cache_directory_is_no_obstacle(monkeypatch):
-    def njit(cache=False, nogil=False):
+    def njit(cache=False, **options):
         if cache:
             raise RuntimeError("cannot cache function: no locator available")
         return lambda function: function

@@ -151,9 +151,12 @@ class DenseDesign:
     X : ndarray of shape (n_samples, n_columns), float64
         Without missing values.
     scaling : Scaling
+    n_experts : int
+        Of the problems that will be solved with it.
     """
 
-    def __init__(self, X, scaling):
+    def __init__(self, X, scaling, n_experts):
+        self.n_experts = n_experts
         n_samples, n_columns = X.shape
         self.matrix = np.empty((n_samples, n_columns + 1))
         np.subtract(X, scaling.mean, out=self.matrix[:, :-1])
@@ -173,6 +176,10 @@ class DenseDesign:
         """Matrix product ``residual' Z``, (n_experts, n_columns)."""
         return residual.T @ self.matrix
 
+    def inner_products(self):
+        """Inner products of the rows without the ones, (n_samples, n_samples)."""
+        return self.matrix[:, :-1] @ self.matrix[:, :-1].T
+
     def second_moments(self, weights):
         """Weighted second moments ``Z' diag(weights) Z``, (n_columns, n_columns)."""
         return (self.matrix * weights[:, None]).T @ self.matrix
@@ -186,9 +193,12 @@ class SparseDesign:
     X : CSR matrix of shape (n_samples, n_columns), float64
         Without missing values.
     scaling : Scaling
+    n_experts : int
+        Of the problems that will be solved with it.
     """
 
-    def __init__(self, X, scaling):
+    def __init__(self, X, scaling, n_experts):
+        self.n_experts = n_experts
         self.X = X
         self.scaling = scaling
 
@@ -208,6 +218,14 @@ class SparseDesign:
         product = ((self.X.T @ residual).T - total * self.scaling.mean) * self.scaling.inverse
         return np.hstack([product, total])
 
+    def inner_products(self):
+        """Inner products of the rows without the ones, (n_samples, n_samples)."""
+        scaled = self.X @ sparse.diags(self.scaling.inverse)
+        shift = self.scaling.mean * self.scaling.inverse
+        along_shift = scaled @ shift
+        raw = (scaled @ scaled.T).toarray()
+        return raw - along_shift - along_shift[:, np.newaxis] + shift @ shift
+
     def second_moments(self, weights):
         """Weighted second moments ``Z' diag(weights) Z``, (n_columns, n_columns)."""
         weighted = self.X.multiply(weights[:, None]).tocsr()
@@ -221,8 +239,3 @@ class SparseDesign:
         moments[:-1, -1] = moments[-1, :-1] = (sums - total * mean) * inverse
         moments[-1, -1] = total
         return moments
-
-
-def make_design(X, scaling):
-    """Design of a dense or sparse X without missing values."""
-    return SparseDesign(X, scaling) if sparse.issparse(X) else DenseDesign(X, scaling)

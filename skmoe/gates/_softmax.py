@@ -9,11 +9,11 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skmoe._kernels import log_softmax, softmax
+from skmoe._arithmetic import log_softmax, softmax
 
 from ._base import BaseGate, check_numeric_columns, check_row_weights, check_targets
-from ._design import Scaling, complete, make_design, missing_features
-from ._solver import minimize_cross_entropy
+from ._design import Scaling, complete, missing_features
+from ._solver import make_design, minimize_cross_entropy
 
 
 class SoftmaxGate(BaseGate):
@@ -165,16 +165,14 @@ class SoftmaxGate(BaseGate):
 
     def _solve(self, X, targets, weights, scaling, indicated):
         """Minimise over ``W / temperature``, in which the penalty is alpha * temperature^2."""
-        penalty = np.full(X.shape[1] + 1, self.alpha * self.temperature**2)
-        penalty[-1] = 0.0
         start = self._previous_coef(targets.shape[1], X.shape[1], indicated)
         if start is not None:
             start = scaling.standardised(*start) / self.temperature
         solution = minimize_cross_entropy(
-            make_design(X, scaling),
+            make_design(X, scaling, targets.shape[1]),
             targets,
             weights,
-            penalty,
+            self.alpha * self.temperature**2,
             start=start,
             tol=self.tol,
             max_iter=self.max_iter,

@@ -1,0 +1,50 @@
+"""The arithmetic of gates and EM: compiled where that pays, plain NumPy where it does not.
+
+Importing numba and loading a cached kernel takes a few tenths of a second, in which plain NumPy
+trains the gate of several thousand rows. The choice depends on the size of the problem alone, so
+that a fit does not depend on what the process did before. Both have the same functions.
+"""
+
+import importlib
+
+from . import _plain
+
+COMPILED_FROM = 40_000
+"""Least number of samples times experts for which kernels are compiled."""
+
+
+def implementation(n_samples, n_experts):
+    """Module that holds the arithmetic for a problem of this size.
+
+    Parameters
+    ----------
+    n_samples, n_experts : int
+
+    Returns
+    -------
+    module : module
+        `skmoe._kernels` or `skmoe._plain`.
+    """
+    if n_samples * n_experts < COMPILED_FROM:
+        return _plain
+    return importlib.import_module("skmoe._kernels")
+
+
+def softmax(logits):
+    """See `skmoe._plain.softmax`."""
+    return implementation(*logits.shape).softmax(logits)
+
+
+def log_softmax(logits):
+    """See `skmoe._plain.log_softmax`."""
+    return implementation(*logits.shape).log_softmax(logits)
+
+
+def e_step(log_gate, log_density):
+    """See `skmoe._plain.e_step`."""
+    return implementation(*log_gate.shape).e_step(log_gate, log_density)
+
+
+def top_k(proba, k):
+    """See `skmoe._plain.top_k`."""
+    return implementation(*proba.shape).top_k(proba, k)

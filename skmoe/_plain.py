@@ -1,0 +1,337 @@
+"""The arithmetic of gates and EM in plain NumPy.
+
+Small problems are solved with it, because numba would take longer to import than they take;
+and the tests hold the compiled functions of the same names (`skmoe._kernels`) to it.
+"""
+
+import numpy as np
+
+LANES = 128
+"""Samples per tile; see `pack`."""
+
+
+def softmax(logits):
+    """Softmax of every row.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n_samples, n_experts), float32 or float64
+        Finite, or -inf where the probability is zero; at least one entry of a row is finite.
+
+    Returns
+    -------
+    proba : ndarray of shape (n_samples, n_experts), float64
+        Rows sum to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe._plain import softmax
+    >>> softmax(np.array([[0.0, 0.0], [1000.0, 0.0]]))
+    array([[0.5, 0.5],
+           [1. , 0. ]])
+    """
+    proba = np.array(logits, dtype=np.float64)
+    proba -= proba.max(axis=1, keepdims=True)
+    np.exp(proba, out=proba)
+    proba /= proba.sum(axis=1, keepdims=True)
+    return proba
+
+
+def log_softmax(logits):
+    """Logarithm of the softmax of every row, exact where the softmax itself underflows.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n_samples, n_experts), float32 or float64
+        Finite, or -inf where the probability is zero; at least one entry of a row is finite.
+
+    Returns
+    -------
+    log_proba : ndarray of shape (n_samples, n_experts), float64
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe._plain import log_softmax
+    >>> log_softmax(np.array([[1000.0, 0.0]]))
+    array([[    0., -1000.]])
+    """
+    log_proba = np.array(logits, dtype=np.float64)
+    # The peak is subtracted first: peak + log(total) would round the latter away.
+    log_proba -= log_proba.max(axis=1, keepdims=True)
+    log_proba -= np.log(np.exp(log_proba).sum(axis=1, keepdims=True))
+    return log_proba
+
+
+def e_step(log_gate, log_density):
+    """Responsibilities and log-likelihood of every row: the E-step of a mixture of experts.
+
+    ``responsibilities_ik`` is proportional to ``exp(log_gate_ik + log_density_ik)``
+    (Jordan and Jacobs, 1994).
+
+    Parameters
+    ----------
+    log_gate : ndarray of shape (n_samples, n_experts), float32 or float64
+        Log-probability that the gate gives to each expert.
+    log_density : ndarray of shape (n_samples, n_experts), float32 or float64
+        Log-density of the row's target under each expert.
+
+    Returns
+    -------
+    responsibilities : ndarray of shape (n_samples, n_experts), float64
+        Rows sum to 1. A row that is impossible under every expert gets 1 / n_experts each.
+    log_likelihood : ndarray of shape (n_samples,), float64
+        ``log sum_k exp(log_gate + log_density)``; -inf for an impossible row.
+
+    Notes
+    -----
+    -inf is allowed anywhere. A row with NaN or with a density of +inf gives NaN throughout.
+
+    References
+    ----------
+    Jordan, M. I. and Jacobs, R. A. (1994). Hierarchical mixtures of experts and the EM
+    algorithm. Neural Computation 6(2), 181-214.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe._plain import e_step
+    >>> log_gate = np.log([[0.5, 0.5], [0.5, 0.5]])
+    >>> log_density = np.array([[0.0, -np.inf], [-np.inf, -np.inf]])
+    >>> responsibilities, log_likelihood = e_step(log_gate, log_density)
+    >>> responsibilities
+    array([[1. , 0. ],
+           [0.5, 0.5]])
+    >>> log_likelihood
+    array([-0.69314718,        -inf])
+    """
+    with np.errstate(invalid="ignore"):
+        joint = np.add(log_gate, log_density, dtype=np.float64)
+        invalid = ~(joint < np.inf).all(axis=1)
+    peak = joint.max(axis=1, keepdims=True)
+    impossible = peak[:, 0] == -np.inf
+    joint[impossible | invalid] = peak[impossible | invalid] = 0.0
+    joint -= peak
+    np.exp(joint, out=joint)
+    total = joint.sum(axis=1, keepdims=True)
+    joint /= total
+    log_likelihood = (peak + np.log(total))[:, 0]
+    log_likelihood[impossible] = -np.inf
+    joint[invalid] = np.nan
+    log_likelihood[invalid] = np.nan
+    return joint, log_likelihood
+
+
+def top_k(proba, k):
+    """Find the k largest entries of every row.
+
+    Parameters
+    ----------
+    proba : ndarray of shape (n_samples, n_experts), float32 or float64
+        Without NaN.
+    k : int
+        Between 1 and n_experts.
+
+    Returns
+    -------
+    indices : ndarray of shape (n_samples, k), intp
+        Ordered by decreasing probability; of equal ones the lower index comes first.
+    values : ndarray of shape (n_samples, k), dtype of `proba`
+        ``proba`` at these indices.
+
+    Raises
+    ------
+    ValueError
+        If k is outside 1..n_experts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe._plain import top_k
+    >>> indices, values = top_k(np.array([[0.25, 0.5, 0.25]]), 2)
+    >>> indices, values
+    (array([[1, 0]]), array([[0.5 , 0.25]]))
+    """
+    if not 1 <= k <= proba.shape[1]:
+        raise ValueError("k must lie between 1 and the number of experts.")
+    # Sorting the negated values is stable and so leaves the lower index first.
+    indices = np.argsort(-proba, axis=1, kind="stable")[:, :k]
+    return indices, np.take_along_axis(proba, indices, axis=1)
+
+
+def pack(matrix, shift, scale, n_columns, constant):
+    """Columns of a matrix, standardised, in tiles of `LANES` rows.
+
+    A tile holds one row per column of the matrix, so that loops run across samples, and is
+    small enough to stay in the cache between the products of a pass over the data.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (n_samples, at least n_columns), float32 or float64
+    shift, scale : ndarrays of shape (n_columns,)
+        Entry j of each row becomes ``(entry - shift[j]) * scale[j]``.
+    n_columns : int
+        Columns beyond are left out.
+    constant : bool
+        Whether to append a column of ones.
+
+    Returns
+    -------
+    tiles : ndarray of shape (n_tiles, n_columns + constant, LANES), float64
+        The lanes of the last tile that have no sample are 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe._plain import pack
+    >>> tiles = pack(np.array([[1.0, 2.0], [3.0, 4.0]]), np.ones(2), np.ones(2), 2, True)
+    >>> tiles.shape
+    (1, 3, 128)
+    >>> tiles[0, :, :3]
+    array([[0., 2., 0.],
+           [1., 3., 0.],
+           [1., 1., 0.]])
+    """
+    n_samples = len(matrix)
+    n_tiles = -(-n_samples // LANES)
+    rows = np.zeros((n_tiles * LANES, n_columns + constant))
+    rows[:n_samples, :n_columns] = (matrix[:, :n_columns] - shift) * scale
+    if constant:
+        rows[:n_samples, -1] = 1.0
+    return np.ascontiguousarray(rows.reshape(n_tiles, LANES, rows.shape[1]).transpose(0, 2, 1))
+
+
+def loss_and_gradient(tiles, targets, weights, coef):
+    """Weighted cross-entropy of soft targets with a softmax, and its gradient.
+
+    The loss is ``sum_i weights_i * -sum_k targets_ik log softmax(coef z_i)_k``, where the
+    logit of the last expert is fixed at 0 and has no row in `coef`.
+
+    Parameters
+    ----------
+    tiles : ndarray of shape (n_tiles, n_columns, LANES), float64
+        Packed rows of the design, with the column of ones.
+    targets : ndarray of shape (n_tiles, n_experts - 1, LANES), float64
+        Packed targets of all experts but the last.
+    weights : ndarray of shape (n_tiles, LANES), float64
+        0 in lanes without a sample.
+    coef : ndarray of shape (n_experts - 1, n_columns), float64
+
+    Returns
+    -------
+    loss : float
+    gradient : ndarray of shape (n_experts - 1, n_columns), float64
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe._plain import loss_and_gradient, pack
+    >>> tiles = pack(np.array([[2.0]]), np.zeros(1), np.ones(1), 1, True)
+    >>> targets = pack(np.array([[0.75, 0.25]]), np.zeros(1), np.ones(1), 1, False)
+    >>> weights = pack(np.ones((1, 1)), np.zeros(1), np.ones(1), 1, False)[:, 0]
+    >>> loss, gradient = loss_and_gradient(tiles, targets, weights, np.zeros((1, 2)))
+    >>> print(f"{loss:.6f}", gradient)
+    0.693147 [[-0.5  -0.25]]
+    """
+    logits = np.matmul(coef, tiles)
+    peak = np.maximum(logits.max(axis=1), 0.0)
+    losses = peak - np.einsum("tkl,tkl->tl", targets, logits)
+    logits -= peak[:, np.newaxis]
+    np.exp(logits, out=logits)
+    total = logits.sum(axis=1) + np.exp(-peak)
+    losses += np.log(total)
+    logits /= total[:, np.newaxis]
+    logits -= targets
+    logits *= weights[:, np.newaxis]
+    gradient = np.matmul(logits, tiles.transpose(0, 2, 1)).sum(axis=0)
+    return float(np.sum(losses * weights)), gradient
+
+
+def packed_log_softmax(tiles, coef, n_samples):
+    """Logarithm of the softmax of the logits of packed rows.
+
+    Parameters
+    ----------
+    tiles : ndarray of shape (n_tiles, n_columns, LANES), float64
+    coef : ndarray of shape (n_experts - 1, n_columns), float64
+        The logit of the last expert is 0.
+    n_samples : int
+        Lanes beyond hold no samples.
+
+    Returns
+    -------
+    log_proba : ndarray of shape (n_samples, n_experts), float64
+    """
+    rows = np.matmul(coef, tiles).transpose(0, 2, 1).reshape(-1, len(coef))[:n_samples]
+    return log_softmax(np.hstack([rows, np.zeros((n_samples, 1))]))
+
+
+def softmax_cross_entropy(logits, targets, weights):
+    """Weighted cross-entropy of soft targets with the softmax of logits, and its gradient.
+
+    The loss is ``sum_i weights_i * -sum_k targets_ik log softmax(logits_i)_k``.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n_samples, n_experts), float64
+        Finite.
+    targets : ndarray of shape (n_samples, n_experts), float64
+        Rows sum to 1.
+    weights : ndarray of shape (n_samples,), float64
+
+    Returns
+    -------
+    loss : float
+    residual : ndarray of shape (n_samples, n_experts), float64
+        Gradient with respect to the logits: ``(proba - targets) * weights``.
+    proba : ndarray of shape (n_samples, n_experts), float64
+        Softmax of the logits; :func:`hessian_product` wants it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe._plain import softmax_cross_entropy
+    >>> loss, residual, proba = softmax_cross_entropy(
+    ...     np.zeros((1, 2)), np.array([[1.0, 0.0]]), np.ones(1)
+    ... )
+    >>> print(f"{loss:.6f}", residual)
+    0.693147 [[-0.5  0.5]]
+    """
+    below_peak = logits - logits.max(axis=1, keepdims=True)
+    proba = np.exp(below_peak)
+    total = proba.sum(axis=1)
+    losses = np.log(total) - np.einsum("ik,ik->i", targets, below_peak)
+    proba /= total[:, np.newaxis]
+    return float(weights @ losses), (proba - targets) * weights[:, np.newaxis], proba
+
+
+def hessian_product(proba, direction, weights):
+    """Hessian of the weighted softmax cross-entropy, in the logits, times a direction.
+
+    Row i is ``weights_i (diag(p_i) - p_i p_i') direction_i`` with ``p_i`` the probabilities.
+
+    Parameters
+    ----------
+    proba : ndarray of shape (n_samples, n_experts), float64
+        Softmax of the logits at which the Hessian is taken.
+    direction : ndarray of shape (n_samples, n_experts), float64
+        Change of the logits.
+    weights : ndarray of shape (n_samples,), float64
+
+    Returns
+    -------
+    product : ndarray of shape (n_samples, n_experts), float64
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe._plain import hessian_product
+    >>> hessian_product(np.array([[0.5, 0.5]]), np.array([[1.0, 0.0]]), np.ones(1))
+    array([[ 0.25, -0.25]])
+    """
+    mean = np.einsum("ik,ik->i", proba, direction)
+    product = direction - mean[:, np.newaxis]
+    product *= proba
+    product *= weights[:, np.newaxis]
+    return product

@@ -1,0 +1,85 @@
+"""The features as the fast solver sees them: standardised, with an intercept, in tiles."""
+
+import numpy as np
+
+from skmoe._arithmetic import implementation
+
+SAMPLE_SEED = 0
+"""Of the rows that stand for all in the estimate of the curvature."""
+
+
+class PackedDesign:
+    """Standardised columns and a column of ones, in tiles; see `skmoe._plain.pack`.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_columns), float64
+        Without missing values.
+    scaling : Scaling
+    n_experts : int
+        Of the problems that will be solved with it.
+    """
+
+    def __init__(self, X, scaling, n_experts):
+        self.n_samples = len(X)
+        self.n_experts = n_experts
+        self.n_columns = X.shape[1] + 1
+        self.arithmetic = implementation(self.n_samples, n_experts)
+        self.tiles = self.arithmetic.pack(X, scaling.mean, scaling.inverse, X.shape[1], True)
+
+    def pack_targets(self, targets):
+        """Targets (n_samples, n_experts) of all experts but the last, in tiles."""
+        n_logits = self.n_experts - 1
+        shift, scale = np.zeros(n_logits), np.ones(n_logits)
+        return self.arithmetic.pack(targets, shift, scale, n_logits, False)
+
+    def pack_weights(self, weights):
+        """Weights (n_samples,) in tiles (n_tiles, LANES)."""
+        n_tiles, _, n_lanes = self.tiles.shape
+        packed = np.zeros(n_tiles * n_lanes)
+        packed[: self.n_samples] = weights
+        return packed.reshape(n_tiles, n_lanes)
+
+    def loss_and_gradient(self, targets, weights, coef):
+        """Loss and gradient; see `skmoe._plain.loss_and_gradient`."""
+        return self.arithmetic.loss_and_gradient(self.tiles, targets, weights, coef)
+
+    def log_softmax(self, coef):
+        """Log-probabilities (n_samples, n_experts) for coefficients (n_experts - 1, n_columns)."""
+        return self.arithmetic.packed_log_softmax(self.tiles, coef, self.n_samples)
+
+    def rows(self, indices):
+        """Rows of the design as an array (len(indices), n_columns)."""
+        tile, lane = np.divmod(indices, self.tiles.shape[2])
+        return self.tiles[tile, :, lane]
+
+
+def sample_rows(weights, n_rows):
+    """Draw rows that stand for all of them, and their weights.
+
+    The draw is systematic with random offsets: the k-th row is where the cumulative weight
+    reaches a random point in the k-th of `n_rows` equal parts. So rows of weight 0 are never
+    drawn, heavy ones more than once, and all drawn rows weigh the same.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_samples,)
+        Non-negative, sum to 1.
+    n_rows : int
+
+    Returns
+    -------
+    rows : ndarray of shape (n_drawn,), intp
+        All rows with a positive weight if there are no more than `n_rows`.
+    row_weights : ndarray of shape (n_drawn,)
+        Sum to 1.
+    """
+    present = np.flatnonzero(weights)
+    if len(present) <= n_rows:
+        return present, weights[present]
+    offsets = np.random.default_rng(SAMPLE_SEED).uniform(size=n_rows)
+    cumulative = np.cumsum(weights)
+    points = (np.arange(n_rows) + offsets) * (cumulative[-1] / n_rows)
+    # Rounding may put the last point beyond the last row.
+    rows = np.minimum(np.searchsorted(cumulative, points, side="right"), present[-1])
+    return rows, np.full(n_rows, 1.0 / n_rows)
