@@ -24,9 +24,10 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     Parameters
     ----------
     experts : estimator, list of (str, estimator), or None, default=None
-        Classifiers with ``predict_proba``: one, of which `n_experts` clones are made, or a list of different ones
-        with names. ``"drop"`` in place of an estimator leaves it out. A `FrozenEstimator` is
-        never refitted and judged as it is. None means ``LogisticRegression()``.
+        Classifiers with ``predict_proba``: one, of which `n_experts` clones are made, or a list
+        of different ones with names. ``"drop"`` in place of an estimator leaves it out. A
+        `FrozenEstimator` is never refitted and judged as it is. None means
+        ``LogisticRegression()``.
     n_experts : int, default=4
         Number of clones if `experts` is one estimator.
     gate : gate, classifier with ``predict_proba``, or None, default=None
