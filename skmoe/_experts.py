@@ -112,12 +112,13 @@ class ExpertPool:
             delayed(function)(*args) for function, args in tasks
         )
 
-        outputs = None if previous is None else previous.outputs.copy()
-        models = [None] * len(self.templates) if previous is None else list(previous.models)
+        if previous is None:
+            outputs = np.empty((*weights.shape[1:], *self.likelihood.output_shape))
+            models = [None] * len(self.templates)
+        else:
+            outputs, models = previous.outputs.copy(), list(previous.models)
         for (_, args), (model, rows, output) in zip(tasks, results, strict=True):
-            expert = args[0].index
-            if outputs is None:
-                outputs = np.empty((*weights.shape[1:], *self.likelihood.output_shape))
+            expert = args[0].expert
             outputs[rows, expert] = output
             models[expert] = model
         return JudgedExperts(outputs, weights, tuple(models), starved)
@@ -198,7 +199,7 @@ class ExpertPool:
 class _Job(NamedTuple):
     """One expert with its data and weights, as it is sent to a worker."""
 
-    index: int
+    expert: int
     description: str
     template: Any
     seed: int

@@ -64,9 +64,18 @@ def measure_lift(row_log_likelihood, log_density, lone_log_density, sample_weigh
     """
     best = int(np.argmax(np.average(lone_log_density, axis=0, weights=sample_weight)))
     constant_weights, constant = _constant_mixture(log_density, sample_weight)
-    over_best = _paired(row_log_likelihood - lone_log_density[:, best], sample_weight)
-    over_constant = _paired(row_log_likelihood - constant, sample_weight)
-    return Lift(names[best], *over_best, *over_constant, constant_weights)
+    over_best, over_best_se = _paired(
+        row_log_likelihood - lone_log_density[:, best], sample_weight
+    )
+    over_constant, over_constant_se = _paired(row_log_likelihood - constant, sample_weight)
+    return Lift(
+        names[best],
+        over_best,
+        over_best_se,
+        over_constant,
+        over_constant_se,
+        constant_weights,
+    )
 
 
 def _constant_mixture(log_density, sample_weight):

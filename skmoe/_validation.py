@@ -311,8 +311,8 @@ def gate_columns(X, gate_features):
     try:
         columns = np.asarray(_get_column_indices(X, gate_features), dtype=np.intp)
     except (ValueError, IndexError, KeyError) as error:
-        columns = list(X.columns) if is_frame(X) else f"{X.shape[1]} columns"
-        raise ValueError(f"gate_features={gate_features!r}: {error}; X has {columns}") from error
+        given = list(X.columns) if is_frame(X) else f"{X.shape[1]} columns"
+        raise ValueError(f"gate_features={gate_features!r}: {error}; X has {given}") from error
     if len(columns) == 0:
         raise ValueError(
             f"gate_features={gate_features!r} selects no column; "
