@@ -210,9 +210,11 @@ def e_step(log_gate, log_density):
         for i in range(n_rows):
             possible = False
             for k in range(n_experts):
-                tile[k, i] += log_density[first + i, k]
-                regular &= tile[k, i] < np.inf
-                possible |= tile[k, i] > MINUS_INFINITY
+                joint = tile[k, i] + log_density[first + i, k]
+                valid = joint < np.inf
+                tile[k, i] = joint if valid else 0.0
+                regular &= valid
+                possible |= joint > MINUS_INFINITY
             regular &= possible
         _peaks(tile, peak)
         _exponentials(tile, peak, total)

@@ -20,6 +20,9 @@ from .gates._judge import GateJudge
 SHARES = (0.0, 0.1, 0.3, 1.0)
 """Candidates of ``share="auto"``, from the classical mixture to stacking."""
 
+GATE_ACCURACY = 0.1
+"""Accuracy of the gate's M-step, as a fraction of the tolerance of EM."""
+
 LAST_STEP_ITERATIONS = 100
 """At most so many EM iterations of gate and dispersion after the experts are settled."""
 
@@ -107,7 +110,12 @@ def train(
     seeds = tuple(int(seed) for seed in rng.randint(np.iinfo(np.int32).max, size=len(names)))
     templates = tuple(seeded(template, rng, same_template) for template in templates)
     splits = _splits(data, settings, classifier, rng)
-    judge_gate = GateJudge(seeded(gate, rng, False), Z, tuple(train for train, _ in splits))
+    judge_gate = GateJudge(
+        seeded(gate, rng, False),
+        Z,
+        views=tuple(train for train, _ in splits),
+        accuracy=GATE_ACCURACY * settings.tol,
+    )
     _check_out_of_bag(templates, settings)
     judging_view = np.empty(len(target), dtype=np.intp)
     for view, (_, test) in enumerate(splits):

@@ -23,6 +23,7 @@ LAYERS = [
     ["_em", "_lift"],
     ["_experts", "_init", "_likelihoods", "_routing", "_validation", "gates", "gates._judge"],
     ["gates._classifier", "gates._softmax"],
+    ["gates._prepared"],
     ["gates._base", "gates._solver"],
     ["gates._quasi_newton", "gates._newton_cg", "gates._reduced"],
     ["gates._curvature"],

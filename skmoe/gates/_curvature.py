@@ -190,10 +190,11 @@ def _cholesky(matrix):
     # Where all probabilities have underflowed there is no curvature at all.
     diagonal = np.maximum(diagonal, np.finfo(np.float64).tiny / JITTER)
     jitter = JITTER
-    while True:
+    while np.isfinite(jitter):
         attempt = matrix.copy()
         attempt.flat[:: len(matrix) + 1] = diagonal * (1.0 + jitter)
         factor, failed = dpotrf(attempt.T, lower=1, overwrite_a=1, clean=0)
         if not failed and np.isfinite(factor.diagonal()).all():
             return factor
         jitter *= 100.0
+    raise FloatingPointError("the Hessian of the gate is not finite")

@@ -6,6 +6,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
+from skmoe._arithmetic import log_softmax
+
 ROUNDING_OF_A_CONSTANT = 16 * np.finfo(np.float64).eps
 """Columns whose spread relative to their mean is below this are constant to rounding."""
 
@@ -172,6 +174,10 @@ class DenseDesign:
         """Matrix product ``Z coef'``, (n_samples, n_experts)."""
         return self.matrix @ coef.T
 
+    def log_softmax(self, coef):
+        """Log-probabilities (n_samples, n_experts) for coefficients (n_experts, n_columns)."""
+        return log_softmax(self.logits(coef))
+
     def gradient(self, residual):
         """Matrix product ``residual' Z``, (n_experts, n_columns)."""
         return residual.T @ self.matrix
@@ -211,6 +217,10 @@ class SparseDesign:
         """Matrix product ``Z coef'``, (n_samples, n_experts)."""
         scaled, intercept = self.scaling.original(coef)
         return self.X @ scaled.T + intercept
+
+    def log_softmax(self, coef):
+        """Log-probabilities (n_samples, n_experts) for coefficients (n_experts, n_columns)."""
+        return log_softmax(self.logits(coef))
 
     def gradient(self, residual):
         """Matrix product ``residual' Z``, (n_experts, n_columns)."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,10 +21,13 @@ class JudgedGate(NamedTuple):
     ----------
     log_proba : ndarray of shape (n_views, n_samples, n_experts)
     models : tuple of fitted gates, one per view
+    solutions : tuple
+        What the solver of a gate that was prepared goes on from, one per view; else empty.
     """
 
     log_proba: np.ndarray
     models: tuple
+    solutions: tuple = ()
 
 
 @dataclass(frozen=True)
@@ -35,17 +37,34 @@ class GateJudge:
     A gate that can memorise (a forest, say) would freeze the routing just as experts that
     grade their own training rows do: so it is fitted once per view, without the view's fold.
 
+    A gate with a method ``prepare``, which the softmax gate has, gets all rows once and is then
+    fitted with weight 0 for the view's fold. (Only the standardisation of the features is then
+    common to the views; it knows nothing of targets.) Each fit goes on from that of the last
+    iteration and takes at least one step, and more as long as another promises to raise the
+    expected log-likelihood per row by more than `accuracy`: any rise keeps the guarantee of EM
+    (Dempster et al., 1977, section 1: generalised EM), and what lies below the tolerance of EM is
+    not worth a pass over the data. With `accuracy` 0 the gate's own `tol` decides.
+
     Parameters
     ----------
     template : unfitted gate
     Z : array-like, sparse matrix or frame of shape (n_samples, n_gate_features)
     views : tuple of arrays of row indices
         The rows that each view fits on.
+    accuracy : float, default=0.0
+        In units of the log-likelihood per row.
+
+    References
+    ----------
+    Dempster, A. P., Laird, N. M. and Rubin, D. B. (1977). Maximum likelihood from incomplete
+    data via the EM algorithm. Journal of the Royal Statistical Society B 39(1), 1-38.
     """
 
     template: Any
     Z: Any
     views: tuple[np.ndarray, ...]
+    accuracy: float = 0.0
+    _prepared: list = field(default_factory=list, init=False, repr=False, compare=False)
 
     def judge(self, responsibilities, sample_weight, previous=None):
         """M-step of each view's gate.
@@ -61,15 +80,39 @@ class GateJudge:
         -------
         judged : JudgedGate
         """
+        if hasattr(self.template, "prepare"):
+            return self._judge_prepared(responsibilities, sample_weight, previous)
         log_proba = np.empty_like(responsibilities)
         models = []
         for view, rows in enumerate(self.views):
-            gate = self._start(None if previous is None else previous.models[view])
+            gate = clone(self.template)
             Z = self.Z if len(rows) == len(sample_weight) else _safe_indexing(self.Z, rows)
             fit_weighted(gate, Z, responsibilities[view, rows], sample_weight[rows])
             log_proba[view] = gate.predict_log_proba(self.Z)
             models.append(gate)
         return JudgedGate(log_proba, tuple(models))
+
+    def _judge_prepared(self, responsibilities, sample_weight, previous):
+        if not self._prepared:
+            n_experts = responsibilities.shape[-1]
+            self._prepared.append(self.template.prepare(self.Z, sample_weight, n_experts))
+        (prepared,) = self._prepared
+        log_proba = np.empty_like(responsibilities)
+        solutions = []
+        for view, rows in enumerate(self.views):
+            weights = np.zeros(len(sample_weight))
+            weights[rows] = sample_weight[rows]
+            last = previous.solutions[view] if previous is not None else None
+            solution = prepared.solve(
+                responsibilities[view],
+                weights,
+                start=None if last is None else last.coef,
+                memory=None if last is None else last.memory,
+                accuracy=self.accuracy,
+            )
+            log_proba[view] = prepared.log_proba(solution)
+            solutions.append(solution)
+        return JudgedGate(log_proba, tuple(map(prepared.gate, solutions)), tuple(solutions))
 
     def refit(self, judged, responsibilities, sample_weight):
         """The gate for prediction: fitted on all rows.
@@ -88,14 +131,6 @@ class GateJudge:
         if len(self.views) == 1:  # in-sample: that gate has seen all rows already
             return judged.models[0]
         return fit_weighted(clone(self.template), self.Z, responsibilities, sample_weight)
-
-    def _start(self, previous):
-        if previous is not None and isinstance(previous, SoftmaxGate):
-            # Fitting replaces attributes and changes no array in place, so that the earlier
-            # iterate, which may prove the best, survives in the original object.
-            return copy.copy(previous)
-        gate = clone(self.template)
-        return gate.set_params(warm_start=True) if isinstance(gate, SoftmaxGate) else gate
 
 
 def as_gate(gate):

@@ -45,8 +45,11 @@ class PackedDesign:
         return self.arithmetic.loss_and_gradient(self.tiles, targets, weights, coef)
 
     def log_softmax(self, coef):
-        """Log-probabilities (n_samples, n_experts) for coefficients (n_experts - 1, n_columns)."""
-        return self.arithmetic.packed_log_softmax(self.tiles, coef, self.n_samples)
+        """Log-probabilities (n_samples, n_experts) for coefficients (n_experts, n_columns)."""
+        if self.n_experts == 1:
+            return np.zeros((self.n_samples, 1))
+        differences = coef[:-1] - coef[-1]
+        return self.arithmetic.packed_log_softmax(self.tiles, differences, self.n_samples)
 
     def rows(self, indices):
         """Rows of the design as an array (len(indices), n_columns)."""

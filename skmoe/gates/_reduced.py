@@ -52,3 +52,7 @@ class ReducedDesign:
         without_intercept = np.column_stack([coef[:, :-1], np.zeros(len(coef))])
         rotated = self._rotation.T @ self._design.logits(without_intercept)
         return np.column_stack([rotated.T, coef[:, -1]])
+
+    def log_softmax(self, coef):
+        """Log-probabilities (n_samples, n_experts) for coefficients (n_experts, n_columns)."""
+        return self._design.log_softmax(coef)

@@ -4,7 +4,7 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.base import _fit_context
+from sklearn.base import _fit_context, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -12,8 +12,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skmoe._arithmetic import log_softmax, softmax
 
 from ._base import BaseGate, check_numeric_columns, check_row_weights, check_targets
-from ._design import Scaling, complete, missing_features
-from ._solver import make_design, minimize_cross_entropy
+from ._design import complete
+from ._prepared import PreparedSoftmaxGate
 
 
 class SoftmaxGate(BaseGate):
@@ -141,61 +141,47 @@ class SoftmaxGate(BaseGate):
             present = weights > 0
             X, targets, weights = X[present], targets[present], weights[present]
 
-        indicated = missing_features(X)
-        scaling = Scaling.of(X, weights)
-        means = scaling.mean
-        if len(indicated):
-            X = complete(X, means, indicated)
-            indicators = Scaling.of(X[:, len(means) :], weights)
-            scaling = Scaling(
-                np.concatenate([means, indicators.mean]),
-                np.concatenate([scaling.inverse, indicators.inverse]),
-            )
-        solution = self._solve(X, targets, weights, scaling, indicated)
-        coef, intercept = scaling.original(solution.coef * self.temperature)
-
-        self.coef_ = np.ascontiguousarray(coef[:, : len(means)])
-        self.missing_coef_ = np.ascontiguousarray(coef[:, len(means) :])
-        self.intercept_ = intercept
-        self.missing_features_ = indicated
-        self.feature_means_ = means
-        self.n_experts_ = targets.shape[1]
-        self.n_iter_ = solution.n_iter
-        return self
-
-    def _solve(self, X, targets, weights, scaling, indicated):
-        """Minimise over ``W / temperature``, in which the penalty is alpha * temperature^2."""
-        start = self._previous_coef(targets.shape[1], X.shape[1], indicated)
-        if start is not None:
-            start = scaling.standardised(*start) / self.temperature
-        solution = minimize_cross_entropy(
-            make_design(X, scaling, targets.shape[1]),
-            targets,
-            weights,
-            self.alpha * self.temperature**2,
-            start=start,
-            tol=self.tol,
-            max_iter=self.max_iter,
-        )
+        prepared = PreparedSoftmaxGate(self, X, weights, targets.shape[1])
+        solution = prepared.solve(targets, weights, start=self._previous_coef(prepared))
         if not solution.converged:
             warnings.warn(
                 f"The gate did not converge in {solution.n_iter} iterations: the gradient is "
                 f"{solution.relative_gradient:.1e} of its norm at zero, tol is {self.tol:.1e}. "
                 "Increase max_iter, alpha or tol.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
-        return solution
+        prepared.write(solution, self)
+        return self
 
-    def _previous_coef(self, n_experts, n_columns, indicated):
-        """Coefficients and intercepts of the last fit if this one is to start from them."""
+    def prepare(self, X, sample_weight, n_experts):
+        """Bring features to the form that training needs, for many fits with them.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, frame} of shape (n_samples, n_features)
+        sample_weight : ndarray of shape (n_samples,)
+            For the standardisation; each fit has weights of its own.
+        n_experts : int
+
+        Returns
+        -------
+        prepared : PreparedSoftmaxGate
+        """
+        gate = clone(self)
+        X = gate._validate_features(X, reset=True)
+        return PreparedSoftmaxGate(gate, X, check_row_weights(sample_weight, X), n_experts)
+
+    def _previous_coef(self, prepared):
+        """Coefficients of the last fit, standardised, if this fit is to start from them."""
         if not self.warm_start or not hasattr(self, "coef_"):
             return None
         coef = np.hstack([self.coef_, self.missing_coef_])
-        same_columns = np.array_equal(self.missing_features_, indicated)
-        if coef.shape != (n_experts, n_columns) or not same_columns:
+        shape = prepared.design.n_experts, prepared.design.n_columns - 1
+        same_columns = np.array_equal(self.missing_features_, prepared.indicated)
+        if coef.shape != shape or not same_columns:
             return None
-        return coef, self.intercept_
+        return prepared.scaling.standardised(coef, self.intercept_) / self.temperature
 
     def predict_log_proba(self, X):
         """Logarithm of the probability of each expert.
