@@ -7,6 +7,7 @@ from scipy import sparse
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from skmoe._arithmetic import log_softmax
+from skmoe._plain import softmax_cross_entropy
 
 ROUNDING_OF_A_CONSTANT = 16 * np.finfo(np.float64).eps
 """Columns whose spread relative to their mean is below this are constant to rounding."""
@@ -205,6 +206,7 @@ class SparseDesign:
 
     def __init__(self, X, scaling, n_experts):
         self.n_experts = n_experts
+        self.n_samples = X.shape[0]
         self.X = X
         self.scaling = scaling
 
@@ -227,6 +229,25 @@ class SparseDesign:
         total = residual.sum(axis=0)[:, None]
         product = ((self.X.T @ residual).T - total * self.scaling.mean) * self.scaling.inverse
         return np.hstack([product, total])
+
+    def pack_targets(self, targets):
+        """Targets as `loss_and_gradient` takes them."""
+        return targets
+
+    def pack_weights(self, weights):
+        """Weights as `loss_and_gradient` takes them."""
+        return weights
+
+    def loss_and_gradient(self, targets, weights, coef):
+        """Loss and gradient with a last logit of 0; see `skmoe._plain.loss_and_gradient`."""
+        logits = np.pad(self.logits(coef), ((0, 0), (0, 1)))
+        loss, residual, _ = softmax_cross_entropy(logits, targets, weights)
+        return loss, self.gradient(residual[:, :-1])
+
+    def rows(self, indices):
+        """Rows of the design as a dense array (len(indices), n_columns)."""
+        chosen = (self.X[indices].toarray() - self.scaling.mean) * self.scaling.inverse
+        return np.column_stack([chosen, np.ones(len(indices))])
 
     def inner_products(self):
         """Inner products of the rows without the ones, (n_samples, n_samples)."""

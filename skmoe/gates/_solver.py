@@ -10,7 +10,7 @@ alike; the solution is the one that sums to zero over the experts.
 - Where the Hessian is small enough to factorise, `_quasi_newton`: a few passes over the data.
 - Where there are more columns than rows, and few rows, the same after a rotation of the columns
   to as many as there are rows, which changes nothing else (`_reduced`).
-- Otherwise, that is, for many columns and experts and for sparse X, `_newton_cg`.
+- Otherwise, that is, for many columns and experts, `_newton_cg`.
 """
 
 from __future__ import annotations
@@ -68,11 +68,11 @@ def make_design(X, scaling, n_experts):
     design : PackedDesign, ReducedDesign, DenseDesign or SparseDesign
     """
     n_samples, n_columns = X.shape
-    n_logits = n_experts - 1
-    if not sparse.issparse(X) and n_logits * (n_columns + 1) <= LARGEST_HESSIAN:
+    fits = (n_experts - 1) * (n_columns + 1) <= LARGEST_HESSIAN
+    if fits and not sparse.issparse(X):
         return PackedDesign(X, scaling, n_experts)
     design = (SparseDesign if sparse.issparse(X) else DenseDesign)(X, scaling, n_experts)
-    if n_samples < n_columns and n_logits * n_samples <= LARGEST_HESSIAN:
+    if not fits and n_samples < n_columns and (n_experts - 1) * n_samples <= LARGEST_HESSIAN:
         return ReducedDesign(design, n_experts)
     return design
 
@@ -119,7 +119,7 @@ def minimize_cross_entropy(
             **stopping,
         )
         return reduced._replace(coef=design.expand(reduced.coef))
-    if isinstance(design, PackedDesign):
+    if len(penalty) * (design.n_experts - 1) <= LARGEST_HESSIAN:
         objective = _quasi_newton.PackedObjective(design, targets, weights, penalty)
         start = None if start is None else start[:-1] - start[-1]
         minimum = _quasi_newton.minimize(objective, start, metric=memory, **stopping)
