@@ -14,6 +14,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing
 from sklearn.utils.parallel import Parallel, delayed
 
+from ._least_squares import fit_all, supports
 from ._weights import (
     NEGLIGIBLE_WEIGHT,
     effective_rows,
@@ -107,7 +108,10 @@ class ExpertPool:
         """
         weights, starved = self._feed(weights, previous)
         stale = [k for k in range(len(self.templates)) if self._is_stale(k, weights, previous)]
-        tasks = [task for k in stale for task in self._tasks(k, weights[..., k], iteration)]
+        alike = [k for k in stale if supports(self.templates[k], self.X, self.y)]
+        at_once = self._judge_least_squares(alike, weights)
+        alone = [k for k in stale if k not in at_once]
+        tasks = [task for k in alone for task in self._tasks(k, weights[..., k], iteration)]
         results = Parallel(n_jobs=self.n_jobs)(
             delayed(function)(*args) for function, args in tasks
         )
@@ -121,7 +125,28 @@ class ExpertPool:
             expert = args[0].expert
             outputs[rows, expert] = output
             models[expert] = model
+        for expert, output in at_once.items():
+            outputs[:, expert], models[expert] = output, None
         return JudgedExperts(outputs, weights, tuple(models), starved)
+
+    def _judge_least_squares(self, experts, weights):
+        """Held-out predictions (n_samples,) of those experts that can be fitted all at once."""
+        if not experts:
+            return {}
+        templates = [self.templates[k] for k in experts]
+        outputs = np.empty((len(self.y), len(experts)))
+        for view, (train, test) in enumerate(self.splits):
+            everything = len(train) == len(self.y)
+            X, y, weight = self.X, self.y, weights[view][:, experts]
+            if not everything:
+                X, y, weight = X[train], y[train], weight[train]
+            coef, intercept = fit_all(templates, X, y, weight)
+            outputs[test] = self.X[test] @ coef.T + intercept
+        return {
+            expert: outputs[:, column]
+            for column, expert in enumerate(experts)
+            if np.isfinite(outputs[:, column]).all()
+        }
 
     def refit(self, judged):
         """Models fitted on all rows, each row with its held-out weight of a judgement.

@@ -28,7 +28,7 @@ LAYERS = [
     ["gates._quasi_newton", "gates._newton_cg", "gates._reduced"],
     ["gates._curvature"],
     ["gates._design", "gates._packed"],
-    ["_weights"],
+    ["_least_squares", "_weights"],
     ["_arithmetic"],
     ["_kernels", "_plain", "_version", "datasets"],
 ]

@@ -1,0 +1,127 @@
+"""Ridge and ordinary least squares for all experts at once.
+
+Experts that are least squares on the same X differ in their weights alone. One pass over the
+data yields the weighted second moments of all of them, from which small systems of equations
+give the coefficients: what scikit-learn computes, without validating, weighting and centring X
+anew for each expert and each iteration.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+from sklearn.linear_model import LinearRegression, Ridge
+
+CHUNK = 1 << 16
+"""Numbers in an intermediate array, which should stay in the cache."""
+
+WORST_CONDITION = 1e6
+"""Systems that are worse conditioned, with columns of equal length, are left to scikit-learn,
+which does not square the condition of X."""
+
+WORST_RAW_CONDITION = 1e10
+"""The same with columns as they are: scikit-learn takes a column that is a million times
+shorter than another for zero."""
+
+SUPPORTED = {
+    LinearRegression: {"fit_intercept": None, "positive": (False,)},
+    Ridge: {"fit_intercept": None, "positive": (False,), "solver": ("auto", "cholesky")},
+}
+"""Kinds of experts, and the values of parameters for which this module does the same."""
+
+
+def supports(template, X, y):
+    """Whether `fit_all` can stand in for the ``fit`` of an expert.
+
+    Parameters
+    ----------
+    template : estimator
+    X : object
+        Only float64 arrays are supported.
+    y : ndarray
+
+    Returns
+    -------
+    supported : bool
+    """
+    allowed = SUPPORTED.get(type(template))
+    if allowed is None or not isinstance(X, np.ndarray) or X.dtype != np.float64:
+        return False
+    if y.ndim != 1 or y.dtype.kind not in "fiu" or not 0 < X.shape[1] <= len(X):
+        return False
+    if not np.isscalar(getattr(template, "alpha", 0.0)):
+        return False
+    parameters = template.get_params(deep=False)
+    return all(values is None or parameters[name] in values for name, values in allowed.items())
+
+
+def fit_all(templates, X, y, weights):
+    """Fit least squares with each column of weights.
+
+    Parameters
+    ----------
+    templates : sequence of K supported estimators
+    X : ndarray of shape (n_samples, n_features), float64
+    y : ndarray of shape (n_samples,)
+    weights : ndarray of shape (n_samples, K)
+
+    Returns
+    -------
+    coef : ndarray of shape (K, n_features)
+        NaN for an expert whose system of equations is ill-conditioned.
+    intercept : ndarray of shape (K,)
+    """
+    centre = np.append(X.mean(axis=0), y.mean())
+    moments = _moments(X, y, centre, weights)
+    coef = np.full((len(templates), X.shape[1]), np.nan)
+    intercept = np.full(len(templates), np.nan)
+    for k, template in enumerate(templates):
+        mean, offset = np.zeros_like(centre), 0.0
+        total = moments[k, -1, -1]
+        second = moments[k, :-1, :-1]
+        if template.fit_intercept:
+            mean = moments[k, -1, :-1] / total
+            second = second - total * np.outer(mean, mean)
+            mean = mean + centre
+        else:  # moments about zero, not about the centre
+            sums = moments[k, -1, :-1]
+            cross = np.outer(sums, centre)
+            second = second + cross + cross.T + total * np.outer(centre, centre)
+        solution = _solve(second[:-1, :-1], second[:-1, -1], getattr(template, "alpha", 0.0))
+        if solution is not None:
+            coef[k] = solution
+            offset = mean[-1] - mean[:-1] @ solution
+            intercept[k] = offset
+    return coef, intercept
+
+
+def _moments(X, y, centre, weights):
+    """Weighted second moments (K, n_features + 2, n_features + 2) of the columns of X, y and 1."""
+    n_samples, n_experts = weights.shape
+    size = X.shape[1] + 2
+    moments = np.zeros((n_experts * size, size))
+    step = max(CHUNK // (n_experts * size), 256)
+    Z = np.ones((min(step, n_samples), size))
+    for first in range(0, n_samples, step):
+        rows = slice(first, min(first + step, n_samples))
+        part = Z[: rows.stop - first]
+        np.subtract(X[rows], centre[:-1], out=part[:, :-2])
+        np.subtract(y[rows], centre[-1], out=part[:, -2])
+        weighted = weights[rows, :, np.newaxis] * part[:, np.newaxis]
+        moments += weighted.reshape(len(part), -1).T @ part
+    return moments.reshape(n_experts, size, size)
+
+
+def _solve(second, cross, alpha):
+    """Solve the normal equations; None if they are ill-conditioned."""
+    second = second.copy()
+    second.flat[:: len(second) + 1] += alpha
+    scale = np.sqrt(second.diagonal())
+    if not (scale > 0).all():
+        return None
+    scaled = second / np.outer(scale, scale)
+    if not np.linalg.cond(scaled) <= WORST_CONDITION:
+        return None
+    if not np.linalg.cond(second) <= WORST_RAW_CONDITION:
+        return None
+    return cho_solve(cho_factor(scaled), cross / scale) / scale
