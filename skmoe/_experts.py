@@ -136,12 +136,13 @@ class ExpertPool:
         templates = [self.templates[k] for k in experts]
         outputs = np.empty((len(self.y), len(experts)))
         for view, (train, test) in enumerate(self.splits):
-            everything = len(train) == len(self.y)
-            X, y, weight = self.X, self.y, weights[view][:, experts]
-            if not everything:
-                X, y, weight = X[train], y[train], weight[train]
-            coef, intercept = fit_all(templates, X, y, weight)
-            outputs[test] = self.X[test] @ coef.T + intercept
+            weight = weights[view][:, experts]
+            if len(train) == len(self.y):  # in-sample
+                coef, intercept = fit_all(templates, self.X, self.y, weight)
+                outputs = self.X @ coef.T + intercept
+            else:
+                coef, intercept = fit_all(templates, self.X[train], self.y[train], weight[train])
+                outputs[test] = self.X[test] @ coef.T + intercept
         return {
             expert: outputs[:, column]
             for column, expert in enumerate(experts)

@@ -84,9 +84,9 @@ def _constant_mixture(log_density, sample_weight):
     density = np.exp(log_density - largest)
     weights = np.full(density.shape[1], 1.0 / density.shape[1])
     for _ in range(CONSTANT_WEIGHT_ITERATIONS):
-        posterior = density * weights
-        posterior /= posterior.sum(axis=1, keepdims=True)
-        weights = np.average(posterior, axis=0, weights=sample_weight)
+        # The posterior of expert k is density_k weights_k / total: its mean needs no array of it.
+        weights = weights * ((sample_weight / (density @ weights)) @ density)
+        weights /= weights.sum()
     return weights, np.log(density @ weights) + largest[:, 0]
 
 

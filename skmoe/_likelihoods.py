@@ -148,7 +148,8 @@ class Gaussian(_LocationScale):
     def log_density(self, y, outputs, dispersion):
         """Log-densities (n, K) of `y` (n,) or (n, m) for outputs (n, K) or (n, K, m)."""
         squared = np.square(self._residuals(y, outputs) / dispersion)
-        return -0.5 * np.sum(squared + np.log(2 * np.pi), axis=2) - np.log(dispersion).sum(axis=1)
+        constant = 0.5 * np.log(2 * np.pi) * squared.shape[2] + np.log(dispersion).sum(axis=1)
+        return -0.5 * _sum_outputs(squared) - constant
 
     def update_dispersion(self, y, outputs, weight, dispersion):
         """M-step: root of the weighted mean of squared residuals, shape (K, m)."""
@@ -164,7 +165,7 @@ class Laplace(_LocationScale):
     def log_density(self, y, outputs, dispersion):
         """Log-densities (n, K) of `y` (n,) or (n, m) for outputs (n, K) or (n, K, m)."""
         relative = self._residuals(y, outputs) / dispersion
-        return -np.sum(relative, axis=2) - np.log(2 * dispersion).sum(axis=1)
+        return -_sum_outputs(relative) - np.log(2 * dispersion).sum(axis=1)
 
     def update_dispersion(self, y, outputs, weight, dispersion):
         """M-step: weighted mean of absolute residuals, shape (K, m)."""
@@ -205,5 +206,10 @@ def _at_class(outputs, y):
 def _weighted_mean(values, weight, otherwise):
     """Mean over rows of (n, K, ...) values; `otherwise` for experts without weight."""
     total = np.sum(weight, axis=0)
-    mean = np.sum(weight * values, axis=0) / np.where(total > 0, total, 1.0)
+    mean = np.einsum("i...,i...->...", weight, values) / np.where(total > 0, total, 1.0)
     return np.where(total > 0, mean, otherwise)
+
+
+def _sum_outputs(values):
+    """Sum over the last of three axes; NumPy is slow at sums over an axis of length 1."""
+    return values[:, :, 0] if values.shape[2] == 1 else values.sum(axis=2)
