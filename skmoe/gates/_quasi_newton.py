@@ -42,6 +42,9 @@ EXPECTED_RATE = 0.3
 SMALL_HESSIAN = 64
 """Up to so many coefficients the Hessian on all rows is taken anew at each step."""
 
+LASTING_PROGRESS = 1e-3
+"""Shrinkage of the gradient that is still to come where more problems follow, at the least."""
+
 PASSES_OF_NEWTON = 2.0
 """Passes that the Hessian on all rows promises to leave."""
 
@@ -244,8 +247,10 @@ def minimize(objective, start=None, *, tol=1e-6, accuracy=0.0, max_iter=100, met
         metric.remember(successor.coef - point.coef, successor.gradient - point.gradient)
         rate = objective.norm(successor.gradient) / norm
         point, norm, n_iter = successor, rate * norm, n_iter + 1
-        to_go = threshold / norm if accuracy == 0.0 else np.sqrt(accuracy / promise) / rate
-        if to_go < 1.0 and _worth_refreshing(objective, metric, rate, to_go):
+        to_go = threshold / norm
+        if accuracy > 0.0:
+            to_go = min(np.sqrt(accuracy / promise) / rate, LASTING_PROGRESS)
+        if to_go < 1.0 and _worth_refreshing(objective, metric, rate, to_go, max_iter - n_iter):
             _refresh(objective, metric, point, rate)
     return Minimum(
         point.coef,
@@ -291,14 +296,18 @@ def _line_search(objective, point, direction):
     return None
 
 
-def _worth_refreshing(objective, metric, rate, to_go):
-    """Whether a fresh estimate of the Hessian would save more passes than it costs."""
+def _worth_refreshing(objective, metric, rate, to_go, steps_left):
+    """Whether a fresh estimate of the Hessian would save more passes than it costs.
+
+    Or is the only way to arrive in the steps that are left.
+    """
     takes_all = metric.n_rows >= objective.design.n_samples
     if takes_all and np.prod(objective.shape) <= SMALL_HESSIAN:
         return True
     passes = np.log(to_go) / np.log(min(rate, SLOWEST_RATE))
     expected = PASSES_OF_NEWTON if takes_all else np.log(to_go) / np.log(EXPECTED_RATE)
-    return passes > expected + objective.passes_per_curvature(metric.n_rows)
+    cost = objective.passes_per_curvature(metric.n_rows)
+    return passes > min(expected + cost, steps_left)
 
 
 def _refresh(objective, metric, point, rate):
