@@ -48,3 +48,8 @@ def e_step(log_gate, log_density):
 def top_k(proba, k):
     """See `skmoe._plain.top_k`."""
     return implementation(*proba.shape).top_k(proba, k)
+
+
+def linear_top_k(X, coef, intercept, k):
+    """See `skmoe._plain.linear_top_k`."""
+    return implementation(len(X), len(coef)).linear_top_k(X, coef, intercept, k)

@@ -17,7 +17,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from ._arithmetic import e_step
 from ._experts import expert_output
-from ._routing import Route, Utilization, route
+from ._routing import Route, Utilization, route_by
 from ._training import TrainingSettings, train
 from ._validation import (
     check_experts,
@@ -238,7 +238,7 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
         -------
         expert : ndarray of shape (n_samples,), dtype intp
         """
-        return route(self.gate_proba(X), 1).indices[:, 0]
+        return self._route(self._check_X(X), 1).indices[:, 0]
 
     def route(self, X, top_k=None):
         """The experts that answer for each row, and with which weights.
@@ -255,7 +255,7 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
             ``indices`` (n_samples, k), experts by decreasing probability; ``weights``
             (n_samples, k), renormalised; ``mass`` (n_samples,), the probability kept.
         """
-        return self._route(self.gate_proba(X), top_k)
+        return self._route(self._check_X(X), top_k)
 
     def utilization(self, X):
         """How rows are spread over the experts.
@@ -327,8 +327,10 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
     def _gate_proba(self, X):
         return self.gate_.predict_proba(select_columns(X, self._gate_columns))
 
-    def _route(self, gate_proba, top_k=None) -> Route:
-        return route(gate_proba, self.top_k if top_k is None else top_k)
+    def _route(self, X, top_k=None) -> Route:
+        Z = select_columns(X, self._gate_columns)
+        top_k = self.top_k if top_k is None else top_k
+        return route_by(self.gate_, Z, self.n_experts_, top_k)
 
     def _e_step(self, X, y):
         outputs = self.predict_experts(X)
@@ -358,7 +360,7 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
     def _mixed(self, X):
         """Mix the outputs of the routed experts: class probabilities or means."""
         X = self._check_X(X)
-        routed = self._route(self._gate_proba(X))
+        routed = self._route(X)
         weights = np.zeros((len(routed.indices), self.n_experts_))
         np.put_along_axis(weights, routed.indices, routed.weights, axis=1)
         rows = [np.flatnonzero(weights[:, k]) for k in range(self.n_experts_)]

@@ -274,6 +274,34 @@ def top_k(proba, k):
 
 
 @_compile
+def linear_top_k(X, coef, intercept, k):
+    """Most probable experts of rows of features; see `skmoe._plain.linear_top_k`."""
+    n_samples, n_experts = X.shape[0], coef.shape[0]
+    indices = np.empty((n_samples, k), dtype=np.intp)
+    proba = np.empty((n_samples, k))
+    features, tile = np.empty((X.shape[1], LANES)), np.empty((n_experts, LANES))
+    peak, total = np.empty(LANES), np.empty(LANES)
+    best, choice = np.empty(LANES), np.empty(LANES, dtype=np.int64)
+    for first in range(0, n_samples, LANES):
+        n_rows = min(LANES, n_samples - first)
+        _load(X, first, n_rows, features)
+        np.dot(coef, features, tile)
+        for j in range(n_experts):
+            row = tile[j]
+            for i in range(LANES):
+                row[i] += intercept[j]
+        _peaks(tile, peak)
+        _exponentials(tile, peak, total)
+        for slot in range(k):
+            _argmax(tile, best, choice)
+            for i in range(n_rows):
+                indices[first + i, slot] = choice[i]
+                proba[first + i, slot] = best[i] / total[i]
+                tile[choice[i], i] = np.nan  # not to be chosen again
+    return indices, proba
+
+
+@_compile
 def _argmax(tile, best, choice):
     """Largest entry of each column that is not NaN, and the first row where it is."""
     for i in range(LANES):

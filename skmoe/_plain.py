@@ -160,6 +160,29 @@ def top_k(proba, k):
     return indices, np.take_along_axis(proba, indices, axis=1)
 
 
+def linear_top_k(X, coef, intercept, k):
+    """Find the k most probable experts of every row of features, the softmax being linear.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_columns), float64
+        Finite.
+    coef : ndarray of shape (n_experts, n_columns), float64
+        C-contiguous.
+    intercept : ndarray of shape (n_experts,), float64
+    k : int
+        Between 1 and n_experts.
+
+    Returns
+    -------
+    indices : ndarray of shape (n_samples, k), intp
+        Ordered by decreasing probability; of equal ones the lower index comes first.
+    proba : ndarray of shape (n_samples, k), float64
+        Their probabilities.
+    """
+    return top_k(softmax(X @ coef.T + intercept), k)
+
+
 def pack(matrix, shift, scale, n_columns, constant):
     """Columns of a matrix, standardised, in tiles of `LANES` rows.
 

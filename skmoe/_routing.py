@@ -46,12 +46,41 @@ def route(gate_proba, top_k):
     ValueError
         If `top_k` is not between 1 and the number of experts.
     """
-    n_experts = gate_proba.shape[1]
+    indices, kept = _top_k(gate_proba, _checked(top_k, gate_proba.shape[1]))
+    return _renormalised(indices, kept)
+
+
+def route_by(gate, Z, n_experts, top_k):
+    """Choose the `top_k` most probable experts of each row.
+
+    A gate with a method ``top_k`` is not asked for the probabilities of the others.
+
+    Parameters
+    ----------
+    gate : fitted gate
+    Z : array-like, sparse matrix or frame of shape (n_samples, n_gate_features)
+    n_experts : int
+    top_k : int or None
+        None chooses all.
+
+    Returns
+    -------
+    route : Route
+    """
+    if top_k is None or not hasattr(gate, "top_k"):
+        return route(gate.predict_proba(Z), top_k)
+    return _renormalised(*gate.top_k(Z, _checked(top_k, n_experts)))
+
+
+def _checked(top_k, n_experts):
     if top_k is None:
-        top_k = n_experts
+        return n_experts
     if not 1 <= top_k <= n_experts:
         raise ValueError(f"top_k must be between 1 and n_experts_={n_experts}, got {top_k}")
-    indices, kept = _top_k(gate_proba, top_k)
+    return top_k
+
+
+def _renormalised(indices, kept):
     mass = kept.sum(axis=1)
     return Route(indices, kept / mass[:, np.newaxis], mass)
 

@@ -205,6 +205,19 @@ def test_top_k_rejects_impossible_numbers(run, k):
         run("top_k", np.ones((2, 3)), k)
 
 
+@pytest.mark.parametrize("k", [1, 3, 5])
+def test_linear_top_k(run, layout, k):
+    rng = np.random.default_rng(7)
+    X, coef, intercept = rng.normal(size=(150, 3)), rng.normal(size=(5, 3)), rng.normal(size=5)
+    coef[3], intercept[3] = coef[1], intercept[1]  # ties
+    indices, proba = run("linear_top_k", layout(X), coef, intercept, k)
+    expected = np.exp(oracle_log_softmax(X @ coef.T + intercept))
+    order = np.argsort(-expected.round(12), axis=1, kind="stable")[:, :k]
+    assert indices.dtype == np.intp and proba.dtype == np.float64
+    assert_close(proba, np.take_along_axis(expected, order, axis=1))
+    np.testing.assert_array_equal(indices, order)
+
+
 # Packed rows: a full tile and part of another
 
 
@@ -299,6 +312,8 @@ def test_no_rows(run):
     assert _plain.hessian_product(empty, empty, np.empty(0)).shape == (0, 3)
     assert [part.shape for part in run("e_step", empty, empty)] == [(0, 3), (0,)]
     assert [part.shape for part in run("top_k", empty, 2)] == [(0, 2), (0, 2)]
+    chosen = run("linear_top_k", empty, np.ones((4, 3)), np.ones(4), 2)
+    assert [part.shape for part in chosen] == [(0, 2), (0, 2)]
 
 
 def test_import_compiles_nothing():

@@ -376,6 +376,18 @@ def test_ties_go_to_the_lower_index(problem):
     np.testing.assert_array_equal(gate.predict(X), 0)
 
 
+@pytest.mark.parametrize("data", [np.asarray, sparse.csr_matrix])
+def test_top_k(problem, data):
+    X, R = problem
+    missing = X.copy()
+    missing[::7, 2] = np.nan
+    gate = SoftmaxGate(temperature=0.5).fit(missing, R)
+    indices, proba = gate.top_k(data(missing), 2)
+    expected = gate.predict_proba(missing)
+    np.testing.assert_array_equal(indices, np.argsort(-expected, axis=1)[:, :2])
+    np.testing.assert_allclose(proba, np.take_along_axis(expected, indices, axis=1), atol=1e-12)
+
+
 # Warm start
 
 

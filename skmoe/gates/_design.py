@@ -9,6 +9,9 @@ from sklearn.utils.sparsefuncs import mean_variance_axis
 from skmoe._arithmetic import log_softmax
 from skmoe._plain import softmax_cross_entropy
 
+CHUNK = 1 << 15
+"""Numbers in an intermediate array, which should stay in the cache."""
+
 ROUNDING_OF_A_CONSTANT = 16 * np.finfo(np.float64).eps
 """Columns whose spread relative to their mean is below this are constant to rounding."""
 
@@ -51,9 +54,11 @@ def complete(X, fill, indicated):
     """
     if sparse.issparse(X):
         return _complete_sparse(X, fill, indicated)
+    with np.errstate(invalid="ignore", over="ignore"):
+        # The sum is NaN where an entry is, and costs no mask as large as X.
+        if not len(indicated) and not np.isnan(X.sum()):
+            return X
     missing = np.isnan(X)
-    if not len(indicated) and not missing.any():
-        return X
     return np.hstack([np.where(missing, fill, X), missing[:, indicated].astype(np.float64)])
 
 
@@ -129,21 +134,35 @@ class Scaling:
 
 def _dense_moments(X, weights):
     """Weighted mean and variance of the columns of X, ignoring NaN."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        complete_columns = not np.isnan(X.sum(axis=0)).any()
+    if complete_columns:
+        return _complete_moments(X, weights)
     observed = ~np.isnan(X)
-    if observed.all():
-        total = np.full(X.shape[1], weights.sum())
-        mean = weights @ X / total
-        centered = X - mean
-    else:
-        total = np.maximum(weights @ observed, np.finfo(np.float64).tiny)
-        mean = weights @ np.where(observed, X, 0.0) / total
-        centered = np.where(observed, X - mean, 0.0)
+    total = np.maximum(weights @ observed, np.finfo(np.float64).tiny)
+    mean = weights @ np.where(observed, X, 0.0) / total
+    centred = np.where(observed, X - mean, 0.0)
     # The mean of what is left over is the rounding error of the first mean.
-    shift = weights @ centered / total
-    centered -= shift
-    if not observed.all():
-        centered[~observed] = 0.0
-    return mean + shift, weights @ np.square(centered, out=centered) / total
+    shift = weights @ centred / total
+    centred -= shift
+    centred[~observed] = 0.0
+    return mean + shift, weights @ np.square(centred, out=centred) / total
+
+
+def _complete_moments(X, weights):
+    """The same without missing values, in chunks that stay in the cache."""
+    total = weights.sum()
+    mean = weights @ X / total
+    shift, second = np.zeros_like(mean), np.zeros_like(mean)
+    step = max(CHUNK // X.shape[1], 1)
+    for first in range(0, len(X), step):
+        own = weights[first : first + step]
+        centred = X[first : first + step] - mean
+        shift += own @ centred
+        second += own @ np.square(centred, out=centred)
+    # The mean of what is left over is the rounding error of the first mean.
+    shift /= total
+    return mean + shift, np.maximum(second / total - np.square(shift), 0.0)
 
 
 class DenseDesign:

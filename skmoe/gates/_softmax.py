@@ -4,12 +4,13 @@ import warnings
 from numbers import Integral, Real
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import _fit_context, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skmoe._arithmetic import log_softmax, softmax
+from skmoe._arithmetic import linear_top_k, log_softmax, softmax, top_k
 
 from ._base import BaseGate, check_numeric_columns, check_row_weights, check_targets
 from ._design import complete
@@ -210,13 +211,38 @@ class SoftmaxGate(BaseGate):
         """
         return softmax(self._logits(X))
 
+    def top_k(self, X, k):
+        """Most probable experts of each row and their probabilities.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, frame} of shape (n_samples, n_features)
+        k : int
+            Between 1 and n_experts.
+
+        Returns
+        -------
+        indices : ndarray of shape (n_samples, k), intp
+            By decreasing probability; of equal ones the lower index comes first.
+        proba : ndarray of shape (n_samples, k), float64
+        """
+        X, coef, intercept = self._linear(X)
+        if issparse(X):
+            return top_k(softmax(X @ coef.T + intercept), k)
+        return linear_top_k(X, coef, intercept, k)
+
     def _logits(self, X):
+        X, coef, intercept = self._linear(X)
+        return X @ coef.T + intercept
+
+    def _linear(self, X):
+        """Completed columns, and the coefficients and intercepts of the logits."""
         check_is_fitted(self)
         X = complete(
             self._validate_features(X, reset=False), self.feature_means_, self.missing_features_
         )
-        coef = np.hstack([self.coef_, self.missing_coef_])
-        return (X @ coef.T + self.intercept_) / self.temperature
+        coef = np.hstack([self.coef_, self.missing_coef_]) / self.temperature
+        return X, coef, self.intercept_ / self.temperature
 
     def _validate_features(self, X, reset):
         check_numeric_columns(X)
