@@ -68,7 +68,7 @@ def fit_all(templates, X, y, weights):
     Returns
     -------
     coef : ndarray of shape (K, n_features)
-        NaN for an expert whose system of equations is ill-conditioned.
+        NaN for an expert without any weight or whose equations are ill-conditioned.
     intercept : ndarray of shape (K,)
     """
     centre = np.append(X.mean(axis=0), y.mean())
@@ -78,6 +78,8 @@ def fit_all(templates, X, y, weights):
     for k, template in enumerate(templates):
         mean, offset = np.zeros_like(centre), 0.0
         total = moments[k, -1, -1]
+        if not total > 0.0:
+            continue
         second = moments[k, :-1, :-1]
         if template.fit_intercept:
             mean = moments[k, -1, :-1] / total
