@@ -387,10 +387,9 @@ def _softmax_residual(logits, targets, weights, peak, total, losses):
 
 
 @_compile
-def packed_log_softmax(tiles, coef, n_samples):
+def packed_log_softmax(tiles, coef, log_proba):
     """Log-softmax of the logits of packed rows; see `skmoe._plain.packed_log_softmax`."""
     n_logits = coef.shape[0]
-    log_proba = np.empty((n_samples, n_logits + 1))
     logits = np.zeros((n_logits + 1, LANES))
     peak, total = np.empty(LANES), np.empty(LANES)
     for t in range(tiles.shape[0]):
@@ -398,5 +397,4 @@ def packed_log_softmax(tiles, coef, n_samples):
         logits[n_logits, :] = 0.0
         _log_softmax_tile(logits, peak, total)
         first = t * LANES
-        _store(logits, log_proba, first, min(LANES, n_samples - first))
-    return log_proba
+        _store(logits, log_proba, first, min(LANES, len(log_proba) - first))

@@ -271,7 +271,7 @@ def loss_and_gradient(tiles, targets, weights, coef):
     return float(np.sum(losses * weights)), gradient
 
 
-def packed_log_softmax(tiles, coef, n_samples):
+def packed_log_softmax(tiles, coef, log_proba):
     """Logarithm of the softmax of the logits of packed rows.
 
     Parameters
@@ -279,15 +279,11 @@ def packed_log_softmax(tiles, coef, n_samples):
     tiles : ndarray of shape (n_tiles, n_columns, LANES), float64
     coef : ndarray of shape (n_experts - 1, n_columns), float64
         The logit of the last expert is 0.
-    n_samples : int
-        Lanes beyond hold no samples.
-
-    Returns
-    -------
     log_proba : ndarray of shape (n_samples, n_experts), float64
+        Where to write the result; lanes beyond `n_samples` hold no samples.
     """
-    rows = np.matmul(coef, tiles).transpose(0, 2, 1).reshape(-1, len(coef))[:n_samples]
-    return log_softmax(np.hstack([rows, np.zeros((n_samples, 1))]))
+    rows = np.matmul(coef, tiles).transpose(0, 2, 1).reshape(-1, len(coef))[: len(log_proba)]
+    log_proba[:] = log_softmax(np.pad(rows, ((0, 0), (0, 1))))
 
 
 def softmax_cross_entropy(logits, targets, weights):

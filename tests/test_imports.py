@@ -30,7 +30,7 @@ LAYERS = [
     ["gates._design", "gates._packed"],
     ["_least_squares", "_weights"],
     ["_arithmetic"],
-    ["_kernels", "_plain", "_version", "datasets"],
+    ["_kernels", "_plain", "_threads", "_version", "datasets"],
 ]
 
 # These see what a user sees, so that whatever they need is public and stays so.

@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from skmoe import _plain
 from skmoe._arithmetic import implementation
+from skmoe._threads import run_in_parts
 
 SAMPLE_SEED = 0
 """Of the rows that stand for all in the estimate of the curvature."""
@@ -42,14 +44,40 @@ class PackedDesign:
 
     def loss_and_gradient(self, targets, weights, coef):
         """Loss and gradient; see `skmoe._plain.loss_and_gradient`."""
-        return self.arithmetic.loss_and_gradient(self.tiles, targets, weights, coef)
+
+        def part(start, stop):
+            tiles = slice(start, stop)
+            return self.arithmetic.loss_and_gradient(
+                self.tiles[tiles], targets[tiles], weights[tiles], coef
+            )
+
+        losses, gradients = zip(*self._run(part), strict=True)
+        return sum(losses), sum(gradients)
 
     def log_softmax(self, coef):
         """Log-probabilities (n_samples, n_experts) for coefficients (n_experts, n_columns)."""
         if self.n_experts == 1:
             return np.zeros((self.n_samples, 1))
         differences = coef[:-1] - coef[-1]
-        return self.arithmetic.packed_log_softmax(self.tiles, differences, self.n_samples)
+        n_lanes = self.tiles.shape[2]
+        log_proba = np.empty((self.n_samples, self.n_experts))
+
+        def part(start, stop):
+            rows = slice(start * n_lanes, stop * n_lanes)
+            self.arithmetic.packed_log_softmax(
+                self.tiles[start:stop], differences, log_proba[rows]
+            )
+
+        self._run(part)
+        return log_proba
+
+    def _run(self, function):
+        """Apply a function to ranges of tiles: to all at once unless it is compiled."""
+        n_tiles, n_columns, n_lanes = self.tiles.shape
+        if self.arithmetic is _plain:
+            return [function(0, n_tiles)]
+        nanoseconds = n_tiles * n_lanes * self.n_experts * (0.1 * n_columns + 1.5)
+        return run_in_parts(function, n_tiles, nanoseconds)
 
     def rows(self, indices):
         """Rows of the design as an array (len(indices), n_columns)."""
