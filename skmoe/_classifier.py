@@ -35,7 +35,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         Pipeline that ends in either may prepare the features.
     gate_features : None, str, int, list, slice, boolean mask or callable, default=None
         Columns that the gate sees, chosen as in `ColumnTransformer`; None means all.
-    share : float in [0, 1] or "auto", default=0.1
+    share : float in [0, 1] or "auto", default="auto"
         How much of every row each expert sees whoever is responsible: 0 is the classical
         mixture, 1 is input-dependent stacking (experts see all rows, only the gate is
         learned). "auto" tries 0, 0.1, 0.3 and 1 for five iterations each and goes on with that
@@ -140,7 +140,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         n_experts=4,
         gate=None,
         gate_features=None,
-        share=0.1,
+        share="auto",
         e_step="crossfit",
         cv=3,
         init="kmeans",

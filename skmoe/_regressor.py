@@ -34,7 +34,7 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         Columns that the gate sees, chosen as in `ColumnTransformer`; None means all.
     likelihood : {"gaussian", "laplace"}, default="gaussian"
         Noise around an expert's prediction; "laplace" forgives outliers.
-    share : float in [0, 1] or "auto", default=0.1
+    share : float in [0, 1] or "auto", default="auto"
         How much of every row each expert sees whoever is responsible: 0 is the classical
         mixture, 1 is input-dependent stacking (experts see all rows, only the gate is
         learned). "auto" tries 0, 0.1, 0.3 and 1 for five iterations each and goes on with that
@@ -124,9 +124,7 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
     >>> from skmoe import MixtureOfExpertsRegressor
     >>> X = np.linspace(-1, 1, 200).reshape(-1, 1)
     >>> y = np.abs(X[:, 0])
-    >>> mixture = MixtureOfExpertsRegressor(
-    ...     LinearRegression(), n_experts=2, share=0, random_state=0
-    ... )
+    >>> mixture = MixtureOfExpertsRegressor(LinearRegression(), n_experts=2, random_state=0)
     >>> mixture.fit(X, y).predict([[-0.5], [0.5]]).round(2)
     array([0.5, 0.5])
     """
@@ -144,7 +142,7 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         gate=None,
         gate_features=None,
         likelihood="gaussian",
-        share=0.1,
+        share="auto",
         e_step="crossfit",
         cv=3,
         init="kmeans",

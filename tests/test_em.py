@@ -263,7 +263,7 @@ def test_only_the_most_likely_candidate_goes_on(two_lines):
     CountsFits.fits = 0
     settings = {"n_experts": 2, "cv": 2, "tol": 0.0, "random_state": 0}
     model = MixtureOfExpertsRegressor(
-        CountsFits(), n_init=3, init="random", max_iter=20, **settings
+        CountsFits(), share=0.1, n_init=3, init="random", max_iter=20, **settings
     ).fit(X, y)
     short, splits, experts = 5, 2, 2
     going_on = model.n_iter_ - short
