@@ -180,7 +180,8 @@ def assert_alike(first, second):
 def test_weights_are_repetitions(model, e_step):
     """Integer weights are repeated rows, and weight 0 is an absent row.
 
-    Not quite so where an expert starves, since rows then count whatever their weight; nor for experts that break ties, as trees do.
+    Not quite so where an expert starves, since rows then count whatever their weight; nor for
+    experts that break ties, as trees do.
     """
     every = np.arange(len(X))
     weighted = fitted(model, e_step, every, WEIGHT)
