@@ -55,6 +55,39 @@ def supports(template, X, y):
     return all(values is None or parameters[name] in values for name, values in allowed.items())
 
 
+def held_out_predictions(experts, templates, X, y, weights, splits):
+    """Fit experts on the training part of each split and predict the test part.
+
+    Parameters
+    ----------
+    experts : list of int
+        Those that are supported.
+    templates : sequence of K estimators
+    X : ndarray of shape (n_samples, n_features), float64
+    y : ndarray of shape (n_samples,)
+    weights : ndarray of shape (n_splits, n_samples, K)
+    splits : sequence of (train, test) arrays of row indices
+
+    Returns
+    -------
+    predictions : dict of int to ndarray of shape (n_samples,)
+        Without the experts that have to be fitted alone after all, because there is a split
+        in which they have no weight or ill-conditioned equations.
+    """
+    chosen = [templates[expert] for expert in experts]
+    outputs = np.empty((len(y), len(experts)))
+    for (train, test), weight in zip(splits if experts else (), weights, strict=False):
+        weight = weight[:, experts]
+        if len(train) == len(y):  # in-sample: no copy of X
+            coef, intercept = fit_all(chosen, X, y, weight)
+            outputs = X @ coef.T + intercept
+        else:
+            coef, intercept = fit_all(chosen, X[train], y[train], weight[train])
+            outputs[test] = X[test] @ coef.T + intercept
+    usable = np.isfinite(outputs).all(axis=0)
+    return {k: outputs[:, column] for column, k in enumerate(experts) if usable[column]}
+
+
 def fit_all(templates, X, y, weights):
     """Fit least squares with each column of weights.
 

@@ -43,8 +43,8 @@ def route(gate_proba, top_k):
 
     Raises
     ------
-    ValueError
-        If `top_k` is not between 1 and the number of experts.
+    TypeError, ValueError
+        If `top_k` is no int, or not between 1 and the number of experts.
     """
     indices, kept = _top_k(gate_proba, _checked(top_k, gate_proba.shape[1]))
     return _renormalised(indices, kept)
@@ -75,6 +75,8 @@ def route_by(gate, Z, n_experts, top_k):
 def _checked(top_k, n_experts):
     if top_k is None:
         return n_experts
+    if not isinstance(top_k, (int, np.integer)):
+        raise TypeError(f"top_k must be an int or None, got {top_k!r}")
     if not 1 <= top_k <= n_experts:
         raise ValueError(f"top_k must be between 1 and n_experts_={n_experts}, got {top_k}")
     return top_k
@@ -87,7 +89,7 @@ def _renormalised(indices, kept):
 
 @dataclass(frozen=True, eq=False)
 class Utilization:
-    """How a set of rows is spread over the experts.
+    """How a set of rows is spread over the experts; each row counts once.
 
     Attributes
     ----------
