@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import re
 from typing import Any
 
@@ -49,12 +48,6 @@ def describe_training(model: Any) -> dict[str, Any]:
         if hasattr(model, name):
             summary[name.rstrip("_")] = readable(getattr(model, name))
     return summary
-
-
-def describe_member(name: str, content: Any, **details: Any) -> dict[str, Any]:
-    """Entry of a member: name, size, hash, and what is in it."""
-    digest = hashlib.sha256(content).hexdigest()
-    return {"name": name, "size": len(content), "sha256": digest, **details}
 
 
 def readable(value: Any) -> Any:

@@ -7,6 +7,7 @@ import io
 import os
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from ._archive import AGAIN, Archive
@@ -28,6 +29,9 @@ from ._manifest import Manifest, check_entries, format_version, parse_manifest
 from ._payload import PAYLOADS, Payload, Source
 from ._signature import check_key, check_signature
 from ._state import Decoder, find_class, is_mixture
+
+THREADS = 4
+"""That read and hash."""
 
 
 class Options(NamedTuple):
@@ -195,8 +199,7 @@ def verify(file: Any, *, key: bytes | None = None) -> Manifest:
     archive = open_archive(file)
     try:
         bundle = open_bundle(archive, key)
-        for name in bundle.listed:
-            bundle.content(name)
+        verified_contents(bundle, list(bundle.listed))
         return Manifest(bundle.entries, SIGNATURE in archive.names)
     finally:
         archive.close()
@@ -268,7 +271,7 @@ def read_version_1(bundle: Bundle, options: Options) -> Any:
     later = set(members) if options.lazy else set()
     if options.mmap_mode and any(bundle.archive.names[name].method for name in members):
         raise ValueError("this bundle is compressed, so that mmap_mode has nothing to map")
-    contents = {name: bundle.content(name) for name in bundle.listed if name not in later}
+    contents = verified_contents(bundle, [name for name in bundle.listed if name not in later])
     payload.check_trust(
         {name: c for name, c in contents.items() if name.endswith(f".{payload.suffix}")}
     )
@@ -301,6 +304,12 @@ def read_version_1(bundle: Bundle, options: Options) -> Any:
 
 
 READERS: dict[int, Callable[[Bundle, Options], Any]] = {1: read_version_1}
+
+
+def verified_contents(bundle: Bundle, names: list[str]) -> dict[str, bytes]:
+    """Bytes of members by name, compared with their hashes by several threads."""
+    with ThreadPoolExecutor(THREADS) as threads:
+        return dict(zip(names, threads.map(bundle.content, names), strict=True))
 
 
 def known_mixture(name: str) -> type:

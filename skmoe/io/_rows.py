@@ -97,7 +97,7 @@ def rows_from_record(record: dict[str, Any]) -> Any:
 
 def pandas_column(series: Any) -> dict[str, Any]:
     """Type and values of a column."""
-    record = {"dtype": str(series.dtype), "values": plain_list(series)}
+    record: dict[str, Any] = {"dtype": str(series.dtype), "values": plain_list(series)}
     if record["dtype"] == "category":
         record["categories"] = plain_list(series.cat.categories)
         record["ordered"] = bool(series.cat.ordered)

@@ -9,6 +9,8 @@ from ._errors import SignatureError
 MIN_KEY_SIZE = 16
 """Bytes; a shorter key could be guessed."""
 
+ADVICE = "secrets.token_bytes(32) makes a good one"
+
 
 def check_key(key: bytes) -> bytes:
     """Refuse what is not a key.
@@ -19,13 +21,9 @@ def check_key(key: bytes) -> bytes:
         If the key is not bytes, or too short.
     """
     if not isinstance(key, bytes | bytearray):
-        raise TypeError(
-            f"key must be bytes, got {type(key).__name__}; try secrets.token_bytes(32)"
-        )
+        raise TypeError(f"key must be bytes, got {type(key).__name__}; {ADVICE}")
     if len(key) < MIN_KEY_SIZE:
-        raise ValueError(
-            f"key has {len(key)} bytes; give at least {MIN_KEY_SIZE}, as secrets.token_bytes(32) does"
-        )
+        raise ValueError(f"key has {len(key)} bytes, needs {MIN_KEY_SIZE} or more; {ADVICE}")
     return bytes(key)
 
 

@@ -240,6 +240,6 @@ def build(kind: type, state: dict[str, Any]) -> Any:
     """Build an object of a class of skmoe from its attributes, as pickle would."""
     if dataclasses.is_dataclass(kind):
         return kind(**state)
-    value = kind.__new__(kind)
-    value.__setstate__(state)  # type: ignore[attr-defined]
+    value: Any = object.__new__(kind)
+    value.__setstate__(state)
     return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from sklearn.utils.validation import check_is_fitted
@@ -14,11 +15,14 @@ from ._errors import ModelKindError
 from ._format import FORMAT, MANIFEST, SIGNATURE, STATE, VERSION
 from ._golden import golden_record
 from ._json import from_json, to_json
-from ._manifest import describe, describe_member, describe_training, type_name
+from ._manifest import describe, describe_training, type_name
 from ._payload import PAYLOADS, Payload
 from ._signature import check_key, sign
 from ._state import Encoder, is_mixture
-from ._zip_writer import Part, archive_bytes
+from ._zip_writer import Part, archive_bytes, pack
+
+THREADS = 2
+"""That hash and compress while this one pickles."""
 
 
 def dump(
@@ -98,87 +102,102 @@ def dump(
         raise ValueError(f"payload must be one of {sorted(PAYLOADS)}, got {payload!r}")
     if type(compress) is not int or not 0 <= compress <= 9:
         raise ValueError(f"compress must be an integer from 0 to 9, got {compress!r}")
-    parts = bundle_parts(
-        model,
-        PAYLOADS[payload](),
-        golden=golden_record(model, golden_rows),
-        metadata=check_metadata(metadata),
-        key=None if key is None else check_key(key),
-    )
+    metadata = check_metadata(metadata)
+    key = None if key is None else check_key(key)
+    golden = golden_record(model, golden_rows)
+    with Packer(PAYLOADS[payload](), compress) as packer:
+        parts = bundle_parts(model, packer, golden, metadata, key)
     if hasattr(file, "write"):
-        write_pieces(file, parts, compress)
+        write_pieces(file, parts)
     else:
         with replacing(os.fsdecode(file)) as target:
-            write_pieces(target, parts, compress)
+            write_pieces(target, parts)
+
+
+class Packer:
+    """Turns objects into members, which other threads hash and compress meanwhile.
+
+    Parameters
+    ----------
+    payload : Payload
+    compress : int
+    """
+
+    def __init__(self, payload: Payload, compress: int) -> None:
+        self.payload = payload
+        self.compress = compress
+        self.threads = ThreadPoolExecutor(THREADS)
+
+    def __enter__(self) -> Packer:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.threads.shutdown()
+
+    def pack(self, name: str, content: Any) -> Future[Part]:
+        """Member with this content."""
+        return self.threads.submit(pack, name, content, self.compress)
+
+    def pack_object(self, name: str, value: Any, title: str) -> Future[Part]:
+        """Member that holds an object, named with the payload's suffix."""
+        return self.pack(f"{name}.{self.payload.suffix}", self.payload.dump(value, title))
 
 
 def bundle_parts(
     model: Any,
-    payload: Payload,
-    *,
+    packer: Packer,
     golden: dict[str, Any] | None,
     metadata: dict[str, Any],
     key: bytes | None,
 ) -> list[Part]:
     """All members in their order."""
-    expert_entries, expert_parts = write_experts(model, payload)
+    experts: dict[int, Future[Part]] = {}
+    for name, expert in model.named_experts_.items():
+        if id(expert) not in experts:  # an expert that is there twice has one member
+            title = f"expert {name!r} ({type_name(expert)})"
+            member = f"experts/{len(experts)}"
+            experts[id(expert)] = packer.pack_object(member, expert, title)
     encoder = Encoder(list(model.experts_))
-    tree = encoder.encode(model)
-    state = Part(STATE, to_json(tree))
-    arrays = [Part(name, array_to_bytes(array)) for name, array in encoder.arrays.items()]
-    objects, object_members = [], []
+    tree = to_json(encoder.encode(model))
+    waiting: list[tuple[Future[Part], dict[str, Any]]] = []
+    waiting.append((packer.pack(STATE, tree), {"holds": "attributes"}))
+    for name, array in encoder.arrays.items():
+        details = {"dtype": str(array.dtype), "shape": list(array.shape)}
+        waiting.append((packer.pack(name, array_to_bytes(array)), details))
     for name, (path, value) in encoder.objects.items():
         title = f"{path}: {type_name(value)}"
-        part = Part(f"{name}.{payload.suffix}", payload.dump(value, title))
-        objects.append(part)
-        object_members.append(describe_member(*part, holds=title))
-    members = [
-        describe_member(*state, holds="attributes"),
-        *(
-            describe_member(*part, dtype=str(array.dtype), shape=list(array.shape))
-            for part, array in zip(arrays, encoder.arrays.values(), strict=True)
-        ),
-        *object_members,
-        *(describe_member(*part, holds="expert") for part in expert_parts),
-    ]
+        waiting.append((packer.pack_object(name, value, title), {"holds": title}))
+    waiting += [(part, {"holds": "expert"}) for part in experts.values()]
+    parts = [part.result() for part, _ in waiting]
     manifest = to_json(
         {
             "format": FORMAT,
             "format_version": VERSION,
             "versions": versions(),
             "model": describe(model),
-            "experts": expert_entries,
+            "experts": [
+                describe_expert(name, expert, experts[id(expert)].result())
+                for name, expert in model.named_experts_.items()
+            ],
             "training": describe_training(model),
-            "payload": payload.suffix,
+            "payload": packer.payload.suffix,
             "metadata": metadata,
             "golden": golden,
-            "members": members,
+            "members": [
+                {"name": part.name, "size": part.size, "sha256": part.sha256, **details}
+                for part, (_, details) in zip(parts, waiting, strict=True)
+            ],
         }
     )
-    head = [Part(MANIFEST, manifest)]
+    head = [packer.pack(MANIFEST, manifest)]
     if key is not None:
-        head.append(Part(SIGNATURE, sign(manifest, key)))
-    return [*head, state, *arrays, *objects, *expert_parts]
+        head.append(packer.pack(SIGNATURE, sign(manifest, key)))
+    return [part.result() for part in head] + parts
 
 
-def write_experts(model: Any, payload: Payload) -> tuple[list[dict[str, Any]], list[Part]]:
-    """Entries of all experts, and their members; an expert that is there twice has one member."""
-    entries, parts = [], {}
-    for name, expert in model.named_experts_.items():
-        if id(expert) not in parts:
-            title = f"expert {name!r} ({type_name(expert)})"
-            member = f"experts/{len(parts)}.{payload.suffix}"
-            parts[id(expert)] = Part(member, payload.dump(expert, title))
-        part = parts[id(expert)]
-        entries.append(
-            {
-                "name": name,
-                "type": type_name(expert),
-                "member": part.name,
-                "size": len(part.content),
-            }
-        )
-    return entries, list(parts.values())
+def describe_expert(name: str, expert: Any, part: Part) -> dict[str, Any]:
+    """Entry of an expert in the manifest."""
+    return {"name": name, "type": type_name(expert), "member": part.name, "size": part.size}
 
 
 def check_metadata(metadata: Any) -> dict[str, Any]:
@@ -202,9 +221,9 @@ def check_metadata(metadata: Any) -> dict[str, Any]:
     return metadata
 
 
-def write_pieces(file: Any, parts: list[Part], compress: int) -> None:
+def write_pieces(file: Any, parts: list[Part]) -> None:
     """Write an archive to a file object, which may take less than it is given at once."""
-    for piece in archive_bytes(parts, compress):
+    for piece in archive_bytes(parts):
         rest = memoryview(piece)
         while len(rest):
             written = file.write(rest)

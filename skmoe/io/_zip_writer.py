@@ -7,6 +7,7 @@ bytes in any release, on any system, and in any file object that can merely be w
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import zlib
 from collections.abc import Iterator
@@ -33,16 +34,28 @@ PADDING_ID = 0xD935
 
 
 class Part(NamedTuple):
-    """A member to be written.
+    """A member that is ready to be written.
 
     Attributes
     ----------
     name : str
-    content : bytes-like
+    stored : bytes-like
+        The content, deflated if it is to be.
+    size : int
+        Of the content.
+    sha256 : str
+        Of the content, hexadecimal.
+    crc : int
+        Of the content.
+    method : int
     """
 
     name: str
-    content: Any
+    stored: Any
+    size: int
+    sha256: str
+    crc: int
+    method: int
 
 
 class Entry(NamedTuple):
@@ -56,30 +69,37 @@ class Entry(NamedTuple):
     crc: int
 
 
-def archive_bytes(parts: list[Part], compress: int) -> Iterator[Any]:
-    """Yield a zip archive in pieces.
+def pack(name: str, content: Any, compress: int) -> Part:
+    """Do everything that takes time with a member; Python runs other threads meanwhile.
 
     Parameters
     ----------
-    parts : list of Part
+    name : str
+    content : bytes-like
     compress : int
-        0 stores the members, 1 to 9 deflates them at this level.
+        0 stores the content, 1 to 9 deflates it at this level.
 
-    Yields
-    ------
-    piece : bytes-like
+    Returns
+    -------
+    part : Part
     """
+    digest = hashlib.sha256(content).hexdigest()
+    stored = deflated(content, compress) if compress else content
+    method = DEFLATED if compress else STORED
+    return Part(name, stored, len(content), digest, zlib.crc32(content), method)
+
+
+def archive_bytes(parts: list[Part]) -> Iterator[Any]:
+    """Yield a zip archive in pieces."""
     entries = []
     position = 0
-    for name, content in parts:
-        crc = zlib.crc32(content)
-        stored = deflated(content, compress) if compress else content
-        method = DEFLATED if compress else STORED
-        entry = Entry(name.encode(), position, len(stored), len(content), method, crc)
+    for part in parts:
+        stored_size = len(part.stored)
+        entry = Entry(part.name.encode(), position, stored_size, part.size, part.method, part.crc)
         header = local_header(entry)
         yield header
-        yield stored
-        position += len(header) + len(stored)
+        yield part.stored
+        position += len(header) + stored_size
         entries.append(entry)
     directory = b"".join(map(central_header, entries))
     yield directory
