@@ -28,6 +28,7 @@ from ._format import FREE_INFLATION, MANIFEST, MAX_INFLATION, MAX_MANIFEST_SIZE
 LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 END_RECORD_SIZE = 22
 STORED, DEFLATED = 0, 8
+UTF8_NAME = 0x0800
 
 AGAIN = "Get it again from its source"
 
@@ -81,17 +82,19 @@ class Archive:
         head = self.read_at(0, 4)
         if head != b"PK\x03\x04":
             raise NotABundleError(foreign_file(self.read_at(0, 64), self.size))
-        end = self.read_at(max(self.size - END_RECORD_SIZE, 0), END_RECORD_SIZE)
-        if not (end.startswith(b"PK\x05\x06") and end.endswith(b"\0\0")):
-            tail_size = min(self.size, 2**16 + END_RECORD_SIZE)
-            if b"PK\x05\x06" in self.read_at(self.size - tail_size, tail_size):
-                raise DamagedBundleError(
-                    f"the archive does not end where the file ends: bytes were appended or "
-                    f"changed. {AGAIN}"
-                )
+        tail_size = min(self.size, 2**16 + END_RECORD_SIZE)
+        tail = self.read_at(self.size - tail_size, tail_size)
+        start = tail.rfind(b"PK\x05\x06")
+        record = tail[start:]
+        if start < 0 or len(record) < END_RECORD_SIZE:
             raise TruncatedBundleError(
                 f"the file ends after {self.size} bytes, before the table of contents of the "
-                f"archive: a copy or download was cut short. {AGAIN}"
+                f"archive does: a copy or download was cut short. {AGAIN}"
+            )
+        if len(record) > END_RECORD_SIZE or not record.endswith(b"\0\0"):
+            raise DamagedBundleError(
+                "the archive does not end where the file ends: bytes were appended or changed. "
+                f"{AGAIN}"
             )
 
     def _parse(self) -> tuple[list[Member], int]:
@@ -163,11 +166,7 @@ class Archive:
 
     def _check_sizes(self) -> None:
         for member in self.members:
-            if member.method not in (STORED, DEFLATED) or member.flags & ~0x0800:
-                raise DamagedBundleError(
-                    f"{member.name} is stored in a way that no release of skmoe uses (method "
-                    f"{member.method}, flags {member.flags:#x}). {AGAIN}"
-                )
+            check_method(member)
             if member.method == STORED and member.stored_size != member.size:
                 raise DamagedBundleError(
                     f"{member.name} is stored as it is, but has {member.stored_size} bytes in "
@@ -207,6 +206,7 @@ class Archive:
         DamagedBundleError
             If it is shorter, longer, or does not inflate.
         """
+        check_method(member)
         content = self.read_at(self.data_offset(member), member.stored_size)
         if member.method == DEFLATED:
             inflator = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -240,12 +240,29 @@ class Archive:
 
     def read_at(self, offset: int, size: int) -> bytes:
         """At most `size` bytes from `offset`; fewer at the end of the file."""
-        size = max(min(size, self.size - offset), 0) if offset >= 0 else 0
+        if offset < 0:  # a damaged header
+            return b""
+        size = max(min(size, self.size - offset), 0)
         if hasattr(os, "pread") and (descriptor := file_descriptor(self.file)) is not None:
             return read_all(lambda done: os.pread(descriptor, size - done, offset + done), size)
         with self._lock:
             self.file.seek(offset)
             return read_all(lambda done: self.file.read(size - done), size)
+
+
+def check_method(member: Member) -> None:
+    """Refuse members that are encrypted or compressed by another method than deflate.
+
+    Raises
+    ------
+    DamagedBundleError
+    """
+    if member.method not in (STORED, DEFLATED) or member.flags & ~UTF8_NAME:
+        raise DamagedBundleError(
+            f"{member.name} is stored in a way that this release of skmoe does not use (method "
+            f"{member.method}, flags {member.flags:#x}): the archive is damaged, or was packed "
+            f"anew by another tool. {AGAIN}"
+        )
 
 
 def read_all(read: Any, size: int) -> bytes:

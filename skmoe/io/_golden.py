@@ -148,13 +148,15 @@ def replay(model: Any, record: dict[str, Any], whole: bool) -> float:
     GoldenRowsError
         If an answer has moved by more than the tolerance, or there is none.
     """
-    X = rows_from_record(record["rows"])
     with quiet_if(record["source"] == INVENTED), parallel_config(backend="sequential"):
         try:
+            X = rows_from_record(record["rows"])
             moved = difference(record["gate_proba"], model.gate_proba(X))
             if whole:
                 answer = mixture_answer(model, X)
                 moved = max(moved, difference(record["predictions"], answer))
+        except ImportError:
+            raise
         except Exception as error:
             raise GoldenRowsError(
                 f"the loaded model does not answer for the golden rows ({type(error).__name__}: "
@@ -165,9 +167,9 @@ def replay(model: Any, record: dict[str, Any], whole: bool) -> float:
 
 def replay_expert(expert: Any, number: int, classifier: bool, record: dict[str, Any]) -> None:
     """Ask one expert about the golden rows again; errors as in `replay`."""
-    X = rows_from_record(record["rows"])
     with quiet_if(record["source"] == INVENTED), parallel_config(backend="sequential"):
         try:
+            X = rows_from_record(record["rows"])
             answer = expert_answer(expert, classifier, X)
             moved = difference(record["experts"][number], answer)
         except Exception as error:

@@ -6,14 +6,14 @@ have been verified.
 
 from __future__ import annotations
 
-import inspect
+import importlib
 import io
 from typing import Any, NamedTuple, Protocol
 
 import joblib
-from joblib.numpy_pickle import NumpyUnpickler
 
 from ._errors import ModelKindError, PayloadError, UntrustedPayloadError
+from ._pickle import from_pickle_mapped, to_pickle
 from ._state import is_own
 
 
@@ -74,15 +74,13 @@ class JoblibPayload:
         ModelKindError
             If the object cannot be pickled.
         """
-        buffer = io.BytesIO()
         try:
-            joblib.dump(value, buffer)
+            return to_pickle(value)
         except Exception as error:
             raise ModelKindError(
                 f"{title} cannot be pickled ({type(error).__name__}: {error}). Functions must be "
                 "defined in a module and not be lambdas; give a splitter in place of a generator"
             ) from error
-        return buffer.getbuffer()
 
     def check_trust(self, contents: dict[str, bytes]) -> None:
         """Refuse pickles unless they may be loaded.
@@ -110,7 +108,7 @@ class JoblibPayload:
         try:
             if mmap_mode is None or source.path is None:
                 return joblib.load(io.BytesIO(source.content))
-            return mapped(source, mmap_mode)
+            return from_pickle_mapped(source.content, source.path, source.offset, mmap_mode)
         except Exception as error:
             raise cannot_build(source.title, error) from error
 
@@ -213,8 +211,6 @@ def import_skops() -> Any:
 
 def is_ours(name: str) -> bool:
     """Whether a type is one of skmoe's own estimators or records."""
-    import importlib
-
     module, _, attribute = name.rpartition(".")
     if module.split(".")[0] != "skmoe":
         return False
@@ -232,31 +228,3 @@ def cannot_build(title: str, error: Exception) -> PayloadError:
     else:
         advice = "Compare the versions of the packages with those that inspect() lists"
     return PayloadError(f"{title} is intact, but cannot be built here ({reason}). {advice}")
-
-
-class _ShiftedBytes(io.BytesIO):
-    """Verified bytes of a member that tell positions within the whole file, as joblib maps it."""
-
-    def __init__(self, content: bytes, offset: int) -> None:
-        super().__init__(content)
-        self.offset = offset
-
-    def tell(self) -> int:
-        return super().tell() + self.offset
-
-    def seek(self, position: int, whence: int = io.SEEK_SET) -> int:
-        start = self.offset if whence == io.SEEK_SET else 0
-        return super().seek(position - start, whence) + self.offset
-
-
-def mapped(source: Source, mmap_mode: str) -> Any:
-    """Unpickle verified bytes, with arrays memory-mapped where they are in the file.
-
-    `joblib.load` maps only files that hold nothing but one pickle; the class behind it takes any
-    position in a file.
-    """
-    arguments = {"mmap_mode": mmap_mode}
-    if "ensure_native_byte_order" in inspect.signature(NumpyUnpickler).parameters:
-        arguments["ensure_native_byte_order"] = False  # type: ignore[assignment]
-    file = _ShiftedBytes(source.content, source.offset)
-    return NumpyUnpickler(source.path, file, **arguments).load()

@@ -66,7 +66,7 @@ def payload(manifest: Any) -> str:
 
 def field(title: str, value: Any) -> list[str]:
     """One line with a title."""
-    text = value if isinstance(value, str) else clean(value)
+    text = clean(value)
     text = text if len(text) <= WIDTH else text[: WIDTH - 3] + "..."
     return [f"  {title:<12} {text}"]
 

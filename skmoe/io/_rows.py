@@ -147,7 +147,8 @@ def numbers_from_record(record: dict[str, Any]) -> np.ndarray:
 
 def plain_list(values: Any) -> list[Any]:
     """Values of an array or column as JSON has them."""
-    return [plain(value) for value in values.tolist()]
+    items = values.to_list() if hasattr(values, "to_list") else values.tolist()
+    return [plain(value) for value in items]
 
 
 def plain(value: Any) -> Any:
