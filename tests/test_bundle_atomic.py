@@ -157,6 +157,7 @@ import skmoe, skmoe.io._atomic
 import sklearn.linear_model
 model = pickle.load(open(sys.argv[1], "rb"))
 path = sys.argv[2]
+skmoe.dump(model, path, metadata={{"which": "old"}})  # compiles what the children need
 print("ready", flush=True)
 for line in sys.stdin:
     job, value = line.split()
@@ -167,7 +168,7 @@ for line in sys.stdin:
             print(os.getpid(), flush=True)
             while True:
                 number += 1
-                skmoe.dump(model, path, metadata={{"which": str(number)}})
+                skmoe.dump(model, path, metadata={{"which": f"{{os.getpid()}}-{{number}}"}})
         if job == "limit":  # files may have so many bytes: a disk that is full
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (int(value), int(value)))
@@ -242,7 +243,7 @@ def test_kill_at_a_random_time_leaves_a_whole_file(path, server, kills):
     rng, seen, debris = random.Random(0), set(), 0
     for _ in range(kills):
         child = server.ask("loop")
-        time.sleep(rng.uniform(0.0, 0.03))
+        time.sleep(rng.uniform(0.0, 0.06))
         os.kill(child, signal.SIGKILL)
         seen.add(which(path)["which"])
         debris = max(debris, len(names(path)) - 1)
@@ -277,29 +278,27 @@ def test_a_disk_that_is_full_at_any_byte(path, server):
         assert os.waitstatus_to_exitcode(server.ask("limit", limit)) == 7, limit
         assert which(path) == OLD
         assert names(path) == ["model.skmoe"]
-    assert server.ask("limit", size) == 0
+    assert server.ask("limit", 2 * size) == 0
     assert which(path) == NEW
 
 
-@pytest.mark.parametrize("seconds", [0.7, pytest.param(20.0, marks=pytest.mark.slow)])
-def test_load_while_others_dump(path, server, seconds):
+@pytest.mark.parametrize("files", [6, pytest.param(1000, marks=pytest.mark.slow)])
+def test_load_while_others_dump(path, server, files):
     children = [server.ask("loop") for _ in range(2)]
     model, _ = fitted("forests")
     expected = model.predict_proba(X)
-    seen, end = set(), time.monotonic() + seconds
+    seen, end = set(), time.monotonic() + 60
     try:
-        skmoe_loads = 0
-        while time.monotonic() < end:
+        while len(seen) < files and time.monotonic() < end:
             metadata = which(path)["which"]
             loaded = skmoe.load(path)
             if metadata != "old":
                 np.testing.assert_array_equal(loaded.predict_proba(X), expected)
-                skmoe_loads += 1
             seen.add(metadata)
     finally:
         for child in children:
             os.kill(child, signal.SIGKILL)
-    assert skmoe_loads > 3 and len(seen) > 3
+    assert len(seen) > 3
 
 
 def test_the_limit_of_file_sizes_was_not_set_here():
