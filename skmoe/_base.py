@@ -185,7 +185,11 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
                 f"warm_start=True goes on from {len(self.experts_)} fitted experts, but there are "
                 f"{len(names)} now; set warm_start=False to start anew"
             )
-        return self.responsibilities(data.X, data.y)
+        if self.e_step == "insample":
+            return self.responsibilities(data.X, data.y)
+        # The final experts have seen these rows, and one that memorises would claim its own for
+        # ever; what the gate says depends on the features alone.
+        return self.gate_proba(data.X)
 
     def _set_fitted(self, checked, trained, names, columns, likelihood, Z):
         self.n_features_in_ = checked.n_features_in_

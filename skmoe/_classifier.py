@@ -24,9 +24,10 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     Parameters
     ----------
     experts : estimator, list of (str, estimator), or None, default=None
-        Classifiers with ``predict_proba``: one, of which `n_experts` clones are made, or a list of different ones
-        with names. ``"drop"`` in place of an estimator leaves it out. A `FrozenEstimator` is
-        never refitted and judged as it is. None means ``LogisticRegression()``.
+        Classifiers with ``predict_proba``: one, of which `n_experts` clones are made, or a list
+        of different ones with names. ``"drop"`` in place of an estimator leaves it out. A
+        `FrozenEstimator` is never refitted and judged as it is. None means
+        ``LogisticRegression()``.
     n_experts : int, default=4
         Number of clones if `experts` is one estimator.
     gate : gate, classifier with ``predict_proba``, or None, default=None
@@ -44,7 +45,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         ones for the others. "insample": those of the fitted experts themselves, the classical
         algorithm, which suits only experts that cannot memorise, such as linear models.
     cv : int, splitter or iterable, default=3
-        Folds for "crossfit" and for judging the gate. An int means shuffled folds,
+        Folds for "crossfit" and for judging the gate; None means 5. An int means shuffled folds,
         stratified by class.
         The test parts must be a partition of the rows.
     init : {"kmeans", "random"}, array of shape (n_samples, n_experts) or callable, \
@@ -68,7 +69,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     verbose : int, default=0
         Whether to print a line per iteration.
     warm_start : bool, default=False
-        Whether ``fit`` goes on from the responsibilities of the fitted model.
+        Whether ``fit`` goes on from the fitted model: from its responsibilities if `e_step` is
+        "insample", otherwise from what its gate says of the rows.
 
     Attributes
     ----------

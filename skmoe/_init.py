@@ -118,7 +118,13 @@ def _numeric_features(gate, Z):
         return clone(model[:-1]).fit_transform(Z)
     if hasattr(Z, "columns"):
         Z = _numeric_columns(Z)
-    return check_array(Z, accept_sparse="csr", dtype=np.float64, ensure_all_finite="allow-nan")
+    return check_array(
+        Z,
+        accept_sparse="csr",
+        dtype=np.float64,
+        ensure_all_finite="allow-nan",
+        input_name="X",
+    )
 
 
 def _numeric_columns(Z):

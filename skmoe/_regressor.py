@@ -44,7 +44,7 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         ones for the others. "insample": those of the fitted experts themselves, the classical
         algorithm, which suits only experts that cannot memorise, such as linear models.
     cv : int, splitter or iterable, default=3
-        Folds for "crossfit" and for judging the gate. An int means shuffled folds.
+        Folds for "crossfit" and for judging the gate; None means 5. An int means shuffled folds.
         The test parts must be a partition of the rows.
     init : {"kmeans", "random"}, array of shape (n_samples, n_experts) or callable, \
             default="kmeans"
@@ -67,7 +67,8 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
     verbose : int, default=0
         Whether to print a line per iteration.
     warm_start : bool, default=False
-        Whether ``fit`` goes on from the responsibilities of the fitted model.
+        Whether ``fit`` goes on from the fitted model: from its responsibilities if `e_step` is
+        "insample", otherwise from what its gate says of the rows.
 
     Attributes
     ----------

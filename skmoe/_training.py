@@ -127,7 +127,7 @@ def train(
     )
     problem = _Problem(data, target, pool, judge_gate, likelihood, settings)
     share, run = _best_run(problem, start, rng)
-    _warn(run, names, settings)
+    _warn(run, share, names, settings)
     final = run.best if settings.e_step == "insample" else _last_step(problem, run.best, share)
     responsibilities = final.responsibilities[judging_view, np.arange(len(target))]
     return TrainedMixture(
@@ -270,13 +270,14 @@ def _lone_log_density(problem, final):
     return problem.likelihood.log_density(target, outputs, dispersion)
 
 
-def _warn(run, names, settings):
-    if run.improving:
+def _warn(run, share, names, settings):
+    # With share 1 nothing but the gate was left to learn, and that the last step goes on with.
+    if run.improving and share < 1.0:
         warnings.warn(
             f"EM stopped at max_iter={settings.max_iter} while the log-likelihood still rose; "
             "raise max_iter, or tol if that precision is not needed",
             ConvergenceWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
     starved = run.best.experts.starved
     if starved.any():
@@ -285,7 +286,7 @@ def _warn(run, names, settings):
             f"too few rows were left for the experts {few}, which were kept as they were in the "
             "iteration before; use fewer experts, or a larger share",
             ConvergenceWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
 
 

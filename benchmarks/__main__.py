@@ -1,0 +1,5 @@
+"""``python -m benchmarks``: all benchmarks."""
+
+from .end_to_end import main
+
+main()

@@ -1,0 +1,58 @@
+"""Recover the regimes of a piecewise linear problem: who answers where, and with which slopes.
+
+The target is linear in each of three sectors of the plane; neither sectors nor slopes are given.
+"""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.colors import to_rgba_array
+from scipy.optimize import linear_sum_assignment
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import train_test_split
+
+from skmoe import MixtureOfExpertsRegressor
+from skmoe.datasets import make_piecewise_regression
+
+data = make_piecewise_regression(1500, 2, 3, noise=0.2, random_state=1)
+X, X_test, y, y_test = train_test_split(data.X, data.y, random_state=0)
+
+ridge = Ridge().fit(X, y)
+# share=0: each expert learns from its own rows only, as the slopes are to be read.
+moe = MixtureOfExpertsRegressor(Ridge(), n_experts=3, share=0.0, max_iter=100, random_state=0).fit(
+    X, y
+)
+print(f"R2 on new rows: one linear model {ridge.score(X_test, y_test):.3f}, "
+      f"mixture of three {moe.score(X_test, y_test):.3f}")  # fmt: skip
+print(moe.lift_)
+
+# The numbering of the experts is arbitrary: match each true regime with the closest expert.
+coef = np.array([expert.coef_ for expert in moe.experts_])
+distance = np.linalg.norm(data.coef[:, np.newaxis] - coef, axis=2)
+_, experts = linear_sum_assignment(distance)
+for regime, expert in enumerate(experts):
+    print(f"regime {regime}: slopes {data.coef[regime].round(2)}, noise {data.scale[regime]:.2f}; "
+          f"found {coef[expert].round(2)}, {moe.scale_[expert]:.2f}")  # fmt: skip
+agreement = np.mean(experts[data.regime] == moe.apply(data.X))
+print(f"rows that go to the expert of their regime: {agreement:.1%}")
+
+# Regions of the gate (background) and true regimes (dots)
+colours = np.array(["#56B4E9", "#E69F00", "#009E73"])
+axis = np.linspace(-3, 3, 300)
+gate = moe.gate_proba(np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2))[:, experts]
+rgb = gate @ to_rgba_array(colours)[:, :3]
+figure, axes = plt.subplots(figsize=(6, 5.4), layout="constrained")
+axes.imshow(rgb.reshape(300, 300, 3), origin="lower", extent=(-3, 3, -3, 3), alpha=0.5)
+for regime, shape in enumerate("o^s"):
+    rows = data.X[data.regime == regime][:150]
+    style = {"s": 18, "c": colours[regime], "marker": shape, "ec": "0.2", "lw": 0.5}
+    axes.scatter(*rows.T, label=f"true regime {regime}", **style)
+axes.set(xlim=(-3, 3), ylim=(-3, 3), xlabel="feature 0", ylabel="feature 1")
+axes.set_title(f"The gate (background) finds the regimes:\n{agreement:.1%} of the rows agree")
+axes.legend(loc="upper left")
+output = Path("examples/output/piecewise.png")
+output.parent.mkdir(parents=True, exist_ok=True)
+figure.savefig(output, dpi=120)
+print(f"picture: {output}")
+plt.show()  # does nothing where there is no display

@@ -1,0 +1,188 @@
+"""scikit-learn's own checks of estimators, and proof that each expected failure has its reason."""
+
+import numpy as np
+import pytest
+from scipy.sparse import issparse
+from scipy.special import softmax
+from sklearn.base import clone
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.model_selection import PredefinedSplit
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from sklearn.utils.estimator_checks import (
+    check_methods_sample_order_invariance,
+    check_methods_subset_invariance,
+    parametrize_with_checks,
+)
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, SoftmaxGate
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore:The least populated class:UserWarning"),
+]
+
+# These two call score_samples with X alone, while the density of a mixture is one of y given x.
+# They are run below on mixtures without that method.
+NEEDS_Y = {
+    "check_methods_sample_order_invariance": "score_samples takes X and y",
+    "check_methods_subset_invariance": "score_samples takes X and y",
+}
+
+WEIGHTED = [f"check_sample_weight_equivalence_on_{kind}_data" for kind in ["dense", "sparse"]]
+
+# Rows that are repeated are drawn otherwise than rows that have a weight.  Where nothing is drawn
+# the check passes: here with `ByPosition`, and in `test_weights_are_repetitions`.
+KMEANS = dict.fromkeys(WEIGHTED, "k-means++ draws its first centres from the rows")
+BOOTSTRAP = dict.fromkeys(WEIGHTED, "forests draw bootstrap samples")
+
+
+class ByPosition:
+    """Start without any chance: each expert begins where a feature of its own is large."""
+
+    def __call__(self, X, y, n_experts, random_state):
+        X = np.nan_to_num(np.asarray(X.toarray() if issparse(X) else X, dtype=float))
+        columns = X[:, np.arange(n_experts) % X.shape[1]]
+        return softmax(3 * columns / (1 + np.abs(columns)), axis=1)
+
+    def __repr__(self):  # part of the names of the tests, which must not hold an address
+        return "by_position"
+
+
+C, R = MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+
+
+def quick(kind, experts=None, fails=(), **parameters):
+    """A small mixture, and the checks that it fails (beside those that all fail)."""
+    small = {"n_experts": 2, "cv": 2, "max_iter": 2, "tol": 0.1, "init": ByPosition()}
+    return kind(experts, **(small | parameters)), NEEDS_Y | dict(fails)
+
+
+RIDGE = Ridge(tol=1e-12)  # on sparse data it is iterative
+SMALL_TREES = {"n_estimators": 3, "max_depth": 2}
+
+QUICK = [
+    quick(C, n_experts=4, max_iter=1, init="kmeans", fails=KMEANS),
+    quick(R, n_experts=4, max_iter=1, init="kmeans", fails=KMEANS),
+    quick(C, e_step="insample"),
+    quick(R, e_step="insample"),
+    quick(C, [("tree", DecisionTreeClassifier(max_depth=2)), ("linear", LogisticRegression())]),
+    quick(R, [("tree", DecisionTreeRegressor(max_depth=2)), ("linear", RIDGE)]),
+    quick(R, make_pipeline(Normalizer(), RIDGE)),
+    quick(R, [("inner", quick(R, RIDGE, e_step="insample", max_iter=1)[0]), ("linear", RIDGE)]),
+    quick(C, RandomForestClassifier(**SMALL_TREES), e_step="oob", max_iter=1, fails=BOOTSTRAP),
+    quick(R, RandomForestRegressor(**SMALL_TREES), e_step="oob", max_iter=1, fails=BOOTSTRAP),
+    quick(C, top_k=1),
+    quick(R, RIDGE, share="auto", max_iter=1, likelihood="laplace"),
+    quick(R, RIDGE, gate=LogisticRegression()),
+]
+
+DEFAULTS = [(C(), NEEDS_Y | KMEANS), (R(), NEEDS_Y | KMEANS)]
+
+
+def parametrize(configurations):
+    """All checks of all configurations; those that are expected to fail must do so."""
+    fails = {id(estimator): failures for estimator, failures in configurations}
+    return parametrize_with_checks(
+        [estimator for estimator, _ in configurations],
+        expected_failed_checks=lambda estimator: fails[id(estimator)],
+    )
+
+
+@parametrize(QUICK)
+def test_estimator(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize(DEFAULTS)
+def test_defaults(estimator, check):
+    check(estimator)
+
+
+class HiddenScoreSamples:
+    @property
+    def score_samples(self):
+        raise AttributeError("hidden from the checks that know only score_samples(X)")
+
+
+class HidingClassifier(HiddenScoreSamples, MixtureOfExpertsClassifier):
+    pass
+
+
+class HidingRegressor(HiddenScoreSamples, MixtureOfExpertsRegressor):
+    pass
+
+
+@pytest.mark.parametrize(
+    "check", [check_methods_sample_order_invariance, check_methods_subset_invariance]
+)
+@pytest.mark.parametrize("top_k", [None, 1])
+@pytest.mark.parametrize("kind", [HidingClassifier, HidingRegressor])
+def test_invariance_of_the_other_methods(kind, top_k, check):
+    check(kind.__name__, quick(kind, top_k=top_k)[0])
+
+
+RNG = np.random.RandomState(0)
+X = RNG.normal(size=(120, 3))
+Y = np.where(X[:, 0] > 0, 3 * X[:, 1], -X[:, 2]) + 0.2 * RNG.normal(size=120)
+LABELS = np.digitize(Y, [-1, 1])
+FOLD = np.arange(120) % 3
+WEIGHT = RNG.randint(4, size=120)
+START = softmax(2 * X, axis=1)
+EXACT_LOGISTIC = LogisticRegression(solver="newton-cholesky", tol=1e-10)
+
+
+MODELS = [
+    R(LinearRegression()),
+    R(Ridge(), share=0.1, likelihood="laplace"),
+    R(DecisionTreeRegressor(max_depth=2), share=1.0),
+    R([("a", Ridge()), ("b", LinearRegression()), ("c", DecisionTreeRegressor(max_depth=1))]),
+    R(Ridge(), gate=EXACT_LOGISTIC),
+    C(EXACT_LOGISTIC),
+    C(EXACT_LOGISTIC, share=0.0, top_k=1),
+    C(EXACT_LOGISTIC, share="auto"),
+]
+
+
+def fitted(model, e_step, rows, weight=None):
+    """The model fitted on some rows, each of which brings its own start and fold."""
+    model = clone(model).set_params(
+        n_experts=3,
+        e_step=e_step,
+        max_iter=10,
+        random_state=0,
+        init=START[rows],
+        cv=list(PredefinedSplit(FOLD[rows]).split()),
+    )
+    if model.gate is None:
+        model.set_params(gate=SoftmaxGate(tol=1e-10))
+    y = LABELS if isinstance(model, C) else Y
+    return model.fit(X[rows], y[rows], sample_weight=weight)
+
+
+def assert_alike(first, second):
+    np.testing.assert_allclose(first.gate_proba(X), second.gate_proba(X), rtol=1e-6, atol=1e-6)
+    experts = first.predict_experts(X), second.predict_experts(X)
+    np.testing.assert_allclose(*experts, rtol=1e-6, atol=1e-6)
+    assert first.log_likelihood_ == pytest.approx(second.log_likelihood_, rel=1e-6)
+    assert first.lift_.over_constant == pytest.approx(second.lift_.over_constant, rel=1e-4)
+    assert first.share_ == second.share_
+
+
+@pytest.mark.parametrize("e_step", ["insample", "crossfit"])
+@pytest.mark.parametrize("model", MODELS)
+def test_weights_are_repetitions(model, e_step):
+    """Integer weights are repeated rows, and weight 0 is an absent row.
+
+    Not quite so where an expert starves, since its effective number of rows is Kish's, which
+    does not depend on the scale of the weights; nor for experts that break ties, as trees do.
+    """
+    every = np.arange(len(X))
+    weighted = fitted(model, e_step, every, WEIGHT)
+    assert not weighted.history_["starved"].any()
+    assert_alike(weighted, fitted(model, e_step, np.repeat(every, WEIGHT)))
+    present = WEIGHT > 0
+    assert_alike(weighted, fitted(model, e_step, every[present], WEIGHT[present]))
