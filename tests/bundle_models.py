@@ -1,6 +1,7 @@
 """Fitted mixtures of every kind, and what it takes for two of them to be the same."""
 
 import functools
+import io
 import types
 
 import numpy as np
@@ -31,6 +32,7 @@ from sklearn.svm import SVC, SVR
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import Bunch
 
+import skmoe
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, SoftmaxGate
 from skmoe.gates import ClassifierGate
 
@@ -44,12 +46,12 @@ SPARSE = sparse.csr_matrix(np.where(X > 0, X, 0.0))
 
 
 def regressor(experts=None, **parameters):
-    quick = {"n_experts": 2, "cv": 2, "max_iter": 2, "tol": 10.0, "random_state": 0}
+    quick = {"n_experts": 2, "cv": 2, "max_iter": 4, "tol": 10.0, "random_state": 0}
     return MixtureOfExpertsRegressor(experts, **(quick | parameters))
 
 
 def classifier(experts=None, **parameters):
-    quick = {"n_experts": 2, "cv": 2, "max_iter": 2, "tol": 10.0, "random_state": 0}
+    quick = {"n_experts": 2, "cv": 2, "max_iter": 4, "tol": 10.0, "random_state": 0}
     return MixtureOfExpertsClassifier(experts, **(quick | parameters))
 
 
@@ -90,6 +92,24 @@ class Ours(RegressorMixin, BaseEstimator):
 
     def predict(self, X):
         return np.full(X.shape[0], self.mean_)
+
+
+UNPICKLED = []
+
+
+class Telltale(RegressorMixin, BaseEstimator):
+    """An expert that notes when it is unpickled."""
+
+    def fit(self, X, y, sample_weight=None):
+        self.mean_ = np.average(y, weights=sample_weight)
+        return self
+
+    def predict(self, X):
+        return np.full(X.shape[0], self.mean_)
+
+    def __setstate__(self, state):
+        UNPICKLED.append(1)
+        self.__dict__.update(state)
 
 
 ONE_FROZEN = frozen()
@@ -229,6 +249,13 @@ def differences(first, second, path="model", seen=None):
     if isinstance(first, (*plain, types.FunctionType, types.BuiltinFunctionType)):
         return [] if first == second else [f"{path}: {first!r} and {second!r}"]
     return differences(parts(first), parts(second), path, seen)
+
+
+def saved(model, **options):
+    """Bytes of a bundle."""
+    buffer = io.BytesIO()
+    skmoe.dump(model, buffer, **options)
+    return buffer.getvalue()
 
 
 COUNTERS = slice(7, 11)

@@ -15,11 +15,22 @@ import sys
 import zipfile
 import zlib
 
+import bundle_models
 import joblib
 import numpy as np
 import pytest
-from bundle_models import LABELS, X, Y, assert_same, classifier, fitted, regressor
-from sklearn.base import BaseEstimator, RegressorMixin
+from bundle_models import (
+    LABELS,
+    UNPICKLED,
+    Telltale,
+    X,
+    Y,
+    assert_same,
+    classifier,
+    fitted,
+    regressor,
+    saved,
+)
 
 import skmoe
 from skmoe.__main__ import main
@@ -49,30 +60,6 @@ from skmoe.io._json import to_json
 from skmoe.io._zip_writer import archive_bytes, pack
 
 KEY = b"0123456789abcdef0123456789abcdef"
-UNPICKLED = []
-
-
-class Telltale(RegressorMixin, BaseEstimator):
-    """An expert that notes when it is unpickled."""
-
-    def fit(self, X, y, sample_weight=None):
-        self.mean_ = np.average(y, weights=sample_weight)
-        return self
-
-    def predict(self, X):
-        return np.full(X.shape[0], self.mean_)
-
-    def __setstate__(self, state):
-        UNPICKLED.append(1)
-        self.__dict__.update(state)
-
-
-def saved(model, **options):
-    buffer = io.BytesIO()
-    skmoe.dump(model, buffer, **options)
-    return buffer.getvalue()
-
-
 MODEL = regressor(Telltale()).fit(X, Y)
 GOOD = saved(MODEL)
 COMPRESSED = saved(MODEL, compress=6)
@@ -458,7 +445,7 @@ def test_pickles_are_refused_without_trust(trusted, tmp_path):
 def test_payload_of_a_module_that_is_missing(monkeypatch):
     model = regressor(Telltale()).fit(X, Y)
     content = saved(model)
-    monkeypatch.delattr(sys.modules[__name__], "Telltale")
+    monkeypatch.delattr(bundle_models, "Telltale")
     with pytest.raises(PayloadError, match="experts/0.joblib is intact.*own modules included"):
         load(content)
 

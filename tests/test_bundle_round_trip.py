@@ -13,7 +13,7 @@ import zipfile
 import joblib
 import numpy as np
 import pytest
-from bundle_models import MODELS, Y, answers, assert_same, differences, fitted, regressor
+from bundle_models import MODELS, Y, answers, assert_same, differences, fitted, regressor, saved
 from bundle_models import X as ROWS
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
@@ -25,13 +25,6 @@ from skmoe.io._rows import first_rows, rows_from_record
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 EVERY_KIND = pytest.mark.parametrize("name", MODELS)
-
-
-def saved(model, **options):
-    """Bytes of a bundle."""
-    buffer = io.BytesIO()
-    skmoe.dump(model, buffer, **options)
-    return buffer.getvalue()
 
 
 def test_the_comparison_sees_differences():

@@ -5,8 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from bundle_models import MODELS, X, Y, answers, differences, fitted, regressor
-from test_bundle_faults import Telltale, saved
+from bundle_models import MODELS, Telltale, X, Y, answers, differences, fitted, regressor, saved
 
 import skmoe
 from skmoe.io import ModelKindError, UntrustedPayloadError
@@ -50,15 +49,14 @@ def test_round_trip(name):
 def test_no_pickle_is_touched(monkeypatch):
     model, _ = fitted("different experts")
     content = saved(model, payload="skops")
-    with pytest.raises(UntrustedPayloadError) as caught:
-        load(content)
+    types = ["sklearn.tree._tree.Tree"]  # which some releases of skops do not know
 
     def stop(*arguments, **options):
         raise AssertionError("unpickled")
 
     for module, name in [("joblib", "load"), ("pickle", "load"), ("pickle", "loads")]:
         monkeypatch.setattr(sys.modules[module], name, stop)
-    assert load(content, trusted=list(caught.value.types)).n_experts_ == model.n_experts_
+    assert load(content, trusted=types).n_experts_ == model.n_experts_
     ridges = saved(fitted("ridge")[0], payload="skops")
     assert load(ridges, trusted=False).n_experts_ == 2
 
@@ -67,9 +65,9 @@ def test_types_that_skops_does_not_know_are_reported_at_once():
     content = saved(regressor([("a", Telltale()), ("b", Telltale())]).fit(X, Y), payload="skops")
     with pytest.raises(UntrustedPayloadError, match="Review them") as caught:
         load(content)
-    assert caught.value.types == ("test_bundle_faults.Telltale",)
+    assert caught.value.types == ("bundle_models.Telltale",)
     assert load(content, trusted=True).n_experts_ == 2
-    assert load(content, trusted=["test_bundle_faults.Telltale"]).n_experts_ == 2
+    assert load(content, trusted=["bundle_models.Telltale"]).n_experts_ == 2
 
 
 def test_lazy_experts_are_audited_too(tmp_path):
@@ -83,9 +81,12 @@ def test_lazy_experts_are_audited_too(tmp_path):
     assert lazy.experts_[0].predict(X).shape == (len(X),)
 
 
-def test_what_skops_cannot_write_is_named():
-    model = regressor(Telltale()).fit(X, Y)
-    model.experts_[0].function_ = iter([1])
+def test_what_skops_cannot_write_is_named(monkeypatch):
+    def refuse(value):
+        raise TypeError("unsupported")
+
+    monkeypatch.setattr("skops.io.dumps", refuse)
+    model, _ = fitted("ridge")
     with pytest.raises(ModelKindError, match="expert_0.*payload='joblib'"):
         saved(model, payload="skops")
 
