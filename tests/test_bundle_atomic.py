@@ -3,6 +3,7 @@
 import errno
 import io
 import os
+import pickle
 import random
 import resource
 import signal
@@ -150,17 +151,16 @@ def test_folder_that_is_missing_or_cannot_be_written(tmp_path):
 
 # Forks a child for each job, so that the slow imports happen once; the parent has one thread.
 SERVER = """
-import os, pickle, resource, signal, sys
+import io, os, pickle, resource, signal, sys
 if {named}:
     del os.O_TMPFILE
 import skmoe, skmoe.io._atomic
 import sklearn.linear_model
 model = pickle.load(open(sys.argv[1], "rb"))
-path = sys.argv[2]
-skmoe.dump(model, path, metadata={{"which": "old"}})  # compiles what the children need
+skmoe.dump(model, io.BytesIO())  # compiles what the children need
 print("ready", flush=True)
 for line in sys.stdin:
-    job, value = line.split()
+    job, value, path = line.split()
     child = os.fork()
     if child == 0:
         if job == "loop":  # until somebody kills this process
@@ -199,15 +199,13 @@ for line in sys.stdin:
 class Server:
     """A process that dumps on demand, in children that may be killed."""
 
-    def __init__(self, path, model, named):
-        pickled = path.parent.parent / f"{path.parent.name}.pickle"
-        import pickle
-
-        pickled.write_bytes(pickle.dumps(model))
+    def __init__(self, folder, named):
+        pickled = folder / "model.pickle"
+        pickled.write_bytes(pickle.dumps(fitted("forests")[0]))
         code = textwrap.dedent(SERVER).format(named=named)
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", code, pickled, path],
+            [sys.executable, "-W", "ignore", "-c", code, pickled],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -215,8 +213,8 @@ class Server:
         )
         assert self.process.stdout.readline() == "ready\n"
 
-    def ask(self, job, value=0):
-        self.process.stdin.write(f"{job} {value}\n")
+    def ask(self, job, path, value=0):
+        self.process.stdin.write(f"{job} {value} {path}\n")
         self.process.stdin.flush()
         return int(self.process.stdout.readline())
 
@@ -226,12 +224,23 @@ class Server:
         self.process.stdout.close()
 
 
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory):
+    started = {}
+
+    def get(named):
+        if named not in started:
+            started[named] = Server(tmp_path_factory.mktemp("server"), named)
+        return started[named]
+
+    yield get
+    for server in started.values():
+        server.stop()
+
+
 @pytest.fixture
-def server(path, request):
-    named = "named" in request.node.name.split("-")[0] and "nameless" not in request.node.name
-    server = Server(path, fitted("forests")[0], named)
-    yield server
-    server.stop()
+def server(path, servers, request):
+    return servers(named="nameless" not in request.node.name)
 
 
 def names(path):
@@ -242,7 +251,7 @@ def names(path):
 def test_kill_at_a_random_time_leaves_a_whole_file(path, server, kills):
     rng, seen, debris = random.Random(0), set(), 0
     for _ in range(kills):
-        child = server.ask("loop")
+        child = server.ask("loop", path)
         time.sleep(rng.uniform(0.0, 0.06))
         os.kill(child, signal.SIGKILL)
         seen.add(which(path)["which"])
@@ -259,7 +268,7 @@ def test_kill_at_every_step(path, server, request):
     for step in range(1, 100):
         skmoe.dump(fitted("ridge")[0], path, metadata=OLD)
         assert names(path) == ["model.skmoe"]  # the dump has removed what was left
-        status = server.ask("step", step)
+        status = server.ask("step", path, step)
         found.append(which(path)["which"])
         debris.append(len(names(path)) - 1)
         if status == 0:
@@ -275,16 +284,16 @@ def test_a_disk_that_is_full_at_any_byte(path, server):
     skmoe.dump(fitted("forests")[0], buffer, metadata=NEW)
     size = len(buffer.getvalue())
     for limit in [0, 1, 100, *range(3000, size, size // 12), size - 1]:
-        assert os.waitstatus_to_exitcode(server.ask("limit", limit)) == 7, limit
+        assert os.waitstatus_to_exitcode(server.ask("limit", path, limit)) == 7, limit
         assert which(path) == OLD
         assert names(path) == ["model.skmoe"]
-    assert server.ask("limit", 2 * size) == 0
+    assert server.ask("limit", path, 2 * size) == 0
     assert which(path) == NEW
 
 
 @pytest.mark.parametrize("files", [6, pytest.param(1000, marks=pytest.mark.slow)])
 def test_load_while_others_dump(path, server, files):
-    children = [server.ask("loop") for _ in range(2)]
+    children = [server.ask("loop", path) for _ in range(2)]
     model, _ = fitted("forests")
     expected = model.predict_proba(X)
     seen, end = set(), time.monotonic() + 60

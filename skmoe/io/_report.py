@@ -13,7 +13,7 @@ WIDTH = 78
 def report(manifest: Any) -> str:
     """Text of a manifest, whatever its entries hold."""
     model, training, golden = manifest.model, manifest.training, manifest.golden
-    sizes = {member.get("name"): member.get("size") for member in manifest.members}
+    sizes = {str(member.get("name")): member.get("size") for member in manifest.members}
     lines = [f"skmoe bundle, format {clean(manifest.format_version)}{newer(manifest)}"]
     lines += field("model", model.get("class"))
     lines += field("features", features(model))
@@ -22,7 +22,7 @@ def report(manifest: Any) -> str:
     lines += field("gate", model.get("gate"))
     for number, expert in enumerate(manifest.experts):
         text = f"{clean(expert.get('name'))}: {clean(expert.get('type'))}"
-        size = human_size(sizes.get(expert.get("member")))
+        size = human_size(sizes.get(str(expert.get("member"))))
         lines += field("experts" if number == 0 else "", f"{text}, {size}")
     lines += field("training", trained(training))
     lines += field("parameters", pairs(model.get("parameters")))
