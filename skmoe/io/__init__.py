@@ -49,3 +49,7 @@ __all__ = [
     "load",
     "verify",
 ]
+
+# Tracebacks and documentation name these by where users import them from.
+for _class in [value for value in globals().values() if isinstance(value, type)]:
+    _class.__module__ = __name__

@@ -21,8 +21,8 @@ from ._signature import check_key, sign
 from ._state import Encoder, is_mixture
 from ._zip_writer import Part, archive_bytes, pack
 
-THREADS = 2
-"""That hash and compress while this one pickles."""
+HASHING_THREADS, COMPRESSING_THREADS = 1, 4
+"""That work while this one pickles; one keeps up with hashing, and more were slower."""
 
 
 def dump(
@@ -126,7 +126,7 @@ class Packer:
     def __init__(self, payload: Payload, compress: int) -> None:
         self.payload = payload
         self.compress = compress
-        self.threads = ThreadPoolExecutor(THREADS)
+        self.threads = ThreadPoolExecutor(COMPRESSING_THREADS if compress else HASHING_THREADS)
 
     def __enter__(self) -> Packer:
         return self
