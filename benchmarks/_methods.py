@@ -165,7 +165,7 @@ FAMILIES = {
             f"one {kind}": partial(single, kind=kind),
             "bagging": partial(bagging, kind=kind),
             "skmoe": partial(copies, kind=kind),
-            "skmoe share=auto": partial(copies, kind=kind, share="auto"),
+            "skmoe share=0.1": partial(copies, kind=kind, share=0.1),
         }
         for kind in EXPERTS
     },
