@@ -3,112 +3,51 @@
 The expert used here notes when it is unpickled.
 """
 
-import copy
-import hashlib
-import hmac
 import io
 import json
 import pickle
-import random
 import struct
-import sys
 import zipfile
-import zlib
 
-import bundle_models
-import joblib
-import numpy as np
 import pytest
+from bundle_bytes import (
+    COMPRESSED,
+    GOOD,
+    MODEL,
+    SIGNED,
+    changed,
+    edited,
+    flipped,
+    load,
+    members,
+    position,
+    with_manifest,
+    zipped,
+)
 from bundle_models import (
-    LABELS,
     UNPICKLED,
-    Telltale,
     X,
-    Y,
     assert_same,
-    classifier,
-    fitted,
-    regressor,
-    saved,
 )
 
 import skmoe
 from skmoe.__main__ import main
 from skmoe.io import (
-    BundleError,
     BundleSizeError,
-    BundleWarning,
     DamagedBundleError,
     DuplicateMemberError,
     FormatVersionError,
-    GoldenRowsError,
     MemberListError,
     MemberOrderError,
     ModelKindError,
     NotABundleError,
-    PayloadError,
-    SignatureError,
     TruncatedBundleError,
     UnsafePathError,
     UntrustedPayloadError,
-    _golden,
-    _state,
     verify,
 )
 from skmoe.io._archive import Archive
-from skmoe.io._json import to_json
 from skmoe.io._zip_writer import archive_bytes, pack
-
-KEY = b"0123456789abcdef0123456789abcdef"
-MODEL = regressor(Telltale()).fit(X, Y)
-GOOD = saved(MODEL)
-COMPRESSED = saved(MODEL, compress=6)
-SIGNED = saved(MODEL, key=KEY)
-
-
-def members(content):
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
-
-
-def zipped(contents, compress=0):
-    """Archive of (name, content) pairs in the layout of bundles."""
-    pairs = contents.items() if isinstance(contents, dict) else contents
-    return b"".join(archive_bytes([pack(name, content, compress) for name, content in pairs]))
-
-
-def with_manifest(content, edit, **contents):
-    """Bundle with other contents, and a manifest that agrees with them before it is edited."""
-    new = members(content) | contents
-    manifest = json.loads(new["manifest.json"])
-    for entry in manifest["members"]:
-        own = new[entry["name"]]
-        entry["size"], entry["sha256"] = len(own), hashlib.sha256(own).hexdigest()
-    edit(manifest)
-    return zipped(new | {"manifest.json": to_json(manifest)})
-
-
-def edited(**entries):
-    return with_manifest(GOOD, lambda manifest: manifest.update(entries))
-
-
-def changed(name, content, **more):
-    """Bundle in which one member differs from what the manifest says."""
-    return zipped(members(GOOD) | {name: content})
-
-
-def flipped(content, where, bit=1):
-    return content[:where] + bytes([content[where] ^ bit]) + content[where + 1 :]
-
-
-def position(content, name):
-    archive = Archive(io.BytesIO(content))
-    return archive.data_offset(archive.names[name])
-
-
-def load(content, **options):
-    UNPICKLED.clear()
-    return skmoe.load(io.BytesIO(content), **options)
 
 
 def other_zip(names=("a.txt",), method=zipfile.ZIP_STORED, comment=b""):
@@ -381,154 +320,6 @@ def test_lazy_experts_are_verified_before_they_are_unpickled(tmp_path):
         skmoe.load(path, lazy=True)
 
 
-# trust ------------------------------------------------------------------------------------------
-
-
-def test_signature():
-    assert_same(MODEL, load(SIGNED, key=KEY), X)
-    assert_same(MODEL, load(SIGNED), X)
-    verify(io.BytesIO(SIGNED), key=KEY)
-    assert skmoe.inspect(io.BytesIO(SIGNED)).signed
-    manifest = members(SIGNED)["manifest.json"]
-    expected = hmac.new(KEY, manifest, "sha256").hexdigest().encode()
-    assert members(SIGNED)["manifest.hmac"] == expected
-
-
-def resigned(key):
-    contents = members(SIGNED)
-    contents["manifest.hmac"] = hmac.new(key, contents["manifest.json"], "sha256").digest().hex()
-    contents["manifest.hmac"] = contents["manifest.hmac"].encode()
-    return zipped(contents)
-
-
-def replaced_expert():
-    """An attacker's expert, in a bundle that is consistent but for the signature."""
-    evil = io.BytesIO()
-    joblib.dump(Telltale(), evil)
-    return with_manifest(SIGNED, lambda m: None, **{"experts/0.joblib": evil.getvalue()})
-
-
-BAD_SIGNATURES = {
-    "never signed": (GOOD, "not signed"),
-    "other key": (resigned(KEY[::-1]), "does not belong"),
-    "other expert": (replaced_expert(), "does not belong"),
-    "empty": (zipped(members(SIGNED) | {"manifest.hmac": b""}), "does not belong"),
-    "no text": (zipped(members(SIGNED) | {"manifest.hmac": b"\xff" * 64}), "does not belong"),
-    "stripped": (
-        zipped({n: c for n, c in members(SIGNED).items() if n != "manifest.hmac"}),
-        "not signed",
-    ),
-}
-
-
-@pytest.mark.parametrize("fault", BAD_SIGNATURES)
-def test_signatures_that_are_refused(fault, tmp_path, capsys):
-    content, message = BAD_SIGNATURES[fault]
-    for function in (load, lambda content, key: verify(io.BytesIO(content), key=key)):
-        with pytest.raises(SignatureError, match=message):
-            function(content, key=KEY)
-    assert UNPICKLED == []
-    (tmp_path / "key").write_bytes(KEY)
-    (tmp_path / "model.skmoe").write_bytes(content)
-    command = ["verify", str(tmp_path / "model.skmoe"), "--key-file", str(tmp_path / "key")]
-    assert main(command) == 1
-    assert "SignatureError" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("trusted", [False, ["sklearn.linear_model._ridge.Ridge"], []])
-def test_pickles_are_refused_without_trust(trusted, tmp_path):
-    with pytest.raises(UntrustedPayloadError, match="pickles"):
-        load(GOOD, trusted=trusted)
-    (tmp_path / "model.skmoe").write_bytes(GOOD)
-    with pytest.raises(UntrustedPayloadError, match="pickles"):
-        skmoe.load(tmp_path / "model.skmoe", trusted=trusted, lazy=True)
-    assert UNPICKLED == []
-    assert_same(MODEL, load(GOOD, trusted=True), X)
-
-
-def test_payload_of_a_module_that_is_missing(monkeypatch):
-    model = regressor(Telltale()).fit(X, Y)
-    content = saved(model)
-    monkeypatch.delattr(bundle_models, "Telltale")
-    with pytest.raises(PayloadError, match="experts/0.joblib is intact.*own modules included"):
-        load(content)
-
-
-# versions and golden rows -----------------------------------------------------------------------
-
-
-def other_versions(content=GOOD):
-    return with_manifest(content, lambda m: m["versions"].update(numpy="1.0", python="2.7.1"))
-
-
-def test_other_versions_are_named_with_the_finding():
-    with pytest.warns(BundleWarning, match=r"numpy 1.0 -> .*python 2.7.1 -> .*the last bit"):
-        load(other_versions())
-    with pytest.warns(BundleWarning, match="no golden rows to compare"):
-        load(other_versions(saved(MODEL, golden_rows=False)))
-
-
-def nudged(amount):
-    def edit(manifest):
-        values = manifest["golden"]["predictions"]["values"]
-        values[0] += amount * max(map(abs, values))
-
-    return edit
-
-
-def test_predictions_that_moved():
-    with pytest.warns(BundleWarning, match="differ by .*e-09 .*another processor"):
-        load(with_manifest(GOOD, nudged(1e-9)))
-    for lazy_or_not in (1e-5, float("inf"), 1.0):
-        with pytest.raises(GoldenRowsError, match="predicts something else"):
-            load(with_manifest(GOOD, nudged(min(lazy_or_not, 1e300))))
-
-
-def test_lazy_experts_replay_the_golden_rows(tmp_path):
-    def edit(manifest):
-        manifest["golden"]["experts"][1]["values"][0] += 1.0
-
-    path = tmp_path / "model.skmoe"
-    path.write_bytes(with_manifest(GOOD, edit))
-    skmoe.load(path)
-    model = skmoe.load(path, lazy=True)
-    with pytest.raises(GoldenRowsError, match="expert 1 predicts something else"):
-        model.experts_[1].predict(X)
-
-
-def test_golden_rows_that_the_model_does_not_take():
-    def edit(manifest):
-        manifest["golden"]["rows"]["shape"] = [15, 1]
-
-    with pytest.raises(GoldenRowsError, match="does not answer"):
-        load(with_manifest(GOOD, edit))
-
-
-@pytest.mark.parametrize(
-    "before, after, expected",
-    [
-        ([1.0, 2.0], [1.0, 2.0], 0.0),
-        ([1.0, 4.0], [2.0, 4.0], 0.25),
-        ([0.0, 0.0], [1.0, 0.0], 1.0),
-        ([np.nan, 1.0], [np.nan, 1.0], 0.0),
-        ([np.nan, 1.0], [1.0, 1.0], np.inf),
-        ([np.inf, 1.0], [np.inf, 2.0], 1.0),
-        ([np.inf, 1.0], [1.0, 1.0], np.inf),
-        ([1.0, 1.0], [[1.0, 1.0]], np.inf),
-    ],
-)
-def test_difference(before, after, expected):
-    assert _golden.difference(_golden.numbers_to_record(before), np.array(after)) == expected
-
-
-def test_a_model_whose_golden_rows_cannot_be_replayed_without_pandas(monkeypatch):
-    model, frame = fitted("pandas")
-    content = saved(model, golden_rows=frame)
-    monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.warns(BundleWarning, match="cannot be compared"):
-        load(content)
-
-
 # newer formats ----------------------------------------------------------------------------------
 
 
@@ -558,174 +349,3 @@ def test_the_summary_plays_no_tricks_with_the_terminal():
 
     text = repr(skmoe.inspect(io.BytesIO(with_manifest(GOOD, edit))))
     assert "\x1b" not in text and "\r" not in text and "a?b" in text
-
-
-# what a hostile state can do ---------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "name", ["os.system", "sklearn.linear_model.Ridge", "skmoe.dump", "skmoe"]
-)
-def test_only_classes_of_skmoe_are_built(name):
-    with pytest.raises((ValueError, AttributeError, ImportError)):
-        _state.find_class(name)
-    state = to_json({"instance": [name, {}]})
-    with pytest.raises(DamagedBundleError, match="does not describe a model"):
-        load(with_manifest(GOOD, lambda m: None, **{"state.json": state}))
-
-
-def npy(dtype, shape, data=b""):
-    header = f"{{'descr': {dtype!r}, 'fortran_order': False, 'shape': {shape}}}".encode()
-    header += b" " * (53 - len(header) % 64 + 64) + b"\n"
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + data
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"text",
-        npy("<f8", (10**12,)),
-        npy("<f8", (-1,), b"12345678"),
-        npy("<f8", (2,), b"12345678"),
-        npy("|O", (1,), pickle.dumps([1])),
-        b"\x93NUMPY\x09\x00",
-    ],
-)
-def test_arrays_that_are_none(content):
-    bundle = with_manifest(GOOD, lambda m: None, **{"state/gate_/coef_.npy": content})
-    with pytest.raises(DamagedBundleError, match="does not describe a model"):
-        load(bundle)
-
-
-# fuzz -------------------------------------------------------------------------------------------
-
-
-def mutated(content, rng):
-    """Content with one to three random changes of bytes."""
-    content = bytearray(content)
-    for _ in range(rng.choice([1, 1, 1, 2, 3])):
-        where, size = rng.randrange(len(content)), rng.choice([1, 2, 4, 30, 1000])
-        kind = rng.randrange(7)
-        if kind == 0:
-            content[where] ^= 1 << rng.randrange(8)
-        elif kind == 1:
-            content[where] = rng.randrange(256)
-        elif kind == 2:
-            del content[where : where + size]
-        elif kind == 3:
-            content[where:where] = rng.randbytes(size)
-        elif kind == 4:
-            content[where:where] = content[where : where + size]
-        elif kind == 5:
-            content[where : where + size] = bytes(len(content[where : where + size]))
-        else:
-            del content[where:]
-        if not content:
-            break
-    return bytes(content)
-
-
-def headers(content, rng):
-    """Content with a change in the records of the archive, where most mutations do not land."""
-    records = [i for m in (b"PK\1\2", b"PK\3\4", b"PK\5\6") for i in occurrences(content, m)]
-    where = rng.choice(records) + rng.randrange(46)
-    return (
-        content[:where]
-        + bytes([rng.choice([0, 1, 255, rng.randrange(256)])])
-        + (content[where + 1 :] if where < len(content) else b"")
-    )
-
-
-def occurrences(content, part):
-    where = content.find(part)
-    while where >= 0:
-        yield where
-        where = content.find(part, where + 1)
-
-
-@pytest.mark.parametrize("rounds", [200, pytest.param(6000, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("kind", ["stored", "compressed", "signed"])
-@pytest.mark.parametrize("mutate", [mutated, headers])
-def test_random_changes_give_the_same_model_or_a_bundle_error(mutate, kind, rounds):
-    content = {"stored": GOOD, "compressed": COMPRESSED, "signed": SIGNED}[kind]
-    options = {"key": KEY} if kind == "signed" else {}
-    rng = random.Random(f"{kind}{rounds}")
-    refused = 0
-    for _ in range(rounds):
-        damaged = mutate(content, rng)
-        for look in (skmoe.inspect, verify):
-            try:
-                repr(look(io.BytesIO(damaged)))
-            except BundleError:
-                pass
-        try:
-            model = load(damaged, **options)
-        except BundleError:
-            refused += 1
-            assert UNPICKLED == []
-        else:
-            assert_same(MODEL, model, X[:3])
-    assert rounds / 3 < refused  # many changes do harm
-
-
-def other_value(value, rng):
-    """Something else in place of a JSON value."""
-    choices = [None, True, 0, -1, 10**30, 1.5, "", "x", "../x", [], {}, [value], {"dict": value}]
-    return rng.choice(choices)
-
-
-def other_entries(tree, rng):
-    """A JSON tree with one random change."""
-    tree = copy.deepcopy(tree)
-    node, path = tree, []
-    while isinstance(node, dict | list) and len(node) and (not path or rng.random() < 0.8):
-        key = rng.choice(list(node)) if isinstance(node, dict) else rng.randrange(len(node))
-        path.append((node, key))
-        node = node[key]
-    parent, key = path[-1]
-    if rng.random() < 0.3:
-        del parent[key]
-    else:
-        parent[key] = other_value(node, rng)
-    return tree
-
-
-CLASSIFIER = classifier().fit(X, LABELS)
-PLAIN = saved(CLASSIFIER)
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("rounds", [200, pytest.param(6000, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("member", ["manifest.json", "state.json"])
-def test_random_lies_with_right_hashes_give_a_model_or_a_bundle_error(member, rounds):
-    """An attacker can make all checksums agree; without a key, that is."""
-    rng = random.Random(f"{member}{rounds}")
-    original = json.loads(members(PLAIN)[member])
-    refused = 0
-    for _ in range(rounds):
-        lie = to_json(other_entries(original, rng))
-        if member == "manifest.json":
-            content = zipped(members(PLAIN) | {member: lie})
-        else:
-            content = with_manifest(PLAIN, lambda m: None, **{member: lie})
-        try:
-            repr(skmoe.inspect(io.BytesIO(content)))
-            load(content)
-        except BundleError:
-            refused += 1
-    assert rounds / 4 < refused
-
-
-def test_checksums_are_not_all_that_protects():
-    """The fuzz above would be blind if the archive's CRC caught everything."""
-    content = flipped(GOOD, position(GOOD, "experts/0.joblib") + 100)
-    crc = zlib.crc32(members_raw(content, "experts/0.joblib"))
-    old = struct.pack("<I", zlib.crc32(members(GOOD)["experts/0.joblib"]))
-    with pytest.raises(DamagedBundleError, match="SHA-256"):
-        load(content.replace(old, struct.pack("<I", crc)))
-
-
-def members_raw(content, name):
-    archive = Archive(io.BytesIO(content))
-    return archive.read(archive.names[name])

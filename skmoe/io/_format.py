@@ -21,8 +21,8 @@ meaning of a manifest entry that loading uses, another tag in state.json, anothe
 not change for a new entry that old readers may ignore.
 
 1. Add 1 to ``VERSION`` and a line to ``HISTORY``.
-2. In ``_reader.py``, keep the function that reads the old version in ``READERS``; add one for the
-   new version. Never edit a reader of an old version except to repair it.
+2. Keep ``_version_1.py``, add a file for the new version, and list it in ``READERS`` in
+   ``_reader.py``. Never edit a reader of an old version except to repair it.
 3. Run ``python tests/data/make_bundles.py`` and commit the new files beside the old ones, which
    ``tests/test_bundle_history.py`` loads for ever.
 4. Tell users in CHANGELOG.md which release reads what.
