@@ -91,6 +91,25 @@ def test_an_exception_at_any_step_leaves_the_old_file(path):
     assert at > 40 and renamed
 
 
+def test_the_content_is_on_the_disk_before_the_name_and_the_name_before_the_end(path, monkeypatch):
+    """What a power failure leaves cannot be tried here; the order of the calls can."""
+    calls = []
+
+    def noted(name, function):
+        def call(*arguments, **options):
+            calls.append(name)
+            if name == "fsync" and stat.S_ISDIR(os.fstat(arguments[0]).st_mode):
+                calls[-1] = "fsync of the directory"
+            return function(*arguments, **options)
+
+        return call
+
+    for name in ("fsync", "replace"):
+        monkeypatch.setattr(_atomic.os, name, noted(name, getattr(os, name)))
+    skmoe.dump(fitted("ridge")[0], path)
+    assert calls == ["fsync", "replace", "fsync of the directory"]
+
+
 def test_mode_and_link_are_kept(path, tmp_path):
     model, _ = fitted("ridge")
     path.chmod(0o640)

@@ -19,6 +19,7 @@ from sklearn.linear_model import Ridge
 
 import skmoe
 from skmoe.io import BundleWarning, ModelKindError, verify
+from skmoe.io._pickle import gaps, to_pickle
 from skmoe.io._rows import first_rows, rows_from_record
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -76,6 +77,24 @@ def test_golden_rows_are_what_was_given(name):
     np.testing.assert_array_equal(ours["experts"], theirs["experts"])
     expected = ours.get("proba", ours["predict"])
     assert golden["predictions"]["values"] == expected.ravel().tolist()
+
+
+def test_what_is_between_the_fields_of_a_tree_is_not_written():
+    """Memory holds anything there, in each process something else."""
+    nodes = fitted("trees")[0].experts_[0].tree_.__getstate__()["nodes"]
+    assert gaps(nodes.dtype)
+    written = set()
+    for garbage in (0, 255):
+        raw = np.full(nodes.nbytes, garbage, dtype=np.uint8)
+        array = raw.view(nodes.dtype)
+        for name in nodes.dtype.names:
+            array[name] = nodes[name]
+        written.add(bytes(to_pickle({"nodes": array})))
+    assert len(written) == 1
+    again = joblib.load(io.BytesIO(written.pop()))["nodes"]
+    assert again.dtype == nodes.dtype and again.tolist() == nodes.tolist()
+    plain = np.zeros(2, dtype=[("a", "<i4"), ("b", "<f4")])
+    assert gaps(plain.dtype) == () and gaps(np.dtype("<f8")) == ()
 
 
 def test_experts_that_are_one_object_stay_one():
