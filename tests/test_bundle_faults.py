@@ -262,6 +262,17 @@ def test_good_bundles_are_good():
         assert UNPICKLED == []
 
 
+def test_threads_change_nothing(monkeypatch):
+    monkeypatch.setattr("skmoe.io._writer.WORTH_A_THREAD", 0)
+    monkeypatch.setattr("skmoe.io._bundle.WORTH_THREADS", 0)
+    assert saved(MODEL) == GOOD and saved(MODEL, compress=6) == COMPRESSED
+    assert_same(MODEL, load(GOOD), X)
+    content, error, message = FAULTS["flipped in an expert"]
+    with pytest.raises(error, match=message):
+        load(content)
+    assert UNPICKLED == []
+
+
 def test_a_bomb_is_not_inflated():
     """Neither the honest nor the lying bomb costs the memory that it asks for."""
     import tracemalloc

@@ -17,6 +17,9 @@ from ._signature import check_signature
 THREADS = 4
 """That read and hash."""
 
+WORTH_THREADS = 2**22
+"""Bytes; to start threads takes longer than to hash fewer."""
+
 
 class Bundle(NamedTuple):
     """An archive whose structure is that of a bundle.
@@ -107,6 +110,8 @@ def check_members(archive: Archive, entries: dict[str, Any]) -> dict[str, dict[s
 
 
 def verified_contents(bundle: Bundle, names: list[str]) -> dict[str, bytes]:
-    """Bytes of members by name, compared with their hashes by several threads."""
+    """Bytes of members by name, compared with their hashes, by several threads if it pays."""
+    if sum(bundle.listed[name]["size"] for name in names) < WORTH_THREADS:
+        return {name: bundle.content(name) for name in names}
     with ThreadPoolExecutor(THREADS) as threads:
         return dict(zip(names, threads.map(bundle.content, names), strict=True))

@@ -24,6 +24,9 @@ from ._zip_writer import Part, archive_bytes, pack
 HASHING_THREADS, COMPRESSING_THREADS = 1, 4
 """That work while this one pickles; one keeps up with hashing, and more were slower."""
 
+WORTH_A_THREAD = 2**16
+"""Bytes."""
+
 
 def dump(
     model: Any,
@@ -135,7 +138,11 @@ class Packer:
         self.threads.shutdown()
 
     def pack(self, name: str, content: Any) -> Future[Part]:
-        """Member with this content."""
+        """Member with this content; what is small is quicker done than handed over."""
+        if len(content) < WORTH_A_THREAD:
+            done: Future[Part] = Future()
+            done.set_result(pack(name, content, self.compress))
+            return done
         return self.threads.submit(pack, name, content, self.compress)
 
     def pack_object(self, name: str, value: Any, title: str) -> Future[Part]:
