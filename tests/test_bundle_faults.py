@@ -28,6 +28,7 @@ from bundle_models import (
     UNPICKLED,
     X,
     assert_same,
+    saved,
 )
 
 import skmoe
