@@ -37,7 +37,8 @@ def run_blocks(text, filename):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_code_of_the_page_runs(page):
+def test_code_of_the_page_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # pages write files
     _, report = run_blocks(page.read_text(encoding="utf-8"), str(page))
     assert not report, "".join(report)
 

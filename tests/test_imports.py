@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "skmoe"
 # A module imports from the rows below its own, never from its own row or one above.  A new module
 # needs a place here; "io.*" stands for all modules of a package, which may import one another.
 LAYERS = [
-    ["__init__"],
+    ["__init__", "__main__"],
     ["io", "io.*", "inspection", "inspection.*"],
     ["_classifier", "_regressor"],
     ["_base"],
