@@ -4,9 +4,13 @@ from . import datasets, gates
 from ._classifier import MixtureOfExpertsClassifier
 from ._regressor import MixtureOfExpertsRegressor
 from ._version import __version__
-from .gates import SoftmaxGate
+from .gates import ClassifierGate, CosineGate, GaussianGate, HierarchicalGate, SoftmaxGate
 
 __all__ = [
+    "ClassifierGate",
+    "CosineGate",
+    "GaussianGate",
+    "HierarchicalGate",
     "MixtureOfExpertsClassifier",
     "MixtureOfExpertsRegressor",
     "SoftmaxGate",
