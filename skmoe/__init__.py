@@ -1,6 +1,6 @@
 """Mixtures of experts over arbitrary scikit-learn estimators."""
 
-from . import datasets, gates
+from . import datasets, gates, inspection
 from ._classifier import MixtureOfExpertsClassifier
 from ._regressor import MixtureOfExpertsRegressor
 from ._version import __version__
@@ -17,4 +17,5 @@ __all__ = [
     "__version__",
     "datasets",
     "gates",
+    "inspection",
 ]
