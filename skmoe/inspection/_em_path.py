@@ -3,7 +3,7 @@
 import numpy as np
 
 from ._mixture import check_mixture
-from ._plotting import bare, colour, new_axes
+from ._plotting import PALETTE, bare, colour, new_axes
 
 
 class EMPathDisplay:
@@ -159,6 +159,8 @@ class EMPathDisplay:
             edgecolor="white",
             linewidth=0.8,
         )
+        for area in self.lines_[len(PALETTE) :]:  # their colours have occurred before
+            area.set_hatch("///")
         best = int(np.argmax(self.log_likelihood))
         self.kept_ = ax.axvline(
             iterations[best], color="black", linestyle=":", label="best iterate"

@@ -149,8 +149,8 @@ class GateRegionsDisplay:
         ax.set_ylim(corners[2:])
         ax.set_xlabel(self.feature_names[0])
         ax.set_ylabel(self.feature_names[1])
-        held = "; other features of the gate at their median" if self.others else ""
-        ax.set_title(f"most probable expert{held}", fontsize=10)
+        held = "background: other features of the gate at their median; points: at their own"
+        ax.set_title(held if self.others else "most probable expert", fontsize=10)
         return self
 
     def _draw_expert(self, expert, region):

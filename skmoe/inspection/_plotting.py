@@ -9,8 +9,8 @@ PALETTE = (
     "#CC79A7",
     "#56B4E9",
     "#D55E00",
-    "#F0E442",
     "#7F7F7F",
+    "#F0E442",
 )
 """Colours that people with any form of colour blindness can tell apart.
 

@@ -5,10 +5,13 @@ from scipy.stats import laplace, norm
 from sklearn.base import is_classifier
 
 from ._mixture import check_mixture
-from ._plotting import bare, colour, marker, new_axes
+from ._plotting import PALETTE, bare, colour, marker, new_axes
 
 NOISE = {"gaussian": norm, "laplace": laplace}
 """Distributions of `scipy.stats` by the mixture's parameter `likelihood`."""
+
+FEWEST_ROWS = 10
+"""An expert with fewer rows has no curve: it would be noise."""
 
 NOMINAL = np.linspace(0.05, 0.95, 19)
 """Probabilities at which a regression expert's distribution is compared with the targets."""
@@ -29,7 +32,7 @@ class ReliabilityDisplay:
     Parameters
     ----------
     promised, observed : list of ndarray
-        The coordinates of each expert's curve; empty for an expert without rows.
+        The coordinates of each expert's curve; empty for an expert with fewer than 10 rows.
     rows : ndarray of shape (n_experts,)
         Number of rows that are routed to each expert.
     expert_names : sequence of str
@@ -40,7 +43,7 @@ class ReliabilityDisplay:
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
     lines_ : list of matplotlib Line2D
-        One per expert with rows.
+        One per expert; empty for an expert with fewer than 10 rows.
     diagonal_ : matplotlib Line2D
 
     Examples
@@ -117,30 +120,36 @@ class ReliabilityDisplay:
         display : ReliabilityDisplay
             The same object, with the artists as attributes.
         """
-        self.ax_ = ax = new_axes(ax, type(self).__name__, (6.2, 5.4))
+        self.ax_ = ax = new_axes(ax, type(self).__name__, (7.4, 5.2))
         self.figure_ = ax.figure
         (self.diagonal_,) = ax.plot([0, 1], [0, 1], "--", color="0.5", linewidth=1, zorder=0)
         self.lines_ = []
         for expert, (promised, observed) in enumerate(
             zip(self.promised, self.observed, strict=True)
         ):
-            if len(promised):
-                label = f"{self.expert_names[expert]} ({self.rows[expert]} rows)"
-                style = {"color": colour(expert), "marker": marker(expert), "markersize": 5}
-                self.lines_ += ax.plot(promised, observed, label=label, **style)
+            few = "" if len(promised) else ": too few"
+            label = f"{self.expert_names[expert]} ({self.rows[expert]} rows{few})"
+            style = {"color": colour(expert), "marker": marker(expert), "markersize": 5}
+            style["linestyle"] = "-" if expert < len(PALETTE) else "--"
+            self.lines_ += ax.plot(promised, observed, label=label, **style)
+        low = 0.0
         if self.classification:
-            low = min([0.5, *(curve.min() for curve in self.promised if len(curve))])
-            ax.set_xlim(low - 0.02, 1.02)
+            low = min(
+                [1.0, *(curve.min() for curve in self.promised + self.observed if len(curve))]
+            )
+            low = max(0.0, np.floor(10 * low - 0.5) / 10)
             ax.set_xlabel("confidence: probability of the predicted class")
             ax.set_ylabel("fraction of rows for which it is right")
         else:
-            ax.set_xlim(-0.02, 1.02)
             ax.set_xlabel("probability p")
             ax.set_ylabel("fraction of targets below the expert's p-quantile")
-        ax.set_ylim(-0.02, 1.02)
+        margin = 0.02 * (1 - low)
+        ax.set_xlim(low - margin, 1 + margin)
+        ax.set_ylim(low - margin, 1 + margin)
         ax.grid(color="0.92")
         bare(ax)
-        ax.legend(loc="best", title="rows routed to", fontsize=9)
+        # At the upper left, a curve above the diagonal could pass; beside the axes, none does.
+        ax.legend(title="rows routed to", loc="center left", bbox_to_anchor=(1.0, 0.5))
         return self
 
 
@@ -151,7 +160,7 @@ def with_floor(model, proba, expert):
 
 def confidence_curve(proba, y, classes, n_bins):
     """Mean confidence and accuracy in bins of equal numbers of rows."""
-    if len(proba) == 0:
+    if len(proba) < FEWEST_ROWS:
         return np.empty(0), np.empty(0)
     confidence = proba.max(axis=1)
     right = classes[proba.argmax(axis=1)] == y
@@ -169,7 +178,7 @@ def quantile_curve(model, residual, expert):
         raise ValueError(
             f"no quantiles are known for likelihood={model.likelihood!r}, only for {list(NOISE)}"
         )
-    if len(residual) == 0:
+    if len(residual) < FEWEST_ROWS:
         return np.empty(0), np.empty(0)
     reached = NOISE[model.likelihood].cdf(residual / model.scale_[expert])
     return NOMINAL, np.mean(reached.reshape(-1, 1) <= NOMINAL, axis=0)

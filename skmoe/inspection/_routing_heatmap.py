@@ -91,6 +91,7 @@ class RoutingHeatmapDisplay:
             vmin=0,
             vmax=1,
             aspect="auto",
+            interpolation="nearest",  # what smooths over many rows would smear experts, too
             extent=(-0.5, n_experts - 0.5, n_samples, 0),
         )
         counts = np.bincount(top, minlength=n_experts)
@@ -103,7 +104,7 @@ class RoutingHeatmapDisplay:
         ]
         crowded = n_experts > 6 or max(map(len, self.expert_names)) > 10
         ax.set_xticks(range(n_experts), labels, rotation=90 if crowded else 0)
-        ax.set_xlabel("expert, and the fraction of rows that it is the top expert of")
+        ax.set_xlabel("expert, and its share of the rows as top expert")
         ax.set_ylabel("rows, sorted by top expert")
         self.colorbar_ = self.figure_.colorbar(self.image_, ax=ax, label="gate probability")
         return self
