@@ -35,10 +35,11 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         Pipeline that ends in either may prepare the features.
     gate_features : None, str, int, list, slice, boolean mask or callable, default=None
         Columns that the gate sees, chosen as in `ColumnTransformer`; None means all.
-    share : float in [0, 1] or "auto", default=0.1
+    share : float in [0, 1] or "auto", default="auto"
         How much of every row each expert sees whoever is responsible: 0 is the classical
         mixture, 1 is input-dependent stacking (experts see all rows, only the gate is
-        learned). "auto" tries 0, 0.1, 0.3 and 1 and keeps the largest held-out likelihood.
+        learned). "auto" tries 0, 0.1, 0.3 and 1 for five iterations each and goes on with that
+        of the largest held-out likelihood.
     e_step : {"crossfit", "oob", "insample"}, default="crossfit"
         Which predictions the experts are judged by. "crossfit": those of models fitted on the
         other folds. "oob": out-of-bag predictions where an expert offers them, cross-fitted
@@ -53,7 +54,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         Starting responsibilities: from clusters of the gate's features, random, given, or
         ``init(X, y, n_experts, random_state)``.
     n_init : int, default=1
-        Number of starts; the largest held-out likelihood wins.
+        Number of starts. Each gets five iterations; that with the largest held-out likelihood
+        goes on.
     max_iter : int, default=30
         Most EM iterations of a start.
     tol : float, default=1e-4
@@ -138,7 +140,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         n_experts=4,
         gate=None,
         gate_features=None,
-        share=0.1,
+        share="auto",
         e_step="crossfit",
         cv=3,
         init="kmeans",

@@ -205,6 +205,17 @@ def run_em(
     return EMResult(best, history, converged, not converged and state is best)
 
 
+def joined(first, second):
+    """One result for a run and its continuation."""
+    best = max(first.best, second.best, key=lambda state: state.log_likelihood)
+    return EMResult(
+        best,
+        first.history + second.history,
+        second.converged,
+        second.improving and best is second.best,
+    )
+
+
 def _e_steps(log_gate, log_density):
     """Responsibilities (V, n, K) and row log-likelihoods (V, n) in each view."""
     responsibilities = np.empty_like(log_gate)

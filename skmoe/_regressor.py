@@ -34,10 +34,11 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         Columns that the gate sees, chosen as in `ColumnTransformer`; None means all.
     likelihood : {"gaussian", "laplace"}, default="gaussian"
         Noise around an expert's prediction; "laplace" forgives outliers.
-    share : float in [0, 1] or "auto", default=0.1
+    share : float in [0, 1] or "auto", default="auto"
         How much of every row each expert sees whoever is responsible: 0 is the classical
         mixture, 1 is input-dependent stacking (experts see all rows, only the gate is
-        learned). "auto" tries 0, 0.1, 0.3 and 1 and keeps the largest held-out likelihood.
+        learned). "auto" tries 0, 0.1, 0.3 and 1 for five iterations each and goes on with that
+        of the largest held-out likelihood.
     e_step : {"crossfit", "oob", "insample"}, default="crossfit"
         Which predictions the experts are judged by. "crossfit": those of models fitted on the
         other folds. "oob": out-of-bag predictions where an expert offers them, cross-fitted
@@ -51,7 +52,8 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         Starting responsibilities: from clusters of the gate's features, random, given, or
         ``init(X, y, n_experts, random_state)``.
     n_init : int, default=1
-        Number of starts; the largest held-out likelihood wins.
+        Number of starts. Each gets five iterations; that with the largest held-out likelihood
+        goes on.
     max_iter : int, default=30
         Most EM iterations of a start.
     tol : float, default=1e-4
@@ -122,9 +124,7 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
     >>> from skmoe import MixtureOfExpertsRegressor
     >>> X = np.linspace(-1, 1, 200).reshape(-1, 1)
     >>> y = np.abs(X[:, 0])
-    >>> mixture = MixtureOfExpertsRegressor(
-    ...     LinearRegression(), n_experts=2, share=0, random_state=0
-    ... )
+    >>> mixture = MixtureOfExpertsRegressor(LinearRegression(), n_experts=2, random_state=0)
     >>> mixture.fit(X, y).predict([[-0.5], [0.5]]).round(2)
     array([0.5, 0.5])
     """
@@ -142,7 +142,7 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         gate=None,
         gate_features=None,
         likelihood="gaussian",
-        share=0.1,
+        share="auto",
         e_step="crossfit",
         cv=3,
         init="kmeans",

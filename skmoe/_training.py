@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from ._em import run_em
+from ._em import joined, run_em
 from ._experts import ExpertPool, JudgedExperts, offers_out_of_bag, seeded
 from ._init import checked_responsibilities, starting_responsibilities
 from ._lift import Lift, measure_lift
@@ -19,6 +19,9 @@ from .gates._judge import GateJudge
 
 SHARES = (0.0, 0.1, 0.3, 1.0)
 """Candidates of ``share="auto"``, from the classical mixture to stacking."""
+
+SHORT_RUN = 5
+"""Iterations that each candidate gets where there are several starts or shares."""
 
 LAST_STEP_ITERATIONS = 100
 """At most so many EM iterations of gate and dispersion after the experts are settled."""
@@ -177,20 +180,34 @@ def _check_out_of_bag(templates, settings):
 
 
 def _best_run(problem, start, rng):
-    """Run EM from each start with each candidate share; the largest log-likelihood wins."""
+    """Run EM from each start with each candidate share; the largest log-likelihood wins.
+
+    Several candidates get a short run each, and only the most likely one goes on: what a start
+    or a share is worth shows early, and experts are expensive.
+    """
     settings, n_experts = problem.settings, len(problem.experts.names)
-    shares = SHARES if settings.share == "auto" else (settings.share,)
+    shares = SHARES if settings.share == "auto" else (float(settings.share),)
     if n_experts == 1:  # all shares are the same model
         shares = shares[:1]
+    dispersion = problem.likelihood.initial_dispersion(n_experts)
     starts = _starts(problem, start, n_experts, rng)
-    best_share, best = None, None
-    for number, responsibilities in enumerate(starts, 1):
-        for share in shares:
-            prefix = f"start {number}/{len(starts)}, share {share:g}"
-            run = _run(problem, responsibilities, share, prefix)
-            if best is None or run.best.log_likelihood > best.best.log_likelihood:
-                best_share, best = float(share), run
-    return best_share, best
+    candidates = [(share, responsibilities) for responsibilities in starts for share in shares]
+    alone = len(candidates) == 1
+    first = settings.max_iter if alone else min(SHORT_RUN, settings.max_iter)
+    runs = []
+    for number, (share, responsibilities) in enumerate(candidates, 1):
+        prefix = f"candidate {number}/{len(candidates)}, share {share:g}"
+        views = np.tile(responsibilities, (len(problem.gate.views), 1, 1))
+        runs.append(_run(problem, views, dispersion, share, first, prefix))
+    winner = max(range(len(runs)), key=lambda number: runs[number].best.log_likelihood)
+    share, run = candidates[winner][0], runs[winner]
+    if first < settings.max_iter and not run.converged:
+        best = run.best
+        more = settings.max_iter - first
+        prefix = f"going on with share {share:g}"
+        longer = _run(problem, best.responsibilities, best.dispersion, share, more, prefix)
+        run = joined(run, longer)
+    return share, run
 
 
 def _starts(problem, start, n_experts, rng):
@@ -209,13 +226,13 @@ def _starts(problem, start, n_experts, rng):
     ]
 
 
-def _run(problem, responsibilities, share, prefix):
+def _run(problem, responsibilities, dispersion, share, max_iter, prefix):
     data, settings = problem.data, problem.settings
 
     def report(number, iteration):
         shares = " ".join(f"{value:.2f}" for value in iteration.expert_share)
         print(
-            f"[skmoe] {prefix}, iteration {number}/{settings.max_iter}: log-likelihood "
+            f"[skmoe] {prefix}, iteration {number}/{max_iter}: log-likelihood "
             f"{iteration.log_likelihood:.5f}, experts' shares {shares}, {iteration.seconds:.2f} s",
             flush=True,
         )
@@ -224,13 +241,13 @@ def _run(problem, responsibilities, share, prefix):
         problem.target,
         data.sample_weight,
         problem.experts.judging_view,
-        np.tile(responsibilities, (len(problem.gate.views), 1, 1)),
-        problem.likelihood.initial_dispersion(len(problem.experts.names)),
+        responsibilities,
+        dispersion,
         experts=problem.experts,
         gate=problem.gate,
         likelihood=problem.likelihood,
         share=share,
-        max_iter=settings.max_iter,
+        max_iter=max_iter,
         tol=settings.tol,
         report=report if settings.verbose else None,
     )

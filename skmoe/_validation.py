@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import is_classifier, is_regressor
+from sklearn.ensemble import StackingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import KFold, StratifiedKFold, check_cv
@@ -210,7 +211,7 @@ def _check_expert(estimator, name, template):
             raise ValueError(f"{title} is no regressor; {kind} takes regressors")
     elif not is_classifier(template):
         raise ValueError(f"{title} is no classifier; {kind} takes classifiers")
-    elif not hasattr(template, "predict_proba"):
+    elif not _offers_probabilities(template):
         raise ValueError(
             f"{title} has no predict_proba; wrap it in "
             "sklearn.calibration.CalibratedClassifierCV, or choose another classifier"
@@ -223,6 +224,13 @@ def _check_expert(estimator, name, template):
             raise ValueError(
                 f"{title} is frozen but not fitted; fit it before freezing"
             ) from error
+
+
+def _offers_probabilities(template):
+    # Stacking shows its predict_proba only when fitted, once it has its final estimator.
+    return hasattr(template, "predict_proba") or isinstance(
+        last_step(template), StackingClassifier
+    )
 
 
 def check_frozen_classes(names, templates, classes):

@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.ensemble import (
     RandomForestRegressor,
+    StackingClassifier,
 )
 from sklearn.frozen import FrozenEstimator
 from sklearn.gaussian_process import GaussianProcessRegressor
@@ -111,6 +112,14 @@ def test_frozen_mixture():
     inner = regressor().fit(X, Y)
     frozen = clone(FrozenEstimator(inner)).fit(X, -Y)
     np.testing.assert_array_equal(frozen.predict(X), inner.predict(X))
+
+
+def test_stacking_as_an_expert():
+    """Which shows its predict_proba only once it is fitted."""
+    stack = StackingClassifier([("bayes", GaussianNB()), ("linear", LogisticRegression())], cv=2)
+    experts = [("stack", stack), ("linear", LogisticRegression())]
+    model = classifier(experts).fit(X, LABELS == "odd")
+    np.testing.assert_allclose(model.predict_proba(X).sum(axis=1), 1)
 
 
 def test_mixture_of_mixtures():

@@ -257,9 +257,26 @@ def test_expert_weights(share):
         np.testing.assert_array_equal(weights, np.broadcast_to(sample_weight[:, None], (2, 5, 3)))
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_only_the_most_likely_candidate_goes_on(two_lines):
+    X, y, _ = two_lines
+    CountsFits.fits = 0
+    settings = {"n_experts": 2, "cv": 2, "tol": 0.0, "random_state": 0}
+    model = MixtureOfExpertsRegressor(
+        CountsFits(), share=0.1, n_init=3, init="random", max_iter=20, **settings
+    ).fit(X, y)
+    short, splits, experts = 5, 2, 2
+    going_on = model.n_iter_ - short
+    assert 0 < going_on <= 15
+    assert CountsFits.fits == ((3 * short + going_on) * splits + 1) * experts
+    # The long run goes on where the short one stood.
+    trace = model.history_["log_likelihood"]
+    assert trace[short:].max() > trace[:short].max()
+
+
 def test_auto_share_takes_the_most_likely(two_lines):
     X, y, _ = two_lines
-    settings = {"n_experts": 2, "random_state": 0, "max_iter": 10}
+    settings = {"n_experts": 2, "random_state": 0, "max_iter": 5}  # a short run
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         auto = MixtureOfExpertsRegressor(LinearRegression(), share="auto", **settings).fit(X, y)

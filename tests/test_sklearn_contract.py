@@ -56,7 +56,7 @@ C, R = MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 
 def quick(kind, experts=None, fails=(), **parameters):
     """A small mixture, and the checks that it fails (beside those that all fail)."""
-    small = {"n_experts": 2, "cv": 2, "max_iter": 2, "tol": 0.1, "init": ByPosition()}
+    small = dict(n_experts=2, share=0.1, cv=2, max_iter=2, tol=0.1, init=ByPosition())
     return kind(experts, **(small | parameters)), NEEDS_Y | dict(fails)
 
 
