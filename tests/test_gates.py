@@ -232,5 +232,5 @@ def test_parameters_of_a_gate_within_a_mixture():
 
 
 def test_exports():
-    for name in skmoe.gates.__all__:
+    for name in set(skmoe.gates.__all__) - {"BaseGate"}:
         assert getattr(skmoe, name) is getattr(skmoe.gates, name) and name in skmoe.__all__
