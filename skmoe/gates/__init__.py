@@ -7,4 +7,11 @@ from ._gaussian import GaussianGate
 from ._hierarchical import HierarchicalGate
 from ._softmax import SoftmaxGate
 
-__all__ = ["BaseGate", "ClassifierGate", "CosineGate", "GaussianGate", "HierarchicalGate", "SoftmaxGate"]
+__all__ = [
+    "BaseGate",
+    "ClassifierGate",
+    "CosineGate",
+    "GaussianGate",
+    "HierarchicalGate",
+    "SoftmaxGate",
+]
