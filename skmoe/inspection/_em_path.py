@@ -3,7 +3,7 @@
 import numpy as np
 
 from ._mixture import check_mixture
-from ._plotting import PALETTE, bare, colour, new_axes
+from ._plotting import PALETTE, add_legend, bare, colour, new_axes
 
 
 class EMPathDisplay:
@@ -168,6 +168,5 @@ class EMPathDisplay:
         ax.set_xlim(edges[0], edges[-1])
         ax.set_ylim(0, 1)
         ax.set_ylabel("mean responsibility")
-        handles, labels = ax.get_legend_handles_labels()
         # From top to bottom, as the areas lie.
-        ax.legend(handles[::-1], labels[::-1], loc="center left", bbox_to_anchor=(1.0, 0.5))
+        add_legend(ax, ax.get_legend_handles_labels()[0][::-1])

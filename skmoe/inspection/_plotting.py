@@ -22,6 +22,10 @@ MARKERS = "osD^vP*X"
 """Of lines; they come round later than the colours of more than eight experts do."""
 
 
+MOST_ENTRIES_WITHIN = 5
+"""A legend with more entries goes beside the axes."""
+
+
 def new_axes(ax, name, figsize=None):
     """The given axes, or those of a new figure.
 
@@ -64,6 +68,16 @@ def rgb(expert):
 def marker(expert):
     """Marker of an expert by its index; experts of one colour have different ones."""
     return MARKERS[(expert + expert // len(PALETTE)) % len(MARKERS)]
+
+
+def add_legend(ax, handles=None, **options):
+    """Legend within the axes where few entries leave room for it, beside them otherwise."""
+    handles = ax.get_legend_handles_labels()[0] if handles is None else handles
+    if len(handles) > MOST_ENTRIES_WITHIN:
+        options = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), **options}
+    else:
+        options = {"loc": "upper left", "framealpha": 0.9, **options}
+    return ax.legend(handles=handles, **options)
 
 
 def bare(ax):

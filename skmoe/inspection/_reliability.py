@@ -5,7 +5,7 @@ from scipy.stats import laplace, norm
 from sklearn.base import is_classifier
 
 from ._mixture import check_mixture
-from ._plotting import PALETTE, bare, colour, marker, new_axes
+from ._plotting import PALETTE, add_legend, bare, colour, marker, new_axes
 
 NOISE = {"gaussian": norm, "laplace": laplace}
 """Distributions of `scipy.stats` by the mixture's parameter `likelihood`."""
@@ -120,7 +120,7 @@ class ReliabilityDisplay:
         display : ReliabilityDisplay
             The same object, with the artists as attributes.
         """
-        self.ax_ = ax = new_axes(ax, type(self).__name__, (7.4, 5.2))
+        self.ax_ = ax = new_axes(ax, type(self).__name__, (6.4, 5.2))
         self.figure_ = ax.figure
         (self.diagonal_,) = ax.plot([0, 1], [0, 1], "--", color="0.5", linewidth=1, zorder=0)
         self.lines_ = []
@@ -148,8 +148,7 @@ class ReliabilityDisplay:
         ax.set_ylim(low - margin, 1 + margin)
         ax.grid(color="0.92")
         bare(ax)
-        # At the upper left, a curve above the diagonal could pass; beside the axes, none does.
-        ax.legend(title="rows routed to", loc="center left", bbox_to_anchor=(1.0, 0.5))
+        add_legend(ax, title="rows routed to")
         return self
 
 

@@ -101,7 +101,10 @@ class UtilizationDisplay:
                 color=shade,
                 label=f"{label} (coefficient of variation {variation(values):.2f})",
             )
-            ax.bar_label(bars, fmt="%.2f", padding=3, fontsize=8 if len(names) <= 12 else 6)
+            size = 8 if len(names) <= 12 else 6
+            # The background keeps the line of equal shares from crossing a number.
+            background = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+            ax.bar_label(bars, fmt="%.2f", padding=3, fontsize=size, bbox=background)
             self.bars_.append(bars)
         self.balanced_ = ax.axvline(
             1 / len(names), color="0.35", linestyle="--", linewidth=1, label="equal shares"
@@ -110,7 +113,7 @@ class UtilizationDisplay:
         ax.invert_yaxis()
         ax.margins(x=0.12)
         ax.set_xlabel(titles[quantity])
-        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=1, frameon=False)
+        ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=1, frameon=False)
         bare(ax)
         return self
 
