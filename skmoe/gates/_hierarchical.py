@@ -63,7 +63,9 @@ class HierarchicalGate(MetaEstimatorMixin, BaseGate):
     draws other borders: with two groups at each level, every border is a piece of one straight
     line that divides its group. What it gains is a reading, coarse regimes before fine ones, if
     the experts of a group belong together; EM finds such groups only as far as the start suggests
-    them, since experts never change places.
+    them, since experts never change places. Measured with four linear experts
+    (``benchmarks/gates.py``), it was as accurate as `SoftmaxGate` on three real data sets or a
+    little more, and its M-step took twice as long.
 
     References
     ----------
