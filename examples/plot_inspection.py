@@ -1,6 +1,6 @@
 """Look into a mixture: six pictures, why a row went where it went, and whether new rows differ.
 
-Two linear experts predict the progression of diabetes; the gate sees body mass index and blood fat.
+Two linear experts predict the progression of diabetes; the gate sees body mass and blood fat.
 """
 
 from pathlib import Path
