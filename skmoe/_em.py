@@ -15,7 +15,9 @@ its target, and the reported figure rises while that on new rows falls. Hence th
 the data per fold. View f has its own gate, fitted without fold f, and its own responsibilities
 for all rows, computed with that gate. Row i is judged in the view that leaves out its fold; what
 that view says of it, its held-out responsibility, is also what the final gate and experts learn
-from.
+from. One path is left open: the densities of the *other* rows come from fold models (one set for
+all views) that have seen the row, so that log-likelihoods remain slightly optimistic when many
+iterations meet few rows.
 
 Shapes: n rows, K experts, V views.
 """
@@ -39,7 +41,7 @@ class EMState(NamedTuple):
 
     Attributes
     ----------
-    experts, gate : records returned by ``judge``
+    experts, gate : records returned by ``judge``, or None before the first iteration
     dispersion : ndarray of shape (n_experts, ...)
     responsibilities : ndarray of shape (V, n, K)
         Of the E-step that follows, that is, the posterior under this iterate in each view.
@@ -55,8 +57,8 @@ class EMState(NamedTuple):
     gate: Any
     dispersion: np.ndarray
     responsibilities: np.ndarray
-    log_density: np.ndarray
-    row_log_likelihood: np.ndarray
+    log_density: np.ndarray | None
+    row_log_likelihood: np.ndarray | None
     log_likelihood: float
 
 
@@ -92,9 +94,9 @@ class EMResult(NamedTuple):
 def expert_weights(responsibilities, sample_weight, share):
     """Row weights for the M-step of the experts.
 
-    ``w_i [(1 - share) r_ik + share / K]``, scaled so that a row for which one expert is wholly
-    responsible counts ``w_i`` there. Hence share 0 is the classical mixture, and with share 1
-    each expert sees the data exactly as it would see it alone.
+    ``w_i [(1 - share) r_ik + share / K] / [(1 - share) + share / K]``, so that a row for which
+    one expert is wholly responsible counts ``w_i`` there. Hence share 0 is the classical
+    mixture, and with share 1 each expert sees the data exactly as it would see it alone.
 
     Parameters
     ----------
@@ -112,12 +114,28 @@ def expert_weights(responsibilities, sample_weight, share):
     return sample_weight[:, np.newaxis] * (own * responsibilities + (1.0 - own))
 
 
+def initial_state(responsibilities, dispersion, n_views):
+    """A state of which nothing is known but responsibilities and dispersion.
+
+    Parameters
+    ----------
+    responsibilities : ndarray of shape (n, K)
+    dispersion : ndarray of shape (K, ...)
+    n_views : int
+
+    Returns
+    -------
+    state : EMState
+    """
+    views = np.tile(responsibilities, (n_views, 1, 1))
+    return EMState(None, None, dispersion, views, None, None, -np.inf)
+
+
 def run_em(
     y: np.ndarray,
     sample_weight: np.ndarray,
     judging_view: np.ndarray,
-    responsibilities: np.ndarray,
-    dispersion: np.ndarray,
+    start: EMState,
     *,
     experts: Any,
     gate: Any,
@@ -140,10 +158,8 @@ def run_em(
     sample_weight : ndarray of shape (n,)
     judging_view : ndarray of shape (n,), dtype intp
         The view that leaves out each row.
-    responsibilities : ndarray of shape (V, n, K)
-        Where to start: the first M-step uses these.
-    dispersion : ndarray of shape (K, ...)
-        Where to start.
+    start : EMState
+        Where to start, as `initial_state` makes it, or an earlier run's best to go on from.
     experts, gate, likelihood : objects
         See the module's docstring.
     share : float
@@ -163,22 +179,21 @@ def run_em(
     Jordan, M. I. and Jacobs, R. A. (1994). Hierarchical mixtures of experts and the EM
     algorithm. Neural Computation, 6(2), 181-214.
     """
-    state: EMState | None = None
-    best: EMState | None = None
+    state = best = start
     history: list[Iteration] = []
     stalled = 0
     own_view = (judging_view, np.arange(len(sample_weight)))
     while len(history) < max_iter and stalled < PATIENCE:
         started = time.perf_counter()
         # The gate comes first: what it cannot take, it says before any expert is fitted.
-        judged_gate = gate.judge(responsibilities, sample_weight, state and state.gate)
-        weights = expert_weights(responsibilities, sample_weight, share)
-        judged = experts.judge(weights, state and state.experts, len(history) + 1)
+        judged_gate = gate.judge(state.responsibilities, sample_weight, state.gate)
+        weights = expert_weights(state.responsibilities, sample_weight, share)
+        judged = experts.judge(weights, state.experts, len(history) + 1)
         dispersion = likelihood.update_dispersion(
             y,
             judged.outputs,
-            sample_weight[:, np.newaxis] * responsibilities[own_view],
-            dispersion,
+            sample_weight[:, np.newaxis] * state.responsibilities[own_view],
+            state.dispersion,
         )
         log_density = likelihood.log_density(y, judged.outputs, dispersion)
         responsibilities, log_likelihoods = _e_steps(judged_gate.log_proba, log_density)
@@ -191,7 +206,7 @@ def run_em(
             row_log_likelihood=log_likelihoods[own_view],
             log_likelihood=float(np.average(log_likelihoods[own_view], weights=sample_weight)),
         )
-        gain = np.inf if best is None else state.log_likelihood - best.log_likelihood
+        gain = state.log_likelihood - best.log_likelihood
         stalled = 0 if gain > tol else stalled + 1
         if gain > 0:
             best = state
@@ -200,20 +215,13 @@ def run_em(
         history.append(Iteration(state.log_likelihood, shares, seconds, judged.starved))
         if report is not None:
             report(len(history), history[-1])
-    assert best is not None  # max_iter is at least 1
     converged = stalled >= PATIENCE
     return EMResult(best, history, converged, not converged and state is best)
 
 
 def joined(first, second):
-    """One result for a run and its continuation."""
-    best = max(first.best, second.best, key=lambda state: state.log_likelihood)
-    return EMResult(
-        best,
-        first.history + second.history,
-        second.converged,
-        second.improving and best is second.best,
-    )
+    """One result for a run and its continuation, which started from the first's best."""
+    return second._replace(history=first.history + second.history)
 
 
 def _e_steps(log_gate, log_density):

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+import sklearn
 from sklearn.base import clone, is_classifier
 from sklearn.dummy import DummyClassifier
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing
+from sklearn.utils.fixes import parse_version
 from sklearn.utils.parallel import Parallel, delayed
 
 from ._weights import (
@@ -22,6 +25,9 @@ from ._weights import (
     resampled_counts,
     weight_keyword,
 )
+
+WEIGHTS_ARE_DRAWN = parse_version(sklearn.__version__) >= parse_version("1.9")
+"""Whether forests draw their bootstrap samples with the weights; before, they multiplied."""
 
 MIN_EFFECTIVE_ROWS = 5
 """An expert with fewer effective rows than this is kept as it was instead of refitted."""
@@ -74,6 +80,8 @@ class ExpertPool:
         The split that tests each row.
     out_of_bag : bool
         Whether experts that offer out-of-bag predictions are judged by those.
+    sample_weight : ndarray of shape (n_samples,)
+        Positive; part of the weights that the experts are fitted with.
     n_jobs : int or None
     """
 
@@ -87,6 +95,7 @@ class ExpertPool:
     splits: tuple[tuple[np.ndarray, np.ndarray], ...]
     judging_view: np.ndarray
     out_of_bag: bool
+    sample_weight: np.ndarray
     n_jobs: int | None
 
     def judge(self, weights, previous=None, iteration=1):
@@ -150,12 +159,26 @@ class ExpertPool:
         return models
 
     def _feed(self, weights, previous):
-        """Give experts with too few rows their previous weights (at first: all rows)."""
-        starved = effective_rows(self._held_out(weights)) < min(MIN_EFFECTIVE_ROWS, len(self.y))
+        """Give experts with too few rows their previous weights (at first: all rows).
+
+        What counts is how the rows are shared out, not how the user weighs them: a few heavy
+        rows do not starve an expert that has all rows to itself.
+        """
+        portions = weights / self.sample_weight[:, np.newaxis]
+        rows = np.min(
+            [
+                effective_rows(portion[train])
+                for portion, (train, _) in zip(portions, self.splits, strict=True)
+            ],
+            axis=0,
+        )
+        starved = rows < min(MIN_EFFECTIVE_ROWS, *(len(train) for train, _ in self.splits))
         starved &= [not isinstance(template, FrozenEstimator) for template in self.templates]
         if starved.any():
-            otherwise = np.ones_like(weights) if previous is None else previous.weights
-            weights = np.where(starved, otherwise, weights)
+            everything = self.sample_weight[:, np.newaxis]
+            weights = np.where(
+                starved, everything if previous is None else previous.weights, weights
+            )
         return weights, starved
 
     def _held_out(self, weights):
@@ -269,10 +292,15 @@ def expert_output(model, X, likelihood, description):
 
 def _judge_split(job, train, test):
     """Fit on the training part and predict the test part."""
-    model = _fit(job, train)
-    output = _predict(job, model, test)
-    # A fold model has done its work: it is not worth sending back from a worker.
-    return (model if len(train) == len(job.weight) else None), test, output
+    if len(train) == len(job.weight):  # in-sample
+        model = _fit(job, train)
+        return model, test, _predict(job, model, test)
+    with warnings.catch_warnings():
+        # Hundreds of fold models would repeat what the final fit says once.
+        warnings.simplefilter("ignore", category=ConvergenceWarning)
+        model = _fit(job, train)
+    # A fold model has then done its work: it is not worth sending back from a worker.
+    return None, test, _predict(job, model, test)
 
 
 def _judge_frozen(job):
@@ -284,15 +312,15 @@ def _judge_frozen(job):
 def _judge_out_of_bag(job):
     """Fit on all rows; predict each by the members whose bootstrap sample left it out.
 
-    Without intervention scikit-learn >= 1.9 draws as many rows as there are, however few of
-    them carry weight, so that hardly a row of any weight is ever left out. The number of draws
-    is therefore the effective number of rows.
+    Since scikit-learn 1.9 the weights are the probabilities of the bootstrap draws, of which
+    there are as many as rows, however few of them carry weight, so that hardly a row of any
+    weight would ever be left out. The number of draws is there the effective number of rows.
     """
     rows = _weighty_rows(job.weight, np.arange(len(job.weight)))
-    draws = max(1, round(min(effective_rows(job.weight[rows]), len(rows))))
     template = clone(job.template).set_params(oob_score=True)
-    if template.max_samples is None and draws < len(rows):
-        template.set_params(max_samples=draws)
+    if WEIGHTS_ARE_DRAWN and template.max_samples in (None, 1.0):
+        draws = max(1, round(effective_rows(job.weight[rows])))
+        template.set_params(max_samples=min(draws, len(rows)))
     job = job._replace(template=template)
     with warnings.catch_warnings():
         # Rows without a vote are looked after below.
@@ -343,7 +371,7 @@ def _fit(job, rows):
     rows = _weighty_rows(job.weight, rows)
     model = clone(job.template)
     weight = job.weight[rows]
-    if np.all(weight == weight[0]) and (weight_keyword(model) is None or weight[0] in (0, 1)):
+    if np.all(weight == weight[0]) and weight[0] in (0, 1):
         weight = None  # what the weights say is said by the rows
     elif weight_keyword(model) is None:
         rng = np.random.RandomState(job.seed)

@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import _safe_indexing, check_array
 
@@ -24,7 +24,7 @@ def starting_responsibilities(init, gate, Z, data, n_experts, random_state):
 
     Parameters
     ----------
-    init : {"kmeans", "random"}, ndarray of shape (n, K), or callable
+    init : {"kmeans", "random"} or callable
         A callable gets ``(X, y, n_experts, random_state)`` and returns such an array.
     gate : estimator
         The unfitted gate. If it is a Pipeline, k-means sees what its last step will see.
@@ -49,12 +49,11 @@ def starting_responsibilities(init, gate, Z, data, n_experts, random_state):
     if callable(init):
         start = init(data.X, data.y, n_experts, random_state)
         return checked_responsibilities(start, n_samples, n_experts)
-    if not isinstance(init, str):
-        return checked_responsibilities(init, n_samples, n_experts)
     if init == "random":
         draws = random_state.uniform(size=(n_samples, n_experts))
         return draws / draws.sum(axis=1, keepdims=True)
-    labels = _kmeans_labels(gate, Z, n_experts, data.sample_weight, random_state)
+    features = _numeric_features(gate, Z, data.y)
+    labels = _kmeans_labels(features, n_experts, data.sample_weight, random_state)
     start = np.full((n_samples, n_experts), (1.0 - START_CERTAINTY) / n_experts)
     start[np.arange(n_samples), labels] += START_CERTAINTY
     return start
@@ -96,14 +95,13 @@ def checked_responsibilities(responsibilities, n_samples, n_experts):
     return array / total
 
 
-def _kmeans_labels(gate, Z, n_experts, sample_weight, random_state):
+def _kmeans_labels(features, n_experts, sample_weight, random_state):
     """Cluster the standardised gate features."""
-    prepare = make_pipeline(
-        # An entirely missing column carries no information: it becomes 0, not an error.
-        SimpleImputer(keep_empty_features=True),
-        StandardScaler(with_mean=False),  # centring moves no distance, and sparse stays sparse
-    )
-    features = prepare.fit_transform(_numeric_features(gate, Z))
+    # An entirely missing column carries no information: it becomes 0, not an error.
+    features = SimpleImputer(keep_empty_features=True).fit_transform(features)
+    # Centring moves no distance, and without it sparse stays sparse.
+    scaler = StandardScaler(with_mean=False).fit(features, sample_weight=sample_weight)
+    features = scaler.transform(features)
     kmeans = KMeans(n_experts, n_init=1, random_state=random_state)
     with warnings.catch_warnings():
         # Fewer distinct points than experts: the surplus experts start from their share.
@@ -111,11 +109,11 @@ def _kmeans_labels(gate, Z, n_experts, sample_weight, random_state):
         return kmeans.fit(features, sample_weight=sample_weight).labels_
 
 
-def _numeric_features(gate, Z):
+def _numeric_features(gate, Z, y):
     """What k-means can work with: the gate's own preprocessing, or the numeric columns."""
     model = getattr(gate, "estimator", gate)  # a classifier may be wrapped
     if isinstance(model, Pipeline) and len(model) > 1:
-        return clone(model[:-1]).fit_transform(Z)
+        return clone(model[:-1]).fit_transform(Z, y)
     if hasattr(Z, "columns"):
         Z = _numeric_columns(Z)
     return check_array(

@@ -10,14 +10,18 @@ CONSTANT_WEIGHT_ITERATIONS = 100
 """EM steps for the constant weights; each costs one pass over an (n, K) array."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Lift:
-    """Gain in mean log-likelihood per row over simpler predictors, on the same held-out rows.
+    """Gain in mean log-likelihood per row over simpler predictors, on the same rows.
+
+    The rows are held out, unless the mixture was fitted with ``e_step="insample"``.
 
     Attributes
     ----------
     best_expert : str
-        The expert with the largest held-out log-likelihood of its own.
+        The expert *of the mixture* with the largest held-out log-likelihood of its own. If the
+        experts specialised (``share < 1``) it knows its own rows best, so that one model of all
+        rows may well beat it: compare with that by cross-validation.
     over_best_expert, over_best_expert_se : float
         Gain over that expert, and the standard error of the paired differences.
     over_constant, over_constant_se : float

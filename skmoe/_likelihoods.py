@@ -192,8 +192,9 @@ def regression_likelihood(name, y, weight):
     columns = y.reshape(len(y), -1)
     mean = np.average(columns, axis=0, weights=weight)
     spread = np.sqrt(np.average(np.square(columns - mean), axis=0, weights=weight))
-    # A constant target has no spread of its own: any positive scale will do.
-    spread = np.where(spread > 0, spread, np.maximum(np.abs(mean), 1.0))
+    # A constant target has no spread of its own beyond rounding: any positive scale will do.
+    size = np.abs(mean)
+    spread = np.where(spread > 1e-12 * size, spread, np.where(size > 0, size, 1.0))
     return REGRESSION_LIKELIHOODS[name](min_scale=MIN_RELATIVE_SCALE * spread)
 
 

@@ -43,12 +43,14 @@ def route(gate_proba, top_k):
 
     Raises
     ------
-    ValueError
-        If `top_k` is not between 1 and the number of experts.
+    TypeError, ValueError
+        If `top_k` is no int, or not between 1 and the number of experts.
     """
     n_experts = gate_proba.shape[1]
     if top_k is None:
         top_k = n_experts
+    if not isinstance(top_k, (int, np.integer)):
+        raise TypeError(f"top_k must be an int or None, got {top_k!r}")
     if not 1 <= top_k <= n_experts:
         raise ValueError(f"top_k must be between 1 and n_experts_={n_experts}, got {top_k}")
     indices, kept = _top_k(gate_proba, top_k)
@@ -58,7 +60,7 @@ def route(gate_proba, top_k):
 
 @dataclass(frozen=True, eq=False)
 class Utilization:
-    """How a set of rows is spread over the experts.
+    """How a set of rows is spread over the experts; each row counts once.
 
     Attributes
     ----------

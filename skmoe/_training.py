@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from ._em import joined, run_em
+from ._em import initial_state, joined, run_em
 from ._experts import ExpertPool, JudgedExperts, offers_out_of_bag, seeded
 from ._init import checked_responsibilities, starting_responsibilities
 from ._lift import Lift, measure_lift
@@ -126,6 +126,7 @@ def train(
         splits=splits,
         judging_view=judging_view,
         out_of_bag=settings.e_step == "oob",
+        sample_weight=data.sample_weight,
         n_jobs=settings.n_jobs,
     )
     problem = _Problem(data, target, pool, judge_gate, likelihood, settings)
@@ -189,44 +190,41 @@ def _best_run(problem, start, rng):
     shares = SHARES if settings.share == "auto" else (float(settings.share),)
     if n_experts == 1:  # all shares are the same model
         shares = shares[:1]
-    dispersion = problem.likelihood.initial_dispersion(n_experts)
     starts = _starts(problem, start, n_experts, rng)
-    candidates = [(share, responsibilities) for responsibilities in starts for share in shares]
+    candidates = [(share, state) for state in starts for share in shares]
     alone = len(candidates) == 1
     first = settings.max_iter if alone else min(SHORT_RUN, settings.max_iter)
     runs = []
-    for number, (share, responsibilities) in enumerate(candidates, 1):
+    for number, (share, state) in enumerate(candidates, 1):
         prefix = f"candidate {number}/{len(candidates)}, share {share:g}"
-        views = np.tile(responsibilities, (len(problem.gate.views), 1, 1))
-        runs.append(_run(problem, views, dispersion, share, first, prefix))
+        runs.append(_run(problem, state, share, first, prefix))
     winner = max(range(len(runs)), key=lambda number: runs[number].best.log_likelihood)
     share, run = candidates[winner][0], runs[winner]
     if first < settings.max_iter and not run.converged:
-        best = run.best
-        more = settings.max_iter - first
         prefix = f"going on with share {share:g}"
-        longer = _run(problem, best.responsibilities, best.dispersion, share, more, prefix)
+        longer = _run(problem, run.best, share, settings.max_iter - first, prefix)
         run = joined(run, longer)
     return share, run
 
 
 def _starts(problem, start, n_experts, rng):
-    data, settings = problem.data, problem.settings
+    """States to start EM from: given by a warm start or by the user, or made by `init`."""
+    data, settings, gate = problem.data, problem.settings, problem.gate
     init = settings.init
     if start is not None:
-        return [start]
-    given = not (isinstance(init, str) or callable(init))
-    if given:  # its rows are those that were given, rows of weight 0 included
-        init = checked_responsibilities(init, data.n_given, n_experts)[data.kept]
-    return [
-        starting_responsibilities(
-            init, problem.gate.template, problem.gate.Z, data, n_experts, rng
-        )
-        for _ in range(1 if given else settings.n_init)
-    ]
+        starts = [start]
+    elif isinstance(init, str) or callable(init):
+        starts = [
+            starting_responsibilities(init, gate.template, gate.Z, data, n_experts, rng)
+            for _ in range(settings.n_init)
+        ]
+    else:  # its rows are those that were given, rows of weight 0 included
+        starts = [checked_responsibilities(init, data.n_given, n_experts)[data.kept]]
+    dispersion = problem.likelihood.initial_dispersion(n_experts)
+    return [initial_state(each, dispersion, len(gate.views)) for each in starts]
 
 
-def _run(problem, responsibilities, dispersion, share, max_iter, prefix):
+def _run(problem, start, share, max_iter, prefix):
     data, settings = problem.data, problem.settings
 
     def report(number, iteration):
@@ -241,8 +239,7 @@ def _run(problem, responsibilities, dispersion, share, max_iter, prefix):
         problem.target,
         data.sample_weight,
         problem.experts.judging_view,
-        responsibilities,
-        dispersion,
+        start,
         experts=problem.experts,
         gate=problem.gate,
         likelihood=problem.likelihood,
@@ -259,8 +256,7 @@ def _last_step(problem, best, share):
         problem.target,
         problem.data.sample_weight,
         problem.experts.judging_view,
-        best.responsibilities,
-        best.dispersion,
+        best,
         experts=_Settled(best.experts),
         gate=problem.gate,
         likelihood=problem.likelihood,
@@ -268,7 +264,7 @@ def _last_step(problem, best, share):
         max_iter=LAST_STEP_ITERATIONS,
         tol=problem.settings.tol / 10,
     )
-    return run.best if run.best.log_likelihood > best.log_likelihood else best
+    return run.best
 
 
 def _lone_log_density(problem, final):
@@ -301,7 +297,8 @@ def _warn(run, share, names, settings):
         few = [name for name, is_starved in zip(names, starved, strict=True) if is_starved]
         warnings.warn(
             f"too few rows were left for the experts {few}, which were kept as they were in the "
-            "iteration before; use fewer experts, or a larger share",
+            "iteration before (in the first: fitted on all rows); use fewer experts, or a larger "
+            "share",
             ConvergenceWarning,
             stacklevel=5,
         )

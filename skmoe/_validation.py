@@ -270,17 +270,32 @@ def check_splits(cv, data, classifier, random_state):
     Raises
     ------
     ValueError
-        If a row is tested never or more than once, or `cv` cannot split these rows.
+        If a row is tested never or more than once, if it is tested by a model that was fitted
+        with it, or if `cv` cannot split these rows.
     """
     try:
         splits = tuple(_split(5 if cv is None else cv, data, classifier, random_state))
     except (ValueError, IndexError) as error:
         raise ValueError(f"cv={cv!r} cannot split the {len(data.kept)} rows: {error}") from error
+    splits = tuple((train, test) for train, test in splits if len(test))  # others judge nobody
+    if any(len(np.intersect1d(train, test)) for train, test in splits):
+        raise ValueError(
+            f"cv={cv!r} tests rows that it trains on; each row must be judged by experts that did "
+            "not see it (for the classical algorithm set e_step='insample')"
+        )
+    if any(len(train) == 0 for train, _ in splits):
+        raise ValueError(f"cv={cv!r} leaves no row of positive weight to train on in a split")
     tested = np.sort(np.concatenate([test for _, test in splits]))
     if not np.array_equal(tested, np.arange(len(data.kept))):
         raise ValueError(
             f"cv={cv!r} must test each row exactly once (a partition, such as KFold), "
             "since each row is judged by the experts that did not see it"
+            + (
+                "; a splitter sees only the rows of positive weight, so give list(cv.split(X, y)) "
+                "if it counts on all of them"
+                if hasattr(cv, "split") and len(data.kept) < data.n_given
+                else ""
+            )
         )
     return splits
 

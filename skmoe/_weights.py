@@ -10,6 +10,9 @@ from sklearn.utils.validation import has_fit_parameter
 NEGLIGIBLE_WEIGHT = 1e-8
 """Rows lighter than this fraction of the heaviest row count as absent."""
 
+MIN_RESAMPLE = 30
+"""Fewest rows of a weighted resample, where there are as many."""
+
 MAX_REPETITION = 10
 """A weighted resample holds at most this many times the rows it is drawn from."""
 
@@ -62,10 +65,9 @@ def fit_weighted(estimator, X, y, weight):
     estimator : estimator
         The same object, fitted.
     """
-    if weight is None:
-        return estimator.fit(X, y)
+    weights = {} if weight is None else {weight_keyword(estimator): weight}
     with config_context(enable_metadata_routing=False):
-        return estimator.fit(X, y, **{weight_keyword(estimator): weight})
+        return estimator.fit(X, y, **weights)
 
 
 def effective_rows(weight):
@@ -94,8 +96,9 @@ def resampled_counts(weight, rng):
     Systematic resampling: one uniform offset serves all rows, so that each count is its
     weight rounded down or up. Integer weights are thus exact repetition, weights of 0 and 1
     exact selection, and the noise is the least that whole rows allow. Weights are scaled up
-    where no row weighs 1 (weights that were normalised to sum 1), and down where the resample
-    would be more than ``MAX_REPETITION`` times as long as the data.
+    where no row weighs 1 (weights that were normalised to sum 1) or the resample would have
+    fewer than ``MIN_RESAMPLE`` rows of that many that there are (a k-nearest-neighbours expert
+    needs k), and down where it would be more than ``MAX_REPETITION`` times as long as the data.
 
     Parameters
     ----------
@@ -112,7 +115,8 @@ def resampled_counts(weight, rng):
     Kitagawa, G. (1996). Monte Carlo filter and smoother for non-Gaussian nonlinear state
     space models. Journal of Computational and Graphical Statistics, 5(1), 1-25.
     """
-    scale = max(1.0, 1.0 / weight.max())
+    least = min(MIN_RESAMPLE, weight.size)
+    scale = max(1.0, 1.0 / weight.max(), least / weight.sum())
     scale *= min(1.0, MAX_REPETITION * weight.size / (scale * weight.sum()))
     reached = np.floor(np.cumsum(scale * weight) + rng.uniform())
     return np.diff(reached, prepend=0.0).astype(np.intp)

@@ -388,11 +388,17 @@ def test_out_of_bag_without_forests():
     [
         ShuffleSplit(3, random_state=0),
         [(np.arange(20), np.arange(20, 30))],
-        [(np.arange(30), np.arange(30)), (np.arange(5), np.arange(5))],
+        [(np.arange(10, 30), np.arange(10)), (np.arange(20), np.arange(20, 30))],
     ],
 )
 def test_cv_that_is_no_partition(cv):
     refuse(regressor(cv=cv), "cv=", "exactly once", "KFold")
+
+
+def test_cv_that_tests_rows_it_trains_on():
+    every = np.arange(30)
+    for cv in [[(every, every)], [(every, every[:15]), (every, every[15:])]]:
+        refuse(regressor(cv=cv), "cv=", "trains on", "e_step='insample'")
 
 
 def test_more_folds_than_rows():

@@ -10,10 +10,11 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, SoftmaxGate
-from skmoe._em import expert_weights, run_em
+from skmoe._em import expert_weights, initial_state, run_em
 from skmoe._experts import ExpertPool
 from skmoe._likelihoods import Categorical
 from skmoe.datasets import make_piecewise_regression
@@ -173,10 +174,24 @@ def test_a_view_learns_nothing_from_the_fold_that_it_leaves_out():
             y,
             np.ones(90),
             fold,
-            np.tile(np.where(X[:, :1] > 0.5, [0.7, 0.3], [0.3, 0.7]), (3, 1, 1)),
-            likelihood.initial_dispersion(2),
+            initial_state(
+                np.where(X[:, :1] > 0.5, [0.7, 0.3], [0.3, 0.7]),
+                likelihood.initial_dispersion(2),
+                n_views=3,
+            ),
             experts=ExpertPool(
-                ("a", "b"), experts, (0, 1), X, y, y, likelihood, splits, fold, False, None
+                names=("a", "b"),
+                templates=experts,
+                seeds=(0, 1),
+                X=X,
+                y=y,
+                y_encoded=y,
+                likelihood=likelihood,
+                splits=splits,
+                judging_view=fold,
+                out_of_bag=False,
+                sample_weight=np.ones(90),
+                n_jobs=None,
             ),
             gate=gate,
             likelihood=likelihood,
@@ -241,6 +256,45 @@ def test_experts_that_share_all_rows_are_fitted_once(two_lines):
     model = MixtureOfExpertsRegressor(experts, share=1.0, cv=4, random_state=0).fit(X, y)
     assert model.n_iter_ > 1
     assert CountsFits.fits == 2 * (4 + 1)
+    # A candidate that goes on after its short run does not fit them again either.
+    CountsFits.fits = 0
+    MixtureOfExpertsRegressor(experts, share=1.0, cv=4, n_init=2, tol=0.0, random_state=0).fit(
+        X, y
+    )
+    assert CountsFits.fits == 2 * (2 * 4 + 1)
+
+
+@pytest.mark.parametrize("e_step", ["insample", "crossfit"])
+def test_heavy_rows_do_not_starve_an_expert(two_lines, e_step):
+    X, y, _ = two_lines
+    weight = np.ones(len(X))
+    weight[:3] = 1000.0
+    model = MixtureOfExpertsRegressor(Ridge(), n_experts=1, e_step=e_step, random_state=0)
+    model.fit(X, y, sample_weight=weight)
+    assert not model.history_["starved"].any()
+    plain = Ridge().fit(X, y, sample_weight=weight)
+    np.testing.assert_allclose(model.experts_[0].coef_, plain.coef_)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_starved_expert_keeps_the_sample_weight(two_lines):
+    X, y, start = two_lines
+    weight = np.random.RandomState(0).uniform(0.1, 10, size=len(X))
+    nothing = np.zeros((len(X), 1))
+    model = classical(LinearRegression(), np.hstack([start, nothing]), max_iter=1)
+    model.fit(X, y, sample_weight=weight)
+    plain = LinearRegression().fit(X, y, sample_weight=weight)
+    np.testing.assert_allclose(model.experts_[2].coef_, plain.coef_)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_experts_without_weights_get_rows_enough():
+    """Ten neighbours need ten rows, also in a fold and for an unpopular expert."""
+    problem = make_piecewise_regression(200, n_regimes=3, random_state=0)
+    for seed in range(5):
+        MixtureOfExpertsRegressor(
+            KNeighborsRegressor(10), n_experts=8, share=0.1, max_iter=8, random_state=seed
+        ).fit(problem.X, problem.y)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.7, 1.0])

@@ -136,12 +136,15 @@ EXACT_LOGISTIC = LogisticRegression(solver="newton-cholesky", tol=1e-10)
 
 
 MODELS = [
-    R(LinearRegression()),
+    R(LinearRegression(), share=0.1),
     R(Ridge(), share=0.1, likelihood="laplace"),
     R(DecisionTreeRegressor(max_depth=2), share=1.0),
-    R([("a", Ridge()), ("b", LinearRegression()), ("c", DecisionTreeRegressor(max_depth=1))]),
-    R(Ridge(), gate=EXACT_LOGISTIC),
-    C(EXACT_LOGISTIC),
+    R(
+        [("a", Ridge()), ("b", LinearRegression()), ("c", DecisionTreeRegressor(max_depth=1))],
+        share=0.1,
+    ),
+    R(Ridge(), share=0.1, gate=EXACT_LOGISTIC),
+    C(EXACT_LOGISTIC, share=0.1),
     C(EXACT_LOGISTIC, share=0.0, top_k=1),
     C(EXACT_LOGISTIC, share="auto"),
 ]
@@ -177,8 +180,8 @@ def assert_alike(first, second):
 def test_weights_are_repetitions(model, e_step):
     """Integer weights are repeated rows, and weight 0 is an absent row.
 
-    Not quite so where an expert starves, since its effective number of rows is Kish's, which
-    does not depend on the scale of the weights; nor for experts that break ties, as trees do.
+    Not quite so where an expert starves, since rows then count whatever their weight; nor for
+    experts that break ties, as trees do.
     """
     every = np.arange(len(X))
     weighted = fitted(model, e_step, every, WEIGHT)
