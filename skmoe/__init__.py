@@ -1,13 +1,17 @@
 """Mixtures of experts over arbitrary scikit-learn estimators."""
 
-from . import datasets, gates, io
+from . import datasets, gates, inspection, io
 from ._classifier import MixtureOfExpertsClassifier
 from ._regressor import MixtureOfExpertsRegressor
 from ._version import __version__
-from .gates import SoftmaxGate
+from .gates import ClassifierGate, CosineGate, GaussianGate, HierarchicalGate, SoftmaxGate
 from .io import dump, inspect, load
 
 __all__ = [
+    "ClassifierGate",
+    "CosineGate",
+    "GaussianGate",
+    "HierarchicalGate",
     "MixtureOfExpertsClassifier",
     "MixtureOfExpertsRegressor",
     "SoftmaxGate",
@@ -16,6 +20,7 @@ __all__ = [
     "dump",
     "gates",
     "inspect",
+    "inspection",
     "io",
     "load",
 ]

@@ -28,7 +28,13 @@ def run(script, directory, **environment):
 
 def test_each_script_has_its_test():
     scripts = {path.name for path in EXAMPLES.glob("[!_]*.py")}
-    assert scripts == {"demo.py", "plot_piecewise.py", "mixed_columns.py", "pool_of_experts.py"}
+    assert scripts == {
+        "demo.py",
+        "mixed_columns.py",
+        "plot_inspection.py",
+        "plot_piecewise.py",
+        "pool_of_experts.py",
+    }
 
 
 def test_piecewise_recovers_the_regimes(tmp_path):
@@ -37,6 +43,18 @@ def test_piecewise_recovers_the_regimes(tmp_path):
     agreement = float(printed.split("expert of their regime: ")[1].split("%")[0])
     assert agreement > 95
     assert (tmp_path / "examples" / "output" / "piecewise.png").stat().st_size > 10_000
+
+
+def test_inspection_tells_old_rows_from_new(tmp_path):
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("pandas")
+    printed = run("plot_inspection.py", tmp_path)
+    # p-values of masses and of densities: of like patients, then of heavier ones
+    values = [
+        float(line.split("p-value ")[1]) for line in printed.splitlines() if "p-value" in line
+    ]
+    assert min(values[:2]) > 0.01 and max(values[2:]) < 1e-6
+    assert (tmp_path / "examples" / "output" / "inspection.png").stat().st_size > 10_000
 
 
 def test_mixed_columns_beats_one_ridge(tmp_path):

@@ -1,6 +1,17 @@
 """Gates: small estimators that learn which expert is responsible for a row."""
 
+from ._base import BaseGate
 from ._classifier import ClassifierGate
+from ._cosine import CosineGate
+from ._gaussian import GaussianGate
+from ._hierarchical import HierarchicalGate
 from ._softmax import SoftmaxGate
 
-__all__ = ["ClassifierGate", "SoftmaxGate"]
+__all__ = [
+    "BaseGate",
+    "ClassifierGate",
+    "CosineGate",
+    "GaussianGate",
+    "HierarchicalGate",
+    "SoftmaxGate",
+]

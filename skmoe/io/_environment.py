@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import platform
+from importlib.metadata import version
 from typing import Any
 
 import joblib
-import numba
 import numpy
 import scipy
 import sklearn
@@ -21,7 +21,7 @@ def versions() -> dict[str, str]:
         "scikit-learn": sklearn.__version__,
         "numpy": numpy.__version__,
         "scipy": scipy.__version__,
-        "numba": numba.__version__,
+        "numba": version("numba"),  # importing it takes longer than all else
         "joblib": joblib.__version__,
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",

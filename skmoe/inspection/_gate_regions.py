@@ -1,0 +1,265 @@
+"""Which expert answers where, in two features."""
+
+from collections import Counter
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt
+from sklearn.utils import _safe_indexing
+
+from ._mixture import check_mixture, feature_names, gate_columns
+from ._plotting import marker, new_axes, rgb
+
+MOST_POINTS = 500
+"""Rows that are drawn at most; more would hide the regions."""
+
+
+class GateRegionsDisplay:
+    """Regions of the experts in the plane of two features, the others held at a typical value.
+
+    Use `from_estimator`; the constructor takes what it computes.
+
+    Parameters
+    ----------
+    first, second : ndarray of shape (resolution,)
+        Values of the two features.
+    gate_proba : ndarray of shape (resolution, resolution, n_experts)
+        Gate probabilities; the first axis is the second feature.
+    points : ndarray of shape (n_points, 2)
+        Rows of the data.
+    top : ndarray of shape (n_points,)
+        Their most probable experts, with their own values of the other features.
+    feature_names : tuple of two str
+    expert_names : sequence of str
+    others : bool
+        Whether there are other features, which are held.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    surface_ : matplotlib AxesImage
+        The experts' colours, mixed as the gate mixes the experts.
+    borders_ : list of matplotlib ContourSet
+        Where an expert becomes the most probable one.
+    labels_ : list of matplotlib Text
+        Names of the experts, in their regions.
+    points_ : list of matplotlib PathCollection
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.datasets import make_piecewise_regression
+    >>> from skmoe.inspection import GateRegionsDisplay
+    >>> X, y = make_piecewise_regression(300, n_features=2, return_X_y=True, random_state=0)
+    >>> moe = MixtureOfExpertsRegressor(Ridge(), n_experts=3, random_state=0).fit(X, y)
+    >>> display = GateRegionsDisplay.from_estimator(moe, X, (0, 1))
+    >>> display.gate_proba.shape
+    (150, 150, 3)
+    """
+
+    def __init__(
+        self, *, first, second, gate_proba, points, top, feature_names, expert_names, others
+    ):
+        self.first = first
+        self.second = second
+        self.gate_proba = gate_proba
+        self.points = points
+        self.top = top
+        self.feature_names = feature_names
+        self.expert_names = expert_names
+        self.others = others
+
+    @classmethod
+    def from_estimator(cls, model, X, features=None, *, resolution=150, ax=None):
+        """Plot the regions of a fitted mixture.
+
+        Parameters
+        ----------
+        model : MixtureOfExpertsClassifier or MixtureOfExpertsRegressor
+            Fitted.
+        X : {array-like, frame} of shape (n_samples, n_features)
+            Gives the range of the two features, the typical values of the others (the median, or
+            the most frequent one of what is not a number) and the points.
+        features : pair of str or int, default=None
+            Names or positions of two numeric features. None means the only two that the gate
+            sees, if there are just two.
+        resolution : int, default=150
+            Values per feature.
+        ax : matplotlib Axes, default=None
+            None makes a new figure.
+
+        Returns
+        -------
+        display : GateRegionsDisplay
+        """
+        check_mixture(model)
+        X = X if hasattr(X, "shape") else np.asarray(X)
+        pair = two_features(model, X, features)
+        values = [column_of(X, column).astype(np.float64) for column in pair]
+        first, second = (axis_of(column, resolution) for column in values)
+        across, up = np.meshgrid(first, second)
+        grid = with_typical_values(X, dict(zip(pair, (across.ravel(), up.ravel()), strict=True)))
+        step = max(1, -(-len(values[0]) // MOST_POINTS))
+        shown = np.arange(0, len(values[0]), step)
+        names = feature_names(model)
+        return cls(
+            first=first,
+            second=second,
+            gate_proba=model.gate_proba(grid).reshape(resolution, resolution, -1),
+            points=np.column_stack(values)[shown],
+            top=model.apply(_safe_indexing(X, shown)),
+            feature_names=tuple(names[column] for column in pair),
+            expert_names=tuple(model.named_experts_),
+            others=len(set(gate_columns(model, X)) - set(pair)) > 0,
+        ).plot(ax=ax)
+
+    def plot(self, *, ax=None):
+        """Draw the display.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None makes a new figure.
+
+        Returns
+        -------
+        display : GateRegionsDisplay
+            The same object, with the artists as attributes.
+        """
+        self.ax_ = ax = new_axes(ax, type(self).__name__, (6.4, 5.6))
+        self.figure_ = ax.figure
+        experts = range(len(self.expert_names))
+        colours = np.array([rgb(expert) for expert in experts])
+        # Paler than the points, which have the same colours.
+        mixed = 1.0 - 0.55 * (1.0 - self.gate_proba @ colours)
+        corners = (self.first[0], self.first[-1], self.second[0], self.second[-1])
+        self.surface_ = ax.imshow(
+            mixed.clip(0, 1),
+            origin="lower",
+            extent=corners,
+            aspect="auto",
+            interpolation="bilinear",
+        )
+        leader = self.gate_proba.argmax(axis=2)
+        self.borders_, self.labels_, self.points_ = [], [], []
+        for expert in experts:
+            self._draw_expert(expert, leader == expert)
+        ax.set_xlim(corners[:2])
+        ax.set_ylim(corners[2:])
+        ax.set_xlabel(self.feature_names[0])
+        ax.set_ylabel(self.feature_names[1])
+        held = "background: other features of the gate at their median; points: at their own"
+        ax.set_title(held if self.others else "most probable expert", fontsize=10)
+        return self
+
+    def _draw_expert(self, expert, region):
+        ax = self.ax_
+        if region.any() and not region.all():
+            lead = self.gate_proba[..., expert] - np.delete(self.gate_proba, expert, axis=2).max(
+                axis=2
+            )
+            self.borders_.append(
+                ax.contour(self.first, self.second, lead, [0.0], colors="0.25", linewidths=1.2)
+            )
+        own = self.points[self.top == expert]
+        self.points_.append(
+            ax.scatter(
+                *own.T,
+                s=16,
+                marker=marker(expert),
+                color=[rgb(expert)],
+                edgecolors="0.2",
+                linewidths=0.5,
+                zorder=2,
+            )
+        )
+        if region.any():
+            row, column = middle_of(region)
+            self.labels_.append(
+                ax.text(
+                    self.first[column],
+                    self.second[row],
+                    self.expert_names[expert],
+                    ha="center",
+                    va="center",
+                    fontweight="bold",
+                    bbox={"facecolor": "white", "edgecolor": rgb(expert), "boxstyle": "round"},
+                    zorder=3,
+                )
+            )
+
+
+def two_features(model, X, features):
+    """Positions of two features."""
+    if features is None:
+        seen = gate_columns(model, X)
+        if len(seen) != 2:
+            raise ValueError(
+                f"the gate sees {len(seen)} features; give features=, a pair of names or positions"
+            )
+        return tuple(seen)
+    names = feature_names(model)
+    if isinstance(features, str) or len(features) != 2 or features[0] == features[1]:
+        raise ValueError(f"features must be a pair of names or positions, got {features!r}")
+    unknown = [name for name in features if isinstance(name, str) and name not in names]
+    if unknown:
+        raise ValueError(f"features {unknown} are not among {names}")
+    return tuple(names.index(name) if isinstance(name, str) else int(name) for name in features)
+
+
+def column_of(X, column):
+    """One column of an array or frame as an array."""
+    return np.asarray(_safe_indexing(X, column, axis=1)).ravel()
+
+
+def axis_of(values, resolution):
+    """Values from the smallest to the largest, and a little beyond."""
+    low, high = np.nanmin(values), np.nanmax(values)
+    margin = 0.05 * (high - low) or 0.5
+    return np.linspace(low - margin, high + margin, resolution)
+
+
+def with_typical_values(X, given):
+    """Rows in the form of X: given columns as they are given, the others at a typical value.
+
+    Parameters
+    ----------
+    X : array or frame of shape (n_samples, n_features)
+    given : dict of int to ndarray of shape (n_rows,)
+
+    Returns
+    -------
+    rows : array or frame of shape (n_rows, n_features)
+    """
+    n_rows = len(next(iter(given.values())))
+    if not hasattr(X, "columns"):
+        rows = np.empty((n_rows, X.shape[1]))
+        for column in range(X.shape[1]):
+            rows[:, column] = given[column] if column in given else median(X[:, column])
+        return rows
+    columns = {}
+    for column, name in enumerate(X.columns):
+        array = np.asarray(X[name])
+        if column in given:
+            columns[name] = given[column]
+        elif array.dtype.kind in "iuf":
+            columns[name] = np.full(n_rows, median(array))
+        else:  # taken from X, so that the type of the column stays what it is
+            value = Counter(array.tolist()).most_common(1)[0][0]
+            rows = np.full(n_rows, array.tolist().index(value))
+            picked = _safe_indexing(X[name], rows)
+            columns[name] = getattr(picked, "array", picked)  # without an index of pandas
+    return type(X)(columns)
+
+
+def median(values):
+    """Median of the values that are not missing; NaN if all are."""
+    observed = values[~np.isnan(values.astype(np.float64))]
+    return np.median(observed) if len(observed) else np.nan
+
+
+def middle_of(region):
+    """Row and column of the point of a region that is farthest from its border."""
+    depth = distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
+    return np.unravel_index(depth.argmax(), depth.shape)

@@ -1,0 +1,199 @@
+"""What each expert is responsible for, how well it does it, and for whom."""
+
+import numpy as np
+from sklearn.base import is_classifier
+
+from ._mixture import check_mixture, feature_names, import_pandas
+from ._reliability import with_floor
+
+MOST_CATEGORIES = 20
+"""A column that is not a number is profiled if it has at most so many different values."""
+
+
+def expert_report(model, X, y, *, n_features=3):
+    """One row per expert: its rows, its error on them, its calibration, its segment.
+
+    Rows count for the expert that is their most probable one.
+
+    Parameters
+    ----------
+    model : MixtureOfExpertsClassifier or MixtureOfExpertsRegressor
+        Fitted.
+    X : {array-like, frame} of shape (n_samples, n_features)
+        Rows that the mixture was not trained on: on its own, an expert that memorises looks
+        better than it is.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+    n_features : int, default=3
+        Features named in ``segment``.
+
+    Returns
+    -------
+    report : pandas.DataFrame
+        Indexed by expert. NaN where there are no rows to measure on. Columns:
+
+        - ``rows``: number of rows; ``mass``: mean gate probability over all rows;
+        - ``error``: of the expert on its rows: root mean squared error, or log-loss;
+        - ``error_mixture``: of the whole mixture on the same rows;
+        - ``error_elsewhere``: of the expert on the rows of the others: much larger if it is a
+          specialist;
+        - ``calibration``: of a regression expert the size of its errors relative to its
+          ``scale_``, 1 if calibrated, above 1 if it is too sure; of a classification expert its
+          mean confidence minus its accuracy, 0 if calibrated, above 0 if it is too sure;
+        - ``segment``: the features that set its rows apart, largest difference first, as in
+          `segment_profile`.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.datasets import make_piecewise_regression
+    >>> from skmoe.inspection import expert_report
+    >>> X, y = make_piecewise_regression(600, return_X_y=True, random_state=0)
+    >>> moe = MixtureOfExpertsRegressor(Ridge(), n_experts=3, share=0.0, random_state=0)
+    >>> report = expert_report(moe.fit(X[:400], y[:400]), X[400:], y[400:])
+    >>> bool((report["error"] < report["error_elsewhere"]).all())
+    True
+    """
+    pd = import_pandas("expert_report")
+    check_mixture(model)
+    X = X if hasattr(X, "shape") else np.asarray(X)
+    y = np.asarray(y)
+    top, proba = model.apply(X), model.gate_proba(X)
+    measures = classification_errors if is_classifier(model) else regression_errors
+    own = np.eye(model.n_experts_, dtype=bool)[top].T
+    errors, mixture, calibration = measures(model, X, y, own)
+    report = {
+        "rows": own.sum(axis=1),
+        "mass": proba.mean(axis=0),
+        "error": [mean_of(errors[k], own[k], model) for k in range(len(own))],
+        "error_mixture": [mean_of(mixture, rows, model) for rows in own],
+        "error_elsewhere": [mean_of(errors[k], ~own[k], model) for k in range(len(own))],
+        "calibration": calibration,
+        "segment": segments(segment_profile(model, X), n_features),
+    }
+    index = pd.Index(list(model.named_experts_), name="expert")
+    return pd.DataFrame({name: np.asarray(values) for name, values in report.items()}, index=index)
+
+
+def segment_profile(model, X):
+    """How the rows of each expert differ from those of the others, feature by feature.
+
+    Parameters
+    ----------
+    model : MixtureOfExpertsClassifier or MixtureOfExpertsRegressor
+        Fitted.
+    X : {array-like, frame} of shape (n_samples, n_features)
+
+    Returns
+    -------
+    profile : pandas.DataFrame
+        One row per expert, one column per feature: the mean of its rows (those of which it is
+        the most probable expert) minus the mean of the others, in standard deviations of the
+        feature. A column that is not a number has one column per value, such as ``town=York``,
+        if there are at most 20. NaN where an expert has no rows, or all of them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from sklearn.linear_model import Ridge
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.inspection import segment_profile
+    >>> rng = np.random.default_rng(0)
+    >>> X = pd.DataFrame(rng.normal(size=(400, 2)), columns=["season", "size"])
+    >>> y = np.where(X["season"] > 0, X["size"], -X["size"])
+    >>> moe = MixtureOfExpertsRegressor(Ridge(), n_experts=2, share=0.0, random_state=0).fit(X, y)
+    >>> profile = segment_profile(moe, X)
+    >>> bool((profile["season"].abs() > 1).all() and (profile["size"].abs() < 0.3).all())
+    True
+    """
+    pd = import_pandas("segment_profile")
+    check_mixture(model)
+    X = X if hasattr(X, "shape") else np.asarray(X)
+    top = model.apply(X)
+    columns = numeric_columns(X, feature_names(model))
+    profile = {
+        name: [difference(values, top == k) for k in range(model.n_experts_)]
+        for name, values in columns.items()
+    }
+    return pd.DataFrame(profile, index=pd.Index(list(model.named_experts_), name="expert"))
+
+
+def numeric_columns(X, names):
+    """Columns of X as numbers by name; of other columns an indicator per value."""
+    if hasattr(X, "columns"):
+        arrays = [np.asarray(X[name]) for name in X.columns]
+    else:
+        X = X.toarray() if hasattr(X, "toarray") else X
+        arrays = list(X.T)
+    columns = {}
+    for name, array in zip(names, arrays, strict=True):
+        if array.dtype.kind in "biuf":
+            columns[name] = array.astype(np.float64)
+            continue
+        values = sorted({str(value) for value in array})
+        if len(values) <= MOST_CATEGORIES:
+            text = array.astype(str)
+            columns.update({f"{name}={value}": (text == value).astype(float) for value in values})
+    return columns
+
+
+def difference(values, own):
+    """Mean of some rows minus that of the others, in standard deviations; NaN if undefined."""
+    observed = ~np.isnan(values)
+    inside, outside = values[observed & own], values[observed & ~own]
+    if len(inside) == 0 or len(outside) == 0:
+        return np.nan
+    spread = values[observed].std()
+    return float((inside.mean() - outside.mean()) / spread) if spread > 0 else 0.0
+
+
+def segments(profile, n_features):
+    """The largest differences of each expert in words: ``season +1.6, size -0.2``."""
+    texts = []
+    for _, row in profile.iterrows():
+        largest = row.dropna().abs().sort_values(ascending=False, kind="stable").index[:n_features]
+        texts.append(", ".join(f"{name} {row[name]:+.1f}" for name in largest))
+    return texts
+
+
+def classification_errors(model, X, y, own):
+    """Log-losses (K, n) of the experts and (n,) of the mixture; confidence minus accuracy."""
+    unknown = set(np.unique(y)) - set(model.classes_)
+    if unknown:
+        raise ValueError(f"y holds labels that fit has not seen: {sorted(unknown)}")
+    codes = np.searchsorted(model.classes_, y)
+    outputs = model.predict_experts(X)
+    rows = np.arange(len(y))
+    errors, calibration = [], []
+    for k, of_expert in enumerate(own):
+        proba = with_floor(model, outputs[:, k], k)
+        errors.append(-np.log(proba[rows, codes]))
+        sure = proba.max(axis=1) - (proba.argmax(axis=1) == codes)
+        calibration.append(sure[of_expert].mean() if of_expert.any() else np.nan)
+    return np.array(errors), -np.log(model.predict_proba(X)[rows, codes]), calibration
+
+
+def regression_errors(model, X, y, own):
+    """Squared errors (K, n) of the experts and (n,) of the mixture; errors over scales."""
+    outputs = model.predict_experts(X)
+    shape = (len(y), -1)
+    errors, calibration = [], []
+    for k, of_expert in enumerate(own):
+        residual = (y - outputs[:, k]).reshape(shape)
+        errors.append(np.square(residual).mean(axis=1))
+        relative = np.abs(residual[of_expert] / model.scale_[k])
+        # The scale is the mean absolute deviation for "laplace", else a standard deviation.
+        power = 1 if model.likelihood == "laplace" else 2
+        typical = np.mean(relative**power) ** (1 / power) if of_expert.any() else np.nan
+        calibration.append(typical)
+    mixture = np.square((y - model.predict(X)).reshape(shape)).mean(axis=1)
+    return np.array(errors), mixture, calibration
+
+
+def mean_of(errors, rows, model):
+    """Mean log-loss, or root mean squared error, of some rows."""
+    if not rows.any():
+        return np.nan
+    mean = errors[rows].mean()
+    return float(mean if is_classifier(model) else np.sqrt(mean))

@@ -1,0 +1,123 @@
+"""How training rows and new rows are spread over the experts."""
+
+import numpy as np
+
+from ._mixture import check_mixture
+from ._plotting import bare, colour, new_axes
+
+
+class UtilizationDisplay:
+    """Bars of what each expert has to do, in training and on new rows.
+
+    Use `from_estimator`; the constructor takes what it computes.
+
+    Parameters
+    ----------
+    training : Utilization
+        Of the training rows.
+    new : Utilization or None, default=None
+        Of other rows.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+    figure_ : matplotlib Figure
+    bars_ : list of matplotlib BarContainer
+        One for the training rows, and one for new rows if there are any.
+    balanced_ : matplotlib Line2D
+        Where all bars would end if the experts had equal shares.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.datasets import make_piecewise_regression
+    >>> from skmoe.inspection import UtilizationDisplay
+    >>> X, y = make_piecewise_regression(300, return_X_y=True, random_state=0)
+    >>> moe = MixtureOfExpertsRegressor(Ridge(), n_experts=3, random_state=0).fit(X, y)
+    >>> display = UtilizationDisplay.from_estimator(moe, X[:50])
+    >>> len(display.bars_)
+    2
+    """
+
+    def __init__(self, *, training, new=None):
+        self.training = training
+        self.new = new
+
+    @classmethod
+    def from_estimator(cls, model, X=None, *, quantity="mass", ax=None):
+        """Plot the utilization of a fitted mixture.
+
+        Parameters
+        ----------
+        model : MixtureOfExpertsClassifier or MixtureOfExpertsRegressor
+            Fitted.
+        X : {array-like, sparse matrix, frame} of shape (n_samples, n_features), default=None
+            New rows; None shows the training rows alone.
+        quantity : {"mass", "top"}, default="mass"
+            Mean gate probability, or fraction of rows of which the expert is the most probable.
+        ax : matplotlib Axes, default=None
+            None makes a new figure.
+
+        Returns
+        -------
+        display : UtilizationDisplay
+        """
+        check_mixture(model)
+        new = None if X is None else model.utilization(X)
+        return cls(training=model.utilization_, new=new).plot(quantity=quantity, ax=ax)
+
+    def plot(self, *, quantity="mass", ax=None):
+        """Draw the display.
+
+        Parameters
+        ----------
+        quantity : {"mass", "top"}, default="mass"
+        ax : matplotlib Axes, default=None
+            None makes a new figure.
+
+        Returns
+        -------
+        display : UtilizationDisplay
+            The same object, with the artists as attributes.
+        """
+        titles = {"mass": "mean gate probability", "top": "fraction of rows with this top expert"}
+        if quantity not in titles:
+            raise ValueError(f"quantity must be one of {sorted(titles)}, got {quantity!r}")
+        names = self.training.names
+        shown = [("training", self.training, colour(0))]
+        if self.new is not None:
+            shown.append(("new rows", self.new, colour(1)))
+        height = 0.8 / len(shown)
+        self.ax_ = ax = new_axes(ax, type(self).__name__, (7, 1.6 + 0.45 * len(names)))
+        self.figure_ = ax.figure
+        positions, self.bars_ = np.arange(len(names)), []
+        for number, (label, utilization, shade) in enumerate(shown):
+            values = getattr(utilization, quantity)
+            bars = ax.barh(
+                positions + (number - (len(shown) - 1) / 2) * height,
+                values,
+                0.92 * height,
+                color=shade,
+                label=f"{label} (coefficient of variation {variation(values):.2f})",
+            )
+            size = 8 if len(names) <= 12 else 6
+            # The background keeps the line of equal shares from crossing a number.
+            background = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+            ax.bar_label(bars, fmt="%.2f", padding=3, fontsize=size, bbox=background)
+            self.bars_.append(bars)
+        self.balanced_ = ax.axvline(
+            1 / len(names), color="0.35", linestyle="--", linewidth=1, label="equal shares"
+        )
+        ax.set_yticks(positions, names)
+        ax.invert_yaxis()
+        ax.margins(x=0.12)
+        ax.set_xlabel(titles[quantity])
+        ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=1, frameon=False)
+        bare(ax)
+        return self
+
+
+def variation(values):
+    """Standard deviation over mean: 0 if the experts have equal shares."""
+    return float(np.std(values) / np.mean(values))
