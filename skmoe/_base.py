@@ -7,15 +7,13 @@ import dataclasses
 from abc import ABCMeta, abstractmethod
 from numbers import Integral, Real
 
-import numpy as np
 from sklearn.base import MetaEstimatorMixin, _fit_context, is_classifier
-from sklearn.utils import Bunch, _safe_indexing, check_consistent_length, get_tags
+from sklearn.utils import Bunch, check_consistent_length, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import _BaseComposition
-from sklearn.utils.parallel import Parallel, delayed
-from sklearn.utils.validation import _num_samples, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
-from ._experts import expert_output
+from ._dispatch import dense_blocks, each_expert, mix, sparse_blocks
 from ._kernels import e_step
 from ._routing import Route, Utilization, route
 from ._training import TrainingSettings, train
@@ -284,9 +282,7 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
         outputs : ndarray of shape (n_samples, n_experts[, n_classes or n_outputs])
             Class probabilities of classifiers (without floor), predictions of regressors.
         """
-        X = self._check_X(X)
-        everything = np.arange(_num_samples(X))
-        return np.stack(self._expert_outputs(X, [everything] * self.n_experts_), axis=1)
+        return each_expert(self._check_X(X), self.named_experts_, self._likelihood, self.n_jobs)
 
     def responsibilities(self, X, y):
         """Posterior probability that each expert produced the target of each row.
@@ -340,34 +336,15 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
         )
         return e_step(log_gate, log_density)
 
-    def _expert_outputs(self, X, rows):
-        """Output of each expert for its own rows, of which there may be none."""
-
-        def output(expert, name, own):
-            if len(own) == 0:  # estimators refuse that
-                return np.empty((0, *self._likelihood.output_shape))
-            part = X if len(own) == n_samples else _safe_indexing(X, own)
-            return expert_output(expert, part, self._likelihood, repr(name))
-
-        n_samples = _num_samples(X)
-        return Parallel(n_jobs=self.n_jobs)(
-            delayed(output)(expert, name, own)
-            for (name, expert), own in zip(self.named_experts_.items(), rows, strict=True)
-        )
-
     def _mixed(self, X):
         """Mix the outputs of the routed experts: class probabilities or means."""
         X = self._check_X(X)
-        routed = self._route(self._gate_proba(X))
-        weights = np.zeros((len(routed.indices), self.n_experts_))
-        np.put_along_axis(weights, routed.indices, routed.weights, axis=1)
-        rows = [np.flatnonzero(weights[:, k]) for k in range(self.n_experts_)]
-        mixed = np.zeros((len(weights), *self._likelihood.output_shape))
-        for k, output in enumerate(self._expert_outputs(X, rows)):
-            component = self._likelihood.component(output, self._dispersion[k])
-            weight = weights[rows[k], k].reshape(-1, *[1] * (component.ndim - 1))
-            mixed[rows[k]] += weight * component
-        return mixed
+        gate_proba = self._gate_proba(X)
+        if self.top_k is None or self.top_k == self.n_experts_:
+            blocks = dense_blocks(gate_proba)
+        else:
+            blocks = sparse_blocks(self._route(gate_proba), self.n_experts_)
+        return mix(X, blocks, self.named_experts_, self._likelihood, self._dispersion, self.n_jobs)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -54,6 +54,8 @@ def route(gate_proba, top_k):
     if not 1 <= top_k <= n_experts:
         raise ValueError(f"top_k must be between 1 and n_experts_={n_experts}, got {top_k}")
     indices, kept = _top_k(gate_proba, top_k)
+    if top_k == n_experts:  # nothing is dropped, so nothing is renormalised: not even by rounding
+        return Route(indices, kept, np.ones(len(kept)))
     mass = kept.sum(axis=1)
     return Route(indices, kept / mass[:, np.newaxis], mass)
 
