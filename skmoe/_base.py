@@ -17,6 +17,7 @@ from ._dispatch import dense_blocks, each_expert, mix, sparse_blocks
 from ._kernels import e_step
 from ._routing import Route, Utilization, route
 from ._training import TrainingSettings, train
+from ._truncation import bounded_route
 from ._validation import (
     check_experts,
     check_features,
@@ -153,6 +154,10 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
     def _encode(self, y):
         """A new target as the fitted likelihood takes it."""
 
+    @abstractmethod
+    def _truncation_bound(self):
+        """Bound on the error of asking few experts, as `bounded_route` takes it."""
+
     @property
     @abstractmethod
     def _dispersion(self):
@@ -238,7 +243,7 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
         """
         return route(self.gate_proba(X), 1).indices[:, 0]
 
-    def route(self, X, top_k=None):
+    def route(self, X, top_k=None, max_error=None):
         """The experts that answer for each row, and with which weights.
 
         Parameters
@@ -246,14 +251,19 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
         X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
         top_k : int, default=None
             Experts per row; None takes the parameter of the same name.
+        max_error : float, default=None
+            Take as many experts per row as that error needs, instead of `top_k`; see the
+            prediction methods, which have the same parameter.
 
         Returns
         -------
         route : named tuple
             ``indices`` (n_samples, k), experts by decreasing probability; ``weights``
-            (n_samples, k), renormalised; ``mass`` (n_samples,), the probability kept.
+            (n_samples, k), renormalised; ``mass`` (n_samples,), the probability kept;
+            ``experts_per_row`` (n_samples,), how many are evaluated. With `max_error`, k is the
+            largest of these, and rows that need fewer experts are padded with weight 0.
         """
-        return self._route(self.gate_proba(X), top_k)
+        return self._route(self.gate_proba(X), top_k, max_error)
 
     def utilization(self, X):
         """How rows are spread over the experts.
@@ -323,8 +333,12 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
     def _gate_proba(self, X):
         return self.gate_.predict_proba(select_columns(X, self._gate_columns))
 
-    def _route(self, gate_proba, top_k=None) -> Route:
-        return route(gate_proba, self.top_k if top_k is None else top_k)
+    def _route(self, gate_proba, top_k=None, max_error=None) -> Route:
+        if max_error is None:
+            return route(gate_proba, self.top_k if top_k is None else top_k)
+        if top_k is not None:
+            raise ValueError(f"give top_k={top_k} or max_error={max_error}, not both")
+        return bounded_route(gate_proba, max_error, self._truncation_bound())
 
     def _e_step(self, X, y):
         outputs = self.predict_experts(X)
@@ -336,14 +350,15 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
         )
         return e_step(log_gate, log_density)
 
-    def _mixed(self, X):
+    def _mixed(self, X, max_error=None):
         """Mix the outputs of the routed experts: class probabilities or means."""
         X = self._check_X(X)
         gate_proba = self._gate_proba(X)
-        if self.top_k is None or self.top_k == self.n_experts_:
+        if max_error is None and self.top_k in (None, self.n_experts_):
             blocks = dense_blocks(gate_proba)
         else:
-            blocks = sparse_blocks(self._route(gate_proba), self.n_experts_)
+            routed = self._route(gate_proba, max_error=max_error)
+            blocks = sparse_blocks(routed, self.n_experts_)
         return mix(X, blocks, self.named_experts_, self._likelihood, self._dispersion, self.n_jobs)
 
     def __sklearn_tags__(self):

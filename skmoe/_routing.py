@@ -27,6 +27,11 @@ class Route(NamedTuple):
     weights: np.ndarray
     mass: np.ndarray
 
+    @property
+    def experts_per_row(self) -> np.ndarray:
+        """Experts that are evaluated for each row, shape (n_samples,)."""
+        return np.count_nonzero(self.weights, axis=1)
+
 
 def route(gate_proba, top_k):
     """Choose the `top_k` most probable experts of each row.

@@ -48,6 +48,7 @@ class TrainedMixture(NamedTuple):
     experts: list
     gate: Any
     dispersion: np.ndarray
+    output_range: np.ndarray
     share: float
     log_likelihood: float
     history: dict[str, np.ndarray]
@@ -138,6 +139,7 @@ def train(
         experts=pool.refit(final.experts),
         gate=judge_gate.refit(final.gate, responsibilities, data.sample_weight),
         dispersion=final.dispersion,
+        output_range=_range(final.experts.outputs),
         share=share,
         log_likelihood=final.log_likelihood,
         history=_as_arrays(run.history),
@@ -281,6 +283,11 @@ def _lone_log_density(problem, final):
         if np.allclose(dispersion, previous, rtol=1e-3, atol=0):
             break
     return problem.likelihood.log_density(target, outputs, dispersion)
+
+
+def _range(outputs):
+    """Smallest and largest held-out output of each expert, shape (K, ..., 2)."""
+    return np.stack([outputs.min(axis=0), outputs.max(axis=0)], axis=-1)
 
 
 def _warn(run, share, names, settings):

@@ -20,7 +20,7 @@ LAYERS = [
     ["_classifier", "_regressor"],
     ["_base"],
     ["_training"],
-    ["_em", "_lift", "_dispatch"],
+    ["_em", "_lift", "_dispatch", "_truncation"],
     ["_experts", "_init", "_likelihoods", "_routing", "_validation", "gates", "gates._judge"],
     ["gates._classifier", "gates._softmax"],
     ["gates._base", "gates._design", "gates._solver"],
