@@ -8,7 +8,7 @@ from abc import ABCMeta, abstractmethod
 from numbers import Integral, Real
 
 from sklearn.base import MetaEstimatorMixin, _fit_context, is_classifier
-from sklearn.utils import Bunch, check_consistent_length, get_tags
+from sklearn.utils import check_consistent_length, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import check_is_fitted
@@ -16,6 +16,14 @@ from sklearn.utils.validation import check_is_fitted
 from ._dispatch import dense_blocks, each_expert, mix, sparse_blocks
 from ._kernels import e_step
 from ._routing import Route, Utilization, route
+from ._surgery import (
+    ExpertSurgery,
+    kept_as_frozen,
+    kept_experts,
+    restored,
+    starting_shares,
+    surgical_settings,
+)
 from ._training import TrainingSettings, train
 from ._truncation import bounded_route
 from ._validation import (
@@ -28,7 +36,7 @@ from ._validation import (
 from .gates._judge import as_gate
 
 
-class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMeta):
+class BaseMixtureOfExperts(ExpertSurgery, MetaEstimatorMixin, _BaseComposition, metaclass=ABCMeta):
     """Base of the mixtures; use `MixtureOfExpertsClassifier` or `MixtureOfExpertsRegressor`.
 
     A subclass says how a target is validated and encoded, which likelihood turns experts'
@@ -85,7 +93,6 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
         self._set_params("experts", **params)
         return self
 
-    @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y, sample_weight=None):
         """Train experts and gate.
 
@@ -109,16 +116,30 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
             If data or parameters are not usable; before any expert is fitted where that can be
             known before. If an expert raises, the error names it and chains the cause.
         """
+        goes_on = self.warm_start and hasattr(self, "experts_")
+        return self._fit(X, y, sample_weight, previous=self if goes_on else None)
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def _fit(self, X, y, sample_weight, previous=None, refit=None):
+        """Train, from a fitted mixture on if there is one; see `kept_experts`."""
         # The checks set attributes; a failed fit must leave an earlier one as it was.
         checked = copy.copy(self)
         gate = as_gate(self.gate)
-        X = check_features(checked, X, reset=True)
-        data = keep_weighted_rows(X, self._check_target(y), sample_weight)
         names, templates = check_experts(
             self, self.experts, self.n_experts, self._default_expert()
         )
+        kept = () if previous is None else kept_experts(self, previous, names, refit)
+        X = check_features(checked, X, reset=not kept)
+        data = keep_weighted_rows(X, self._check_target(y), sample_weight)
         self._check_sizes(len(names), len(data.sample_weight))
-        target, likelihood = self._prepare(data, names, templates)
+        settings, start = self._settings(), None
+        if kept:
+            templates = kept_as_frozen(previous, names, templates, kept)
+            settings = surgical_settings(settings, templates)
+            start = starting_shares(previous, data.X, names)
+        elif previous is not None:
+            start = previous.responsibilities(data.X, data.y)
+        target, likelihood = self._prepare(data, names, templates, previous if kept else None)
         columns = gate_columns(data.X, self.gate_features)
         Z = select_columns(data.X, columns)
         trained = train(
@@ -130,11 +151,13 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
             same_template=not isinstance(self.experts, list),
             gate=gate,
             likelihood=likelihood,
-            settings=self._settings(),
-            start=self._warm_start(data, names, likelihood) if self.warm_start else None,
+            settings=settings,
+            start=start,
             classifier=is_classifier(self),
             random_state=self.random_state,
         )
+        if kept:
+            trained = restored(trained, previous, names, kept)
         self._set_fitted(checked, trained, names, columns, likelihood, Z)
         return self
 
@@ -147,8 +170,11 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
         """Validate the target as given."""
 
     @abstractmethod
-    def _prepare(self, data, names, templates):
-        """The target as the likelihood takes it, and the likelihood."""
+    def _prepare(self, data, names, templates, previous):
+        """The target as the likelihood takes it, and the likelihood.
+
+        Both have to suit the experts that are kept of a `previous` mixture, if there is one.
+        """
 
     @abstractmethod
     def _encode(self, y):
@@ -179,30 +205,15 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
         names = [field.name for field in dataclasses.fields(TrainingSettings)]
         return TrainingSettings(**{name: getattr(self, name) for name in names})
 
-    def _warm_start(self, data, names, likelihood):
-        """Responsibilities of the fitted model to go on from, or None at the first fit."""
-        if not hasattr(self, "experts_"):
-            return None
-        if len(self.experts_) != len(names):
-            raise ValueError(
-                f"warm_start=True goes on from {len(self.experts_)} fitted experts, but there are "
-                f"{len(names)} now; set warm_start=False to start anew"
-            )
-        if self.e_step == "insample":
-            return self.responsibilities(data.X, data.y)
-        # The final experts have seen these rows, and one that memorises would claim its own for
-        # ever; what the gate says depends on the features alone.
-        return self.gate_proba(data.X)
-
     def _set_fitted(self, checked, trained, names, columns, likelihood, Z):
         self.n_features_in_ = checked.n_features_in_
         if hasattr(checked, "feature_names_in_"):
             self.feature_names_in_ = checked.feature_names_in_
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_  # of an earlier fit
-        self.experts_ = trained.experts
-        self.named_experts_ = Bunch(**dict(zip(names, trained.experts, strict=True)))
-        self.n_experts_ = len(names)
+        self._set_experts(names, trained.experts)
+        if hasattr(self, "pruned_experts_"):
+            del self.pruned_experts_  # of an earlier operation
         self.gate_ = trained.gate
         self.share_ = trained.share
         self.log_likelihood_ = trained.log_likelihood

@@ -65,8 +65,10 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         by no more than this.
     top_k : int or None, default=None
         Experts evaluated for each row in prediction, the most probable ones; None means all.
+        See `max_error` of the prediction methods for as many as a given error needs.
     n_jobs : int or None, default=None
-        Experts and folds fitted at a time, through joblib; the results do not depend on it.
+        Experts and folds fitted at a time, through joblib, and experts that predict at a time
+        (threads) where that pays; the results do not depend on it.
     random_state : int, RandomState instance or None, default=None
         Seeds folds, starts and experts. Random states that experts
         leave at None are filled from it; clones of one estimator always get their own.
@@ -172,6 +174,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         self.verbose = verbose
         self.warm_start = warm_start
 
+    _per_expert_attributes = ("floor_",)
+
     # Not metadata that a meta-estimator would hand on, but an argument of the caller's.
     __metadata_request__predict = {"max_error": UNUSED}
     __metadata_request__predict_proba = {"max_error": UNUSED}
@@ -243,14 +247,17 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     def _check_target(self, y):
         return check_class_target(self, y)
 
-    def _prepare(self, data, names, templates):
-        classes, codes = np.unique(data.y, return_inverse=True)
+    def _prepare(self, data, names, templates, previous):
+        classes = np.unique(data.y)
+        if previous is not None:
+            classes = np.union1d(previous.classes_, classes)
         if len(classes) < 2:
             raise ValueError(
                 f"{type(self).__name__} needs at least 2 classes in the rows of positive weight, "
                 f"got 1 class: {classes[0]!r}"
             )
         check_frozen_classes(names, templates, classes)
+        codes = np.searchsorted(classes, data.y)
         return codes, Categorical(classes, learn_floor=self.e_step != "insample")
 
     def _encode(self, y):

@@ -63,8 +63,10 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         by no more than this.
     top_k : int or None, default=None
         Experts evaluated for each row in prediction, the most probable ones; None means all.
+        See `max_error` of the prediction methods for as many as a given error needs.
     n_jobs : int or None, default=None
-        Experts and folds fitted at a time, through joblib; the results do not depend on it.
+        Experts and folds fitted at a time, through joblib, and experts that predict at a time
+        (threads) where that pays; the results do not depend on it.
     random_state : int, RandomState instance or None, default=None
         Seeds folds, starts and experts. Random states that experts
         leave at None are filled from it; clones of one estimator always get their own.
@@ -178,6 +180,8 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         self.verbose = verbose
         self.warm_start = warm_start
 
+    _per_expert_attributes = ("scale_", "prediction_range_")
+
     # Not metadata that a meta-estimator would hand on, but an argument of the caller's.
     __metadata_request__predict = {"max_error": UNUSED}
 
@@ -223,7 +227,10 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
     def _check_target(self, y):
         return check_real_target(self, y)
 
-    def _prepare(self, data, names, templates):
+    def _prepare(self, data, names, templates, previous):
+        if previous is not None:
+            min_scale = previous._likelihood.min_scale
+            return previous._encode(data.y), REGRESSION_LIKELIHOODS[self.likelihood](min_scale)
         return data.y, regression_likelihood(self.likelihood, data.y, data.sample_weight)
 
     def _encode(self, y):

@@ -297,7 +297,7 @@ def _warn(run, share, names, settings):
             f"EM stopped at max_iter={settings.max_iter} while the log-likelihood still rose; "
             "raise max_iter, or tol if that precision is not needed",
             ConvergenceWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
     starved = run.best.experts.starved
     if starved.any():
@@ -307,7 +307,7 @@ def _warn(run, share, names, settings):
             "iteration before (in the first: fitted on all rows); use fewer experts, or a larger "
             "share",
             ConvergenceWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
 
 
