@@ -33,6 +33,7 @@ from ._validation import (
     keep_weighted_rows,
     select_columns,
 )
+from .gates._answer import gate_probabilities
 from .gates._judge import as_gate
 
 
@@ -338,11 +339,12 @@ class BaseMixtureOfExperts(ExpertSurgery, MetaEstimatorMixin, _BaseComposition, 
         return self._e_step(X, y)[1]
 
     def _check_X(self, X):
-        check_is_fitted(self)
+        if not hasattr(self, "gate_"):  # to ask that is ten times quicker
+            check_is_fitted(self)
         return check_features(self, X, reset=False)
 
     def _gate_proba(self, X):
-        return self.gate_.predict_proba(select_columns(X, self._gate_columns))
+        return gate_probabilities(self.gate_, select_columns(X, self._gate_columns))
 
     def _route(self, gate_proba, top_k=None, max_error=None) -> Route:
         if max_error is None:

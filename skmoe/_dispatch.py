@@ -23,6 +23,9 @@ from ._experts import expert_output
 PARALLEL_OVERHEAD = 0.05
 """Seconds that joblib takes to start and to stop threads; the work saved has to be worth it."""
 
+LARGE_BATCH = 100_000
+"""Rows, each counted once per expert, from which on workers are started without a trial."""
+
 ALL_ROWS = slice(None)
 
 
@@ -79,6 +82,9 @@ def sparse_blocks(route, n_experts):
         By expert; an expert without rows has none.
     """
     n_samples, width = route.indices.shape
+    if n_samples == 1:  # served one by one, rows need no grouping
+        asked = sorted(zip(route.indices[0].tolist(), route.weights[0].tolist(), strict=True))
+        return [Block(expert, ALL_ROWS, np.array([w])) for expert, w in asked if w > 0]
     experts = route.indices.ravel().astype(np.min_scalar_type(n_experts))
     weights = route.weights.ravel()
     # From here on a pair is a position in these arrays: row i with its j-th expert.
@@ -158,10 +164,11 @@ def expert_outputs(
 ) -> Iterator[np.ndarray]:
     """Call each expert on its block.
 
-    The experts are called one after the other until so much work is left that it pays to start
-    workers. These are threads, since forests, boosting and linear algebra release Python's
-    lock; ``joblib.parallel_config(backend="loky")`` around the call makes them processes, for
-    experts that are written in Python.
+    In a large batch they are called in parallel. In others they are called one after the other
+    until it turns out that so much work is left that it pays to start workers, if it does, since
+    that takes longer than most experts take for a few rows. Workers are threads, since forests,
+    boosting and linear algebra release Python's lock; ``joblib.parallel_config(backend="loky")``
+    around the call makes them processes, for experts that are written in Python.
 
     Parameters
     ----------
@@ -175,14 +182,14 @@ def expert_outputs(
         several jobs its worker, needs it.
     """
     members = list(named_experts.items())
-    if issparse(X) and any(block.rows is not ALL_ROWS for block in blocks):
+    if issparse(X):
         X = X.tocsr()  # rows are quick to take from that only
 
     def arguments(block):
         name, expert = members[block.expert]
         return expert, _take(X, block.rows), likelihood, repr(name)
 
-    workers = effective_n_jobs(n_jobs)
+    workers = 1 if len(blocks) < 2 else effective_n_jobs(n_jobs)
     started = time.perf_counter()
     for position, block in enumerate(blocks):
         seconds = time.perf_counter() - started
@@ -195,10 +202,12 @@ def expert_outputs(
 
 def _pays(seconds, done, left, workers):
     """Whether workers would save more than they cost, judging by the experts called so far."""
-    if not done or seconds < PARALLEL_OVERHEAD or len(left) < 2:
+    if len(left) < 2:
         return False
-    pace = seconds / sum(len(block.weights) for block in done)
-    serial = pace * sum(len(block.weights) for block in left)
+    rows_left = sum(len(block.weights) for block in left)
+    if not done or seconds < PARALLEL_OVERHEAD:
+        return rows_left >= LARGE_BATCH
+    serial = seconds / sum(len(block.weights) for block in done) * rows_left
     return serial * (1 - 1 / min(workers, len(left))) > 2 * PARALLEL_OVERHEAD
 
 

@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, _dispatch
 from skmoe._dispatch import ALL_ROWS, dense_blocks, sparse_blocks
 from skmoe._routing import Route, route
+from skmoe._validation import check_features
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -145,6 +147,12 @@ def test_number_of_jobs_changes_nothing(model, top_k, n_jobs, monkeypatch):
     assert calls == [n_jobs]
 
 
+def test_large_batches_are_parallel_from_the_start(monkeypatch):
+    monkeypatch.setattr(_dispatch, "LARGE_BATCH", 0)
+    model = regressor(n_jobs=2, top_k=2)
+    np.testing.assert_array_equal(model.predict(X), model.set_params(n_jobs=1).predict(X))
+
+
 class Slow(RegressorMixin, BaseEstimator):
     """Sleeps, which releases the lock as compiled code does."""
 
@@ -178,6 +186,13 @@ def test_workers_are_started_only_where_they_pay(monkeypatch):
     started.clear()
     model.set_params(n_jobs=1).predict(X)
     assert not started
+    for expert in model.experts_:
+        expert.seconds = 0.0
+    many = np.tile(X, (_dispatch.LARGE_BATCH // len(X), 1))
+    model.predict(many)
+    assert not started
+    model.set_params(n_jobs=4).predict(many)
+    assert started
 
 
 def test_no_rows(model):
@@ -269,3 +284,61 @@ def test_weight_zero_is_not_called():
     assert first.rows == ALL_ROWS
     np.testing.assert_array_equal(first.weights, [1.0, 0.5])
     np.testing.assert_array_equal(second.rows, [1])
+
+
+# serving ------------------------------------------------------------------------------------
+
+
+def serving_model(X=X, **parameters):
+    """A mixture whose gate is the default one."""
+    settings = {"n_experts": K, "max_iter": 2, "top_k": 1, "random_state": 0} | parameters
+    return MixtureOfExpertsClassifier(**settings).fit(X, LABELS)
+
+
+def with_missing(X):
+    return np.where(RNG.uniform(size=X.shape) < 0.05, np.nan, X)
+
+
+@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("gate_features", [None, [5, 6]])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_short_way_to_the_gate_is_the_gate(missing, gate_features, dtype):
+    tree = DecisionTreeClassifier(max_depth=3)
+    data = with_missing(X) if missing else X
+    model = serving_model(data, experts=tree, gate_features=gate_features)
+    for rows in (X.astype(dtype), with_missing(X).astype(dtype), X[:1].astype(dtype)):
+        seen = rows if gate_features is None else rows[:, gate_features]
+        expected = model.gate_.predict_proba(seen)
+        np.testing.assert_allclose(model.gate_proba(rows), expected, rtol=1e-12)
+
+
+def test_checks_of_a_plain_array_are_those_of_any_other():
+    model = serving_model()
+    for bad in (np.where(X > 2, np.inf, X), np.where(X > 2, -np.inf, X)):
+        for rows in (bad, bad.tolist(), bad.astype(np.float32)):
+            with pytest.raises(ValueError, match="infinity"):
+                model.predict(rows)
+    both = X.copy()
+    both[0, :2] = [np.inf, -np.inf]  # whose sum is not infinite
+    with pytest.raises(ValueError, match="infinity"):
+        model.predict(both)
+    with pytest.raises(ValueError, match="NaN"):  # by the expert
+        model.predict(with_missing(X))
+    with pytest.raises(ValueError, match="7 features.*8 features"):
+        model.predict(X[:, :7])
+    huge = np.full((2, X.shape[1]), 1e308)  # finite, though the sum is not
+    assert check_features(model, huge, reset=False) is huge
+    framed = serving_model(pd.DataFrame(X, columns=list("abcdefgh")))
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        framed.gate_proba(X)
+
+
+def test_assume_finite_is_honoured():
+    model = serving_model()
+    infinite = np.full((1, X.shape[1]), np.inf)
+    with pytest.raises(ValueError, match="infinity"):
+        check_features(model, infinite, reset=False)
+    with config_context(assume_finite=True):
+        assert check_features(model, infinite, reset=False) is infinite
+        expected = model.predict(X)
+    np.testing.assert_array_equal(model.predict(X), expected)

@@ -22,7 +22,7 @@ LAYERS = [
     ["_training", "_surgery"],
     ["_em", "_lift", "_dispatch", "_truncation"],
     ["_experts", "_init", "_likelihoods", "_routing", "_validation", "gates", "gates._judge"],
-    ["gates._renormalised"],
+    ["gates._answer", "gates._renormalised"],
     ["gates._classifier", "gates._softmax"],
     ["gates._base", "gates._design", "gates._solver"],
     ["_weights"],
