@@ -50,7 +50,7 @@ class TimedForest(RandomForestClassifier):
 
 EXPERTS = {
     "linear": LogisticRegression(),
-    "forest": TimedForest(50, min_samples_leaf=5, random_state=0),
+    "forest": TimedForest(50, random_state=0),
     "boosting": HistGradientBoostingClassifier(max_iter=50, random_state=0),
 }
 
@@ -220,14 +220,17 @@ def goal_overhead(n_samples, repeats):
 def goal_latency(repeats):
     X, y, _ = problem(16, 2000, 3)
     linear = LogisticRegression().fit(X, y)
-    model = mixture("linear", 16).set_params(top_k=1)
+    model = MixtureOfExpertsClassifier(n_experts=16, top_k=1, max_iter=2, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X, y)
     row = X[:1]
     ratios = []
     for _ in range(max(repeats, 9)):  # in alternation
         ours = seconds(lambda: model.predict_proba(row), 3)
         ratios.append(ours / seconds(lambda: linear.predict_proba(row), 3))
     goal(
-        "one row, top_k=1, 16 linear experts (frozen), against LogisticRegression",
+        "one row, top_k=1, 16 linear experts, against LogisticRegression",
         f"{median(ratios):.2f} times",
         "at most 1.5 times",
         median(ratios) <= 1.5,

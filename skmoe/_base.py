@@ -222,9 +222,8 @@ class BaseMixtureOfExperts(ExpertSurgery, MetaEstimatorMixin, _BaseComposition, 
         self.n_iter_ = len(trained.history["log_likelihood"])
         self.converged_ = trained.converged
         self.lift_ = trained.lift
-        self.utilization_ = Utilization.from_proba(
-            trained.gate.predict_proba(Z), names, self.top_k
-        )
+        proba = gate_probabilities(trained.gate, Z)
+        self.utilization_ = Utilization.from_proba(proba, names, self.top_k)
         self._gate_columns = columns
         self._likelihood = likelihood
 
@@ -372,7 +371,9 @@ class BaseMixtureOfExperts(ExpertSurgery, MetaEstimatorMixin, _BaseComposition, 
         else:
             routed = self._route(gate_proba, max_error=max_error)
             blocks = sparse_blocks(routed, self.n_experts_)
-        return mix(X, blocks, self.named_experts_, self._likelihood, self._dispersion, self.n_jobs)
+        experts, dispersion = self.named_experts_, self._dispersion
+        n_samples = len(gate_proba)
+        return mix(X, n_samples, blocks, experts, self._likelihood, dispersion, self.n_jobs)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -108,12 +108,13 @@ def _block(expert, rows, weights, n_samples):
     return Block(expert, ALL_ROWS if len(rows) == n_samples else rows, weights)
 
 
-def mix(X, blocks, named_experts, likelihood, dispersion, n_jobs=None):
+def mix(X, n_samples, blocks, named_experts, likelihood, dispersion, n_jobs=None):
     """Weighted sum of what the experts say of their rows.
 
     Parameters
     ----------
     X : array, sparse matrix or frame of shape (n_samples, n_features)
+    n_samples : int
     blocks : list of Block
         By expert.
     named_experts : dict of str to fitted estimator
@@ -127,7 +128,7 @@ def mix(X, blocks, named_experts, likelihood, dispersion, n_jobs=None):
     mixed : ndarray of shape (n_samples, ...), float64
         Class probabilities, or means.
     """
-    mixed = np.zeros((_num_samples(X), *likelihood.output_shape))
+    mixed = np.zeros((n_samples, *likelihood.output_shape))
     outputs = expert_outputs(X, blocks, named_experts, likelihood, n_jobs)
     for block, output in zip(blocks, outputs, strict=True):
         component = likelihood.component(output, dispersion[block.expert])
@@ -190,10 +191,14 @@ def expert_outputs(
         return expert, _take(X, block.rows), likelihood, repr(name)
 
     workers = 1 if len(blocks) < 2 else effective_n_jobs(n_jobs)
+    if workers == 1:
+        for block in blocks:
+            yield expert_output(*arguments(block))
+        return
     started = time.perf_counter()
     for position, block in enumerate(blocks):
         seconds = time.perf_counter() - started
-        if workers > 1 and _pays(seconds, blocks[:position], blocks[position:], workers):
+        if _pays(seconds, blocks[:position], blocks[position:], workers):
             rest = (delayed(expert_output)(*arguments(block)) for block in blocks[position:])
             yield from Parallel(n_jobs=n_jobs, prefer="threads")(rest)
             return

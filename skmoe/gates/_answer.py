@@ -1,8 +1,8 @@
 """What a fitted gate says of rows that are validated already."""
 
-import numpy as np
+import math
 
-from skmoe._kernels import softmax
+import numpy as np
 
 from ._softmax import SoftmaxGate
 
@@ -23,13 +23,18 @@ def gate_probabilities(gate, Z):
     Returns
     -------
     proba : ndarray of shape (n_samples, n_experts)
+        Of either memory order.
     """
     plain = type(Z) is np.ndarray and Z.dtype == np.float64
     if not plain or type(gate) is not SoftmaxGate or len(gate.missing_features_):
         return gate.predict_proba(Z)
-    with np.errstate(invalid="ignore", over="ignore"):
-        logits = Z @ gate.coef_.T
-        logits += gate.intercept_
-        logits /= gate.temperature
-        regular = np.isfinite(logits.sum())
-    return softmax(logits) if regular else gate.predict_proba(Z)
+    # Experts first: NumPy then works along the rows, in which its exponential is vectorised.
+    proba = gate.coef_ @ Z.T
+    proba += gate.intercept_[:, np.newaxis]
+    if gate.temperature != 1.0:
+        proba /= gate.temperature
+    proba -= proba.max(axis=0)
+    np.exp(proba, out=proba)
+    total = proba.sum(axis=0)
+    proba /= total
+    return proba.T if math.isfinite(total.sum()) else gate.predict_proba(Z)
