@@ -115,7 +115,7 @@ def dynamic_selections(kind, n_experts):
     except ImportError:
         return {}
     X, y, _ = problem(n_experts, 200 * n_experts, 2)
-    experts = [expert for _, expert in pool(kind, n_experts)]
+    experts = [expert.estimator for _, expert in pool(kind, n_experts)]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

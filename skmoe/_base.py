@@ -136,7 +136,7 @@ class BaseMixtureOfExperts(ExpertSurgery, MetaEstimatorMixin, _BaseComposition, 
         settings, start = self._settings(), None
         if kept:
             templates = kept_as_frozen(previous, names, templates, kept)
-            settings = surgical_settings(settings, templates)
+            settings = surgical_settings(settings, templates, previous)
             start = starting_shares(previous, data.X, names)
         elif previous is not None:
             start = previous.responsibilities(data.X, data.y)

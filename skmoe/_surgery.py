@@ -309,11 +309,18 @@ def starting_shares(previous, X, names):
     return shares
 
 
-def surgical_settings(settings, templates):
-    """Training settings when most experts are kept: out-of-bag only if an expert offers it."""
+def surgical_settings(settings, templates, previous):
+    """Training settings that ask nothing of the kept experts.
+
+    Out-of-bag judgement only if an expert offers it; and if no expert is trained, all shares
+    are the same, so the one that they were trained with stays.
+    """
+    changes = {}
     if settings.e_step == "oob" and not any(map(offers_out_of_bag, templates)):
-        return dataclasses.replace(settings, e_step="crossfit")
-    return settings
+        changes["e_step"] = "crossfit"
+    if all(isinstance(template, FrozenEstimator) for template in templates):
+        changes["share"] = previous.share_
+    return dataclasses.replace(settings, **changes)
 
 
 def kept_as_frozen(previous, names, templates, kept):

@@ -222,6 +222,7 @@ def test_dropped_with_data_the_gate_is_trained(lines):
     model = three.drop_expert("a", X, Y)
     assert_consistent(model, ["b", "c"])
     assert_untouched(model, three, ["b", "c"])
+    assert three.set_params(share="auto").drop_expert("a", X, Y).share_ == three.share_
     without_data = three.drop_expert("a")
     assert model.score_samples(X, Y).mean() >= without_data.score_samples(X, Y).mean()
 
