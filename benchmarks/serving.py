@@ -237,8 +237,8 @@ def goal_latency(repeats):
     )
 
 
-def goal_dynamic_selection(repeats):
-    X, y, _ = problem(16, 2000, 4)
+def goal_dynamic_selection(n_samples, repeats):
+    X, y, _ = problem(16, n_samples, 4)
     model = mixture("forest", 16).set_params(top_k=1)
     ours = seconds(lambda: model.predict(X), repeats)
     accuracy = np.mean(model.predict(X) == y)
@@ -319,7 +319,7 @@ def main():
         goal_latency(repeats)
         goal_overhead(100_000, repeats)
         goal_throughput(20_000 if quick else 100_000, repeats)
-        goal_dynamic_selection(repeats)
+        goal_dynamic_selection(2000 if quick else 20_000, repeats)
         goal_max_error(100_000 if quick else 1_000_000)
         real_sets(DATA, quick)
     if arguments.only != "goals":
