@@ -44,7 +44,14 @@ X = np.hstack([PROBA, RNG.normal(size=(200, 3))])
 Y = X[:, 5] * np.where(PROBA.argmax(axis=1) % 2, 1, -1)
 LABELS = np.digitize(Y, [-0.5, 0.5])
 
-SMALL = {"n_experts": K, "gate": ReadsGate(), "init": "random", "max_iter": 1, "cv": 2}
+SMALL = {
+    "n_experts": K,
+    "gate": ReadsGate(),
+    "init": "random",
+    "max_iter": 1,
+    "cv": 2,
+    "share": 0.1,
+}
 
 
 def regressor(expert=None, X=X, **parameters):
@@ -149,7 +156,7 @@ def test_number_of_jobs_changes_nothing(model, top_k, n_jobs, monkeypatch):
 
 def test_large_batches_are_parallel_from_the_start(monkeypatch):
     monkeypatch.setattr(_dispatch, "LARGE_BATCH", 0)
-    model = regressor(n_jobs=2, top_k=2)
+    model = regressor(top_k=2).set_params(n_jobs=2)
     np.testing.assert_array_equal(model.predict(X), model.set_params(n_jobs=1).predict(X))
 
 
@@ -176,7 +183,7 @@ def test_workers_are_started_only_where_they_pay(monkeypatch):
             return super().__call__(tasks)
 
     monkeypatch.setattr(_dispatch, "Parallel", Watched)
-    model = regressor(Slow(), n_jobs=4)
+    model = regressor(Slow()).set_params(n_jobs=4)
     model.predict(X)
     assert not started
     for expert in model.experts_:
@@ -291,7 +298,13 @@ def test_weight_zero_is_not_called():
 
 def serving_model(X=X, **parameters):
     """A mixture whose gate is the default one."""
-    settings = {"n_experts": K, "max_iter": 2, "top_k": 1, "random_state": 0} | parameters
+    settings = {
+        "n_experts": K,
+        "max_iter": 2,
+        "top_k": 1,
+        "share": 0.1,
+        "random_state": 0,
+    } | parameters
     return MixtureOfExpertsClassifier(**settings).fit(X, LABELS)
 
 

@@ -134,9 +134,9 @@ NEW = RNG.normal(size=(2000, 4))
 @pytest.fixture(scope="module")
 def forests():
     forest = RandomForestClassifier(10, min_samples_leaf=5)
-    return MixtureOfExpertsClassifier(forest, n_experts=6, max_iter=3, random_state=0).fit(
-        X, LABELS
-    )
+    return MixtureOfExpertsClassifier(
+        forest, n_experts=6, max_iter=3, share=0.1, random_state=0
+    ).fit(X, LABELS)
 
 
 @pytest.mark.parametrize("max_error", [0.0, 0.01, 0.2])
@@ -177,7 +177,9 @@ def test_max_error_overrides_top_k(forests):
 def test_means(max_error, n_outputs):
     forest = RandomForestRegressor(10, min_samples_leaf=5)
     y = Y if n_outputs == 1 else np.column_stack([Y, 2 * X[:, 3]])
-    model = MixtureOfExpertsRegressor(forest, n_experts=4, max_iter=3, random_state=0).fit(X, y)
+    model = MixtureOfExpertsRegressor(
+        forest, n_experts=4, max_iter=3, share=0.1, random_state=0
+    ).fit(X, y)
     dense, truncated = model.predict(NEW), model.predict(NEW, max_error=max_error)
     each = model.predict_experts(NEW).reshape(len(NEW), 4, -1)
     ranges = model.prediction_range_.reshape(4, -1, 2)
@@ -254,6 +256,7 @@ def test_rows_need_the_same_experts_alone_and_in_a_batch():
         gate=ReadsGate(),
         init="random",
         max_iter=1,
+        share=0.1,
         random_state=0,
     ).fit(rows, np.arange(100) % 2)
     whole = model.predict_proba(rows, max_error=0.05)
