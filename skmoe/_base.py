@@ -7,18 +7,25 @@ import dataclasses
 from abc import ABCMeta, abstractmethod
 from numbers import Integral, Real
 
-import numpy as np
 from sklearn.base import MetaEstimatorMixin, _fit_context, is_classifier
-from sklearn.utils import Bunch, _safe_indexing, check_consistent_length, get_tags
+from sklearn.utils import check_consistent_length, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import _BaseComposition
-from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from ._arithmetic import e_step
-from ._experts import expert_output
+from ._dispatch import dense_blocks, each_expert, mix, sparse_blocks
 from ._routing import Route, Utilization, route_by
+from ._surgery import (
+    ExpertSurgery,
+    kept_as_frozen,
+    kept_experts,
+    restored,
+    starting_shares,
+    surgical_settings,
+)
 from ._training import TrainingSettings, train
+from ._truncation import bounded_route
 from ._validation import (
     check_experts,
     check_features,
@@ -26,10 +33,11 @@ from ._validation import (
     keep_weighted_rows,
     select_columns,
 )
+from .gates._answer import gate_probabilities
 from .gates._judge import as_gate
 
 
-class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMeta):
+class BaseMixtureOfExperts(ExpertSurgery, MetaEstimatorMixin, _BaseComposition, metaclass=ABCMeta):
     """Base of the mixtures; use `MixtureOfExpertsClassifier` or `MixtureOfExpertsRegressor`.
 
     A subclass says how a target is validated and encoded, which likelihood turns experts'
@@ -86,7 +94,6 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
         self._set_params("experts", **params)
         return self
 
-    @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, y, sample_weight=None):
         """Train experts and gate.
 
@@ -110,16 +117,30 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
             If data or parameters are not usable; before any expert is fitted where that can be
             known before. If an expert raises, the error names it and chains the cause.
         """
+        goes_on = self.warm_start and hasattr(self, "experts_")
+        return self._fit(X, y, sample_weight, previous=self if goes_on else None)
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def _fit(self, X, y, sample_weight, previous=None, refit=None):
+        """Train, from a fitted mixture on if there is one; see `kept_experts`."""
         # The checks set attributes; a failed fit must leave an earlier one as it was.
         checked = copy.copy(self)
         gate = as_gate(self.gate)
-        X = check_features(checked, X, reset=True)
-        data = keep_weighted_rows(X, self._check_target(y), sample_weight)
         names, templates = check_experts(
             self, self.experts, self.n_experts, self._default_expert()
         )
+        kept = () if previous is None else kept_experts(self, previous, names, refit)
+        X = check_features(checked, X, reset=not kept)
+        data = keep_weighted_rows(X, self._check_target(y), sample_weight)
         self._check_sizes(len(names), len(data.sample_weight))
-        target, likelihood = self._prepare(data, names, templates)
+        settings, start = self._settings(), None
+        if kept:
+            templates = kept_as_frozen(previous, names, templates, kept)
+            settings = surgical_settings(settings, templates, previous)
+            start = starting_shares(previous, data.X, names)
+        elif previous is not None:
+            start = previous.responsibilities(data.X, data.y)
+        target, likelihood = self._prepare(data, names, templates, previous if kept else None)
         columns = gate_columns(data.X, self.gate_features)
         Z = select_columns(data.X, columns)
         trained = train(
@@ -131,11 +152,13 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
             same_template=not isinstance(self.experts, list),
             gate=gate,
             likelihood=likelihood,
-            settings=self._settings(),
-            start=self._warm_start(data, names, likelihood) if self.warm_start else None,
+            settings=settings,
+            start=start,
             classifier=is_classifier(self),
             random_state=self.random_state,
         )
+        if kept:
+            trained = restored(trained, previous, names, kept)
         self._set_fitted(checked, trained, names, columns, likelihood, Z)
         return self
 
@@ -148,12 +171,19 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
         """Validate the target as given."""
 
     @abstractmethod
-    def _prepare(self, data, names, templates):
-        """The target as the likelihood takes it, and the likelihood."""
+    def _prepare(self, data, names, templates, previous):
+        """The target as the likelihood takes it, and the likelihood.
+
+        Both have to suit the experts that are kept of a `previous` mixture, if there is one.
+        """
 
     @abstractmethod
     def _encode(self, y):
         """A new target as the fitted likelihood takes it."""
+
+    @abstractmethod
+    def _truncation_bound(self):
+        """Bound on the error of asking few experts, as `bounded_route` takes it."""
 
     @property
     @abstractmethod
@@ -176,30 +206,15 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
         names = [field.name for field in dataclasses.fields(TrainingSettings)]
         return TrainingSettings(**{name: getattr(self, name) for name in names})
 
-    def _warm_start(self, data, names, likelihood):
-        """Responsibilities of the fitted model to go on from, or None at the first fit."""
-        if not hasattr(self, "experts_"):
-            return None
-        if len(self.experts_) != len(names):
-            raise ValueError(
-                f"warm_start=True goes on from {len(self.experts_)} fitted experts, but there are "
-                f"{len(names)} now; set warm_start=False to start anew"
-            )
-        if self.e_step == "insample":
-            return self.responsibilities(data.X, data.y)
-        # The final experts have seen these rows, and one that memorises would claim its own for
-        # ever; what the gate says depends on the features alone.
-        return self.gate_proba(data.X)
-
     def _set_fitted(self, checked, trained, names, columns, likelihood, Z):
         self.n_features_in_ = checked.n_features_in_
         if hasattr(checked, "feature_names_in_"):
             self.feature_names_in_ = checked.feature_names_in_
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_  # of an earlier fit
-        self.experts_ = trained.experts
-        self.named_experts_ = Bunch(**dict(zip(names, trained.experts, strict=True)))
-        self.n_experts_ = len(names)
+        self._set_experts(names, trained.experts)
+        if hasattr(self, "pruned_experts_"):
+            del self.pruned_experts_  # of an earlier operation
         self.gate_ = trained.gate
         self.share_ = trained.share
         self.log_likelihood_ = trained.log_likelihood
@@ -207,9 +222,8 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
         self.n_iter_ = len(trained.history["log_likelihood"])
         self.converged_ = trained.converged
         self.lift_ = trained.lift
-        self.utilization_ = Utilization.from_proba(
-            trained.gate.predict_proba(Z), names, self.top_k
-        )
+        proba = gate_probabilities(trained.gate, Z)
+        self.utilization_ = Utilization.from_proba(proba, names, self.top_k)
         self._gate_columns = columns
         self._likelihood = likelihood
 
@@ -240,7 +254,7 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
         """
         return self._route(self._check_X(X), 1).indices[:, 0]
 
-    def route(self, X, top_k=None):
+    def route(self, X, top_k=None, max_error=None):
         """The experts that answer for each row, and with which weights.
 
         Parameters
@@ -248,14 +262,19 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
         X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
         top_k : int, default=None
             Experts per row; None takes the parameter of the same name.
+        max_error : float, default=None
+            Take as many experts per row as that error needs, instead of `top_k`; see the
+            prediction methods, which have the same parameter.
 
         Returns
         -------
         route : named tuple
             ``indices`` (n_samples, k), experts by decreasing probability; ``weights``
-            (n_samples, k), renormalised; ``mass`` (n_samples,), the probability kept.
+            (n_samples, k), renormalised; ``mass`` (n_samples,), the probability kept;
+            ``experts_per_row`` (n_samples,), how many are evaluated. With `max_error`, k is the
+            largest of these, and rows that need fewer experts are padded with weight 0.
         """
-        return self._route(self._check_X(X), top_k)
+        return self._route(self._check_X(X), top_k, max_error)
 
     def utilization(self, X):
         """How rows are spread over the experts.
@@ -284,9 +303,7 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
         outputs : ndarray of shape (n_samples, n_experts[, n_classes or n_outputs])
             Class probabilities of classifiers (without floor), predictions of regressors.
         """
-        X = self._check_X(X)
-        everything = np.arange(_num_samples(X))
-        return np.stack(self._expert_outputs(X, [everything] * self.n_experts_), axis=1)
+        return each_expert(self._check_X(X), self.named_experts_, self._likelihood, self.n_jobs)
 
     def responsibilities(self, X, y):
         """Posterior probability that each expert produced the target of each row.
@@ -321,16 +338,21 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
         return self._e_step(X, y)[1]
 
     def _check_X(self, X):
-        check_is_fitted(self)
+        if not hasattr(self, "gate_"):  # to ask that is ten times quicker
+            check_is_fitted(self)
         return check_features(self, X, reset=False)
 
     def _gate_proba(self, X):
-        return self.gate_.predict_proba(select_columns(X, self._gate_columns))
+        return gate_probabilities(self.gate_, select_columns(X, self._gate_columns))
 
-    def _route(self, X, top_k=None) -> Route:
-        Z = select_columns(X, self._gate_columns)
-        top_k = self.top_k if top_k is None else top_k
-        return route_by(self.gate_, Z, self.n_experts_, top_k)
+    def _route(self, X, top_k=None, max_error=None) -> Route:
+        if max_error is None:
+            Z = select_columns(X, self._gate_columns)
+            top_k = self.top_k if top_k is None else top_k
+            return route_by(self.gate_, Z, self.n_experts_, top_k)
+        if top_k is not None:
+            raise ValueError(f"give top_k={top_k} or max_error={max_error}, not both")
+        return bounded_route(self._gate_proba(X), max_error, self._truncation_bound())
 
     def _e_step(self, X, y):
         outputs = self.predict_experts(X)
@@ -342,34 +364,16 @@ class BaseMixtureOfExperts(MetaEstimatorMixin, _BaseComposition, metaclass=ABCMe
         )
         return e_step(log_gate, log_density)
 
-    def _expert_outputs(self, X, rows):
-        """Output of each expert for its own rows, of which there may be none."""
-
-        def output(expert, name, own):
-            if len(own) == 0:  # estimators refuse that
-                return np.empty((0, *self._likelihood.output_shape))
-            part = X if len(own) == n_samples else _safe_indexing(X, own)
-            return expert_output(expert, part, self._likelihood, repr(name))
-
-        n_samples = _num_samples(X)
-        return Parallel(n_jobs=self.n_jobs)(
-            delayed(output)(expert, name, own)
-            for (name, expert), own in zip(self.named_experts_.items(), rows, strict=True)
-        )
-
-    def _mixed(self, X):
+    def _mixed(self, X, max_error=None):
         """Mix the outputs of the routed experts: class probabilities or means."""
         X = self._check_X(X)
-        routed = self._route(X)
-        weights = np.zeros((len(routed.indices), self.n_experts_))
-        np.put_along_axis(weights, routed.indices, routed.weights, axis=1)
-        rows = [np.flatnonzero(weights[:, k]) for k in range(self.n_experts_)]
-        mixed = np.zeros((len(weights), *self._likelihood.output_shape))
-        for k, output in enumerate(self._expert_outputs(X, rows)):
-            component = self._likelihood.component(output, self._dispersion[k])
-            weight = weights[rows[k], k].reshape(-1, *[1] * (component.ndim - 1))
-            mixed[rows[k]] += weight * component
-        return mixed
+        if max_error is None and self.top_k in (None, self.n_experts_):
+            blocks = dense_blocks(self._gate_proba(X))
+        else:
+            blocks = sparse_blocks(self._route(X, max_error=max_error), self.n_experts_)
+        experts, dispersion = self.named_experts_, self._dispersion
+        n_samples = _num_samples(X)
+        return mix(X, n_samples, blocks, experts, self._likelihood, dispersion, self.n_jobs)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

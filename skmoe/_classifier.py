@@ -6,9 +6,11 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import column_or_1d
+from sklearn.utils.metadata_routing import UNUSED
 
 from ._base import BaseMixtureOfExperts
 from ._likelihoods import Categorical
+from ._truncation import probability_bound
 from ._validation import check_class_target, check_frozen_classes
 
 
@@ -63,8 +65,10 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         by no more than this.
     top_k : int or None, default=None
         Experts evaluated for each row in prediction, the most probable ones; None means all.
+        See `max_error` of the prediction methods for as many as a given error needs.
     n_jobs : int or None, default=None
-        Experts and folds fitted at a time, through joblib; the results do not depend on it.
+        Experts and folds fitted at a time, through joblib, and experts that predict at a time
+        (threads) where that pays; the results do not depend on it.
     random_state : int, RandomState instance or None, default=None
         Seeds folds, starts and experts. Random states that experts
         leave at None are filled from it; clones of one estimator always get their own.
@@ -170,19 +174,42 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         self.verbose = verbose
         self.warm_start = warm_start
 
-    def predict_proba(self, X):
+    _per_expert_attributes = ("floor_",)
+
+    # Not metadata that a meta-estimator would hand on, but an argument of the caller's.
+    __metadata_request__predict = {"max_error": UNUSED}
+    __metadata_request__predict_proba = {"max_error": UNUSED}
+
+    def predict_proba(self, X, max_error=None):
         """Class probabilities of the mixture.
 
         Parameters
         ----------
         X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+        max_error : float, default=None
+            If given, each row is evaluated by the fewest experts for which the result is
+            provably this near to that of all experts, whatever `top_k` is. 0 evaluates every
+            expert to which the gate gives any probability.
 
         Returns
         -------
         proba : ndarray of shape (n_samples, n_classes)
             Columns in the order of ``classes_``. Never 0, since each expert has a floor.
+
+        Notes
+        -----
+        What `max_error` guarantees: the total variation ``1/2 sum_c |P_c - Q_c|`` between the
+        probabilities P of all experts and the result Q is at most `max_error` in every row, and
+        so is the error of the probability of each class and of any set of classes. Let d be the
+        gate probability of the experts that are not evaluated and R what they would have said
+        together. Since the weights of the others are renormalised, ``P = (1 - d) Q + d R``;
+        therefore ``P - Q = d (R - Q)``, and no two distributions are farther apart than 1: the
+        total variation is at most d. Experts are added, most probable first, until d is at
+        most `max_error`. The guarantee is unconditional, up to rounding (about 1e-15).
+
+        ``route(X, max_error=...).experts_per_row`` tells how many experts that takes.
         """
-        return self._mixed(X)
+        return self._mixed(X, max_error)
 
     def predict_log_proba(self, X):
         """Logarithm of `predict_proba`.
@@ -197,19 +224,21 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         """
         return np.log(self.predict_proba(X))
 
-    def predict(self, X):
+    def predict(self, X, max_error=None):
         """Most probable class.
 
         Parameters
         ----------
         X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+        max_error : float, default=None
+            Of the probabilities that the class is chosen by; see `predict_proba`.
 
         Returns
         -------
         y : ndarray of shape (n_samples,)
             Labels as they were in ``fit``.
         """
-        proba = self.predict_proba(X)
+        proba = self.predict_proba(X, max_error)
         return self.classes_[np.argmax(proba, axis=1)]
 
     def _default_expert(self):
@@ -218,14 +247,17 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     def _check_target(self, y):
         return check_class_target(self, y)
 
-    def _prepare(self, data, names, templates):
-        classes, codes = np.unique(data.y, return_inverse=True)
+    def _prepare(self, data, names, templates, previous):
+        classes = np.unique(data.y)
+        if previous is not None:
+            classes = np.union1d(previous.classes_, classes)
         if len(classes) < 2:
             raise ValueError(
                 f"{type(self).__name__} needs at least 2 classes in the rows of positive weight, "
                 f"got 1 class: {classes[0]!r}"
             )
         check_frozen_classes(names, templates, classes)
+        codes = np.searchsorted(classes, data.y)
         return codes, Categorical(classes, learn_floor=self.e_step != "insample")
 
     def _encode(self, y):
@@ -234,6 +266,9 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         if len(unknown):
             raise ValueError(f"y holds labels that fit has not seen: {list(unknown)}")
         return np.searchsorted(self.classes_, y)
+
+    def _truncation_bound(self):
+        return probability_bound
 
     @property
     def _dispersion(self):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -286,8 +285,10 @@ def expert_output(model, X, likelihood, description):
     ValueError, TypeError, RuntimeError
         If the expert raised, or if a prediction is not finite.
     """
-    with _named(description, model, "could not predict"):
+    try:
         output = likelihood.expert_output(model, X)
+    except Exception as error:
+        raise _named(error, description, model, "could not predict") from error
     if not np.isfinite(output).all():
         raise ValueError(
             f"expert {description} ({type(model).__name__}) predicted values that are not finite "
@@ -388,18 +389,17 @@ def _fit(job, rows):
         # Many classifiers refuse a single class, which a good partition often produces.
         model = DummyClassifier(strategy="most_frequent")
         weight = None
-    with _named(job.description, model, f"could not be fitted on {len(rows)} rows"):
-        return fit_weighted(model, _safe_indexing(job.X, rows), y, weight)
-
-
-@contextmanager
-def _named(description, model, failure):
-    """Say which expert raised an error; the error itself is chained."""
     try:
-        yield
+        return fit_weighted(model, _safe_indexing(job.X, rows), y, weight)
     except Exception as error:
-        kind = next((t for t in (ValueError, TypeError) if isinstance(error, t)), RuntimeError)
-        raise kind(f"expert {description} ({type(model).__name__}) {failure}: {error}") from error
+        failure = f"could not be fitted on {len(rows)} rows"
+        raise _named(error, job.description, model, failure) from error
+
+
+def _named(error, description, model, failure):
+    """An error that says which expert raised it; the error itself is to be chained."""
+    kind = next((t for t in (ValueError, TypeError) if isinstance(error, t)), RuntimeError)
+    return kind(f"expert {description} ({type(model).__name__}) {failure}: {error}")
 
 
 def _predict(job, model, rows):

@@ -12,6 +12,8 @@ one row per expert, so that the inner loops run across samples and the compiler 
 What training reads in every pass over the data is kept in that form (see `pack`).
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
@@ -33,7 +35,11 @@ def _compile(function):
     """Compile lazily with an on-disk cache, or without one where no cache can be written."""
     # Loops vectorise only if a division by zero need not raise. "contract" allows fused
     # multiply-add, which rounds once instead of twice; it is the only liberty taken.
-    options = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+    options: dict[str, Any] = {
+        "nogil": True,
+        "error_model": "numpy",
+        "fastmath": {"contract"},
+    }
     try:
         return njit(cache=True, **options)(function)
     except RuntimeError:
@@ -241,8 +247,10 @@ def _mark_irregular(log_gate, log_density, first, n_rows, responsibilities, log_
         valid, possible = True, False
         for k in range(n_experts):
             joint = np.float64(log_gate[i, k]) + np.float64(log_density[i, k])
-            valid &= joint < np.inf
-            possible |= joint > MINUS_INFINITY
+            if not joint < np.inf:  # NaN included
+                valid = False
+            if joint > MINUS_INFINITY:
+                possible = True
         if not valid:
             responsibilities[i, :] = np.nan
             log_likelihood[i] = np.nan

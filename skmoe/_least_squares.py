@@ -23,7 +23,7 @@ WORST_RAW_CONDITION = 1e10
 """The same with columns as they are: scikit-learn takes a column that is a million times
 shorter than another for zero."""
 
-SUPPORTED = {
+SUPPORTED: dict[type, dict[str, tuple | None]] = {
     LinearRegression: {"fit_intercept": None, "positive": (False,)},
     Ridge: {"fit_intercept": None, "positive": (False,), "solver": ("auto", "cholesky")},
 }
@@ -84,7 +84,7 @@ def held_out_predictions(experts, templates, X, y, weights, splits):
         else:
             coef, intercept = fit_all(chosen, X[train], y[train], weight[train])
             outputs[test] = X[test] @ coef.T + intercept
-    usable = np.isfinite(outputs).all(axis=0)
+    usable = np.all(np.isfinite(outputs), axis=0)
     return {k: outputs[:, column] for column, k in enumerate(experts) if usable[column]}
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from sklearn.base import RegressorMixin
 from sklearn.linear_model import Ridge
 from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.metadata_routing import UNUSED
 
 from ._base import BaseMixtureOfExperts
 from ._likelihoods import REGRESSION_LIKELIHOODS, regression_likelihood
+from ._truncation import range_bound
 from ._validation import check_real_target
 
 
@@ -61,8 +63,10 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         by no more than this.
     top_k : int or None, default=None
         Experts evaluated for each row in prediction, the most probable ones; None means all.
+        See `max_error` of the prediction methods for as many as a given error needs.
     n_jobs : int or None, default=None
-        Experts and folds fitted at a time, through joblib; the results do not depend on it.
+        Experts and folds fitted at a time, through joblib, and experts that predict at a time
+        (threads) where that pays; the results do not depend on it.
     random_state : int, RandomState instance or None, default=None
         Seeds folds, starts and experts. Random states that experts
         leave at None are filled from it; clones of one estimator always get their own.
@@ -83,6 +87,9 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
     scale_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
         Scale of each expert's noise in units of y: standard deviation, or mean absolute
         deviation for "laplace". At least 0.001 standard deviations of y.
+    prediction_range_ : ndarray of shape (n_experts, 2) or (n_experts, n_outputs, 2)
+        Smallest and largest prediction of each expert for rows that it did not see (of its
+        training rows if `e_step` is "insample").
     share_ : float
         The share that was used.
     log_likelihood_ : float
@@ -173,18 +180,46 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         self.verbose = verbose
         self.warm_start = warm_start
 
-    def predict(self, X):
+    _per_expert_attributes = ("scale_", "prediction_range_")
+
+    # Not metadata that a meta-estimator would hand on, but an argument of the caller's.
+    __metadata_request__predict = {"max_error": UNUSED}
+
+    def predict(self, X, max_error=None):
         """Mean of the mixture: the experts' predictions, weighted by the gate.
 
         Parameters
         ----------
         X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+        max_error : float, default=None
+            If given, in units of y: each row is evaluated by the fewest experts for which the
+            result is within this distance of that of all experts, whatever `top_k` is, as
+            long as the experts keep to ``prediction_range_``. 0 evaluates every expert whose
+            weight or range makes any difference.
 
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+
+        Notes
+        -----
+        What `max_error` guarantees: in every row in which the prediction of each expert lies in
+        its ``prediction_range_``, each output is within `max_error` of the mean P of all experts
+        (up to rounding). Let d be the gate probability of the experts that are not evaluated, R
+        their mean and Q the result. Since the weights of the others are renormalised,
+        ``P = (1 - d) Q + d R``, and therefore ``P - Q = d (R - Q)``; the ranges bound R and Q from
+        below and above, before any expert is evaluated. Experts are added, most probable first,
+        until the bound is at most `max_error`.
+
+        What it does not guarantee: anything about a row in which an expert leaves its range.
+        The range is that of the predictions for rows that were held out in ``fit``. Means of
+        training targets, such as the predictions of trees and of nearest neighbours, can leave
+        it only by little; a linear model leaves it wherever it extrapolates, and an expert that
+        is not evaluated cannot be seen to do so.
+
+        ``route(X, max_error=...).experts_per_row`` tells how many experts that takes.
         """
-        return self._mixed(X)
+        return self._mixed(X, max_error)
 
     def _default_expert(self):
         return Ridge()
@@ -192,7 +227,10 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
     def _check_target(self, y):
         return check_real_target(self, y)
 
-    def _prepare(self, data, names, templates):
+    def _prepare(self, data, names, templates, previous):
+        if previous is not None:
+            min_scale = previous._likelihood.min_scale
+            return previous._encode(data.y), REGRESSION_LIKELIHOODS[self.likelihood](min_scale)
         return data.y, regression_likelihood(self.likelihood, data.y, data.sample_weight)
 
     def _encode(self, y):
@@ -204,6 +242,9 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
             )
         return y
 
+    def _truncation_bound(self):
+        return range_bound(self.prediction_range_.reshape(self.n_experts_, -1, 2))
+
     @property
     def _dispersion(self):
         return self.scale_.reshape(self.n_experts_, -1)
@@ -212,6 +253,7 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         super()._set_fitted(checked, trained, names, columns, likelihood, Z)
         scale = trained.dispersion
         self.scale_ = scale[:, 0] if scale.shape[1] == 1 else scale
+        self.prediction_range_ = trained.output_range
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

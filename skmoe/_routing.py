@@ -27,6 +27,11 @@ class Route(NamedTuple):
     weights: np.ndarray
     mass: np.ndarray
 
+    @property
+    def experts_per_row(self) -> np.ndarray:
+        """Experts that are evaluated for each row, shape (n_samples,)."""
+        return np.count_nonzero(self.weights, axis=1)
+
 
 def route(gate_proba, top_k):
     """Choose the `top_k` most probable experts of each row.
@@ -46,8 +51,9 @@ def route(gate_proba, top_k):
     TypeError, ValueError
         If `top_k` is no int, or not between 1 and the number of experts.
     """
-    indices, kept = _top_k(gate_proba, _checked(top_k, gate_proba.shape[1]))
-    return _renormalised(indices, kept)
+    n_experts = gate_proba.shape[1]
+    indices, kept = _top_k(gate_proba, _checked(top_k, n_experts))
+    return _renormalised(indices, kept, n_experts)
 
 
 def route_by(gate, Z, n_experts, top_k):
@@ -69,7 +75,8 @@ def route_by(gate, Z, n_experts, top_k):
     """
     if top_k is None or not hasattr(gate, "top_k"):
         return route(gate.predict_proba(Z), top_k)
-    return _renormalised(*gate.top_k(Z, _checked(top_k, n_experts)))
+    indices, kept = gate.top_k(Z, _checked(top_k, n_experts))
+    return _renormalised(indices, kept, n_experts)
 
 
 def _checked(top_k, n_experts):
@@ -82,7 +89,9 @@ def _checked(top_k, n_experts):
     return top_k
 
 
-def _renormalised(indices, kept):
+def _renormalised(indices, kept, n_experts):
+    if indices.shape[1] == n_experts:  # nothing is dropped, so not even rounding may change it
+        return Route(indices, kept, np.ones(len(kept)))
     mass = kept.sum(axis=1)
     return Route(indices, kept / mass[:, np.newaxis], mass)
 

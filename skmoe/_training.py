@@ -51,6 +51,7 @@ class TrainedMixture(NamedTuple):
     experts: list
     gate: Any
     dispersion: np.ndarray
+    output_range: np.ndarray
     share: float
     log_likelihood: float
     history: dict[str, np.ndarray]
@@ -146,6 +147,7 @@ def train(
         experts=pool.refit(final.experts),
         gate=judge_gate.refit(final.gate, responsibilities, data.sample_weight),
         dispersion=final.dispersion,
+        output_range=_range(final.experts.outputs),
         share=share,
         log_likelihood=final.log_likelihood,
         history=_as_arrays(run.history),
@@ -291,6 +293,11 @@ def _lone_log_density(problem, final):
     return problem.likelihood.log_density(target, outputs, dispersion)
 
 
+def _range(outputs):
+    """Smallest and largest held-out output of each expert, shape (K, ..., 2)."""
+    return np.stack([outputs.min(axis=0), outputs.max(axis=0)], axis=-1)
+
+
 def _warn(run, share, names, settings):
     # With share 1 nothing but the gate was left to learn, and that the last step goes on with.
     if run.improving and share < 1.0:
@@ -298,7 +305,7 @@ def _warn(run, share, names, settings):
             f"EM stopped at max_iter={settings.max_iter} while the log-likelihood still rose; "
             "raise max_iter, or tol if that precision is not needed",
             ConvergenceWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
     starved = run.best.experts.starved
     if starved.any():
@@ -308,7 +315,7 @@ def _warn(run, share, names, settings):
             "iteration before (in the first: fitted on all rows); use fewer experts, or a larger "
             "share",
             ConvergenceWarning,
-            stacklevel=5,
+            stacklevel=6,
         )
 
 

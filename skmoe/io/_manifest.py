@@ -41,9 +41,10 @@ def describe(model: Any) -> dict[str, Any]:
 
 def describe_training(model: Any) -> dict[str, Any]:
     """What the manifest says of the training, as plain values."""
-    used = model.utilization_
-    per_row = model.n_experts_ if model.top_k is None else model.top_k
-    summary: dict[str, Any] = {"rows": int(used.rows.sum()) // per_row}
+    summary: dict[str, Any] = {}
+    if hasattr(model, "utilization_"):  # not so after an expert was dropped without data
+        per_row = model.n_experts_ if model.top_k is None else model.top_k
+        summary["rows"] = int(model.utilization_.rows.sum()) // per_row
     for name in (*SUMMARY, *REPORTS):
         if hasattr(model, name):
             summary[name.rstrip("_")] = readable(getattr(model, name))

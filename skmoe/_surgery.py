@@ -1,0 +1,384 @@
+"""Changing a fitted mixture expert by expert.
+
+Each operation returns a new fitted model and leaves the old one as it was; fitted experts that
+an operation does not touch are the same objects in both.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import Bunch
+from sklearn.utils.validation import check_is_fitted
+
+from ._arithmetic import log_softmax
+from ._experts import offers_out_of_bag
+from ._weights import last_step
+from .gates._renormalised import without_expert
+
+FIGURES = ("log_likelihood_", "history_", "n_iter_", "converged_", "lift_", "utilization_")
+"""What was measured in training; no longer true of a mixture that changed without data."""
+
+
+class ExpertSurgery:
+    """Operations on single experts of a fitted mixture.
+
+    Those that take data train the gate, and the expert that is new or refitted, by the same
+    expectation-maximisation as ``fit``, starting from the gate as it is; all other experts are
+    judged as they are, and stay to the last bit. ``scale_`` or ``floor_`` of all experts,
+    ``log_likelihood_``, ``history_``, ``lift_`` and ``utilization_`` then refer to these rows.
+
+    Two things are up to the caller. The rows must be like those that the mixture is to serve:
+    the gate is trained on nothing else. And they should be rows that the experts have not seen:
+    an expert that memorises, such as a forest, looks better on its own training rows than it
+    is, and the gate would trust it too much.
+    """
+
+    experts_: list
+    named_experts_: Bunch
+    n_experts_: int
+    gate_: Any
+    utilization: Callable
+    _per_expert_attributes: tuple[str, ...]
+
+    def add_expert(self, name, estimator, X, y, sample_weight=None):
+        """Train one more expert and let the gate learn where to use it.
+
+        The new expert starts with an equal share of every row.
+
+        Parameters
+        ----------
+        name : str
+        estimator : estimator
+            Cloned and fitted; a `FrozenEstimator` joins as it is.
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+            Like the rows that the mixture is to serve; better not those that the experts were
+            trained on.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Classes that are new to a classifier are added to ``classes_``.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        mixture : estimator
+            A new fitted one with the expert at its end; this one is left as it was.
+
+        Raises
+        ------
+        ValueError
+            If there is an expert of that name.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from sklearn.linear_model import LinearRegression
+        >>> from skmoe import MixtureOfExpertsRegressor
+        >>> X = np.linspace(-1, 1, 200).reshape(-1, 1)
+        >>> y = np.abs(X[:, 0])
+        >>> one = MixtureOfExpertsRegressor([("a", LinearRegression())], share=0).fit(X, y)
+        >>> two = one.add_expert("b", LinearRegression(), X, y)
+        >>> list(two.named_experts_), two.experts_[0] is one.experts_[0]
+        (['a', 'b'], True)
+        """
+        check_is_fitted(self)
+        if name in self.named_experts_:
+            raise ValueError(
+                f"there is an expert {name!r} already; choose another name, or use refit_expert"
+            )
+        mixture = _copy_with(self, [*_members(self), (name, estimator)])
+        return mixture._fit(X, y, sample_weight, previous=self)
+
+    def refit_expert(self, name, X, y, sample_weight=None):
+        """Train one expert anew, and the gate.
+
+        Parameters
+        ----------
+        name : str
+        X, y, sample_weight
+            As for `add_expert`. The expert forgets the rows that it was trained on before.
+
+        Returns
+        -------
+        mixture : estimator
+            A new fitted one; this one is left as it was.
+
+        Raises
+        ------
+        ValueError
+            If there is no such expert, or if it is frozen.
+        """
+        check_is_fitted(self)
+        position = _position(self, name)
+        members = _members(self)
+        if isinstance(last_step(members[position][1]), FrozenEstimator):
+            raise ValueError(
+                f"expert {name!r} is frozen; give an estimator that may be fitted with "
+                f"set_params({name}=...) first, or use drop_expert and add_expert"
+            )
+        mixture = _copy_with(self, members)
+        return mixture._fit(X, y, sample_weight, previous=self, refit=name)
+
+    def drop_expert(self, name, X=None, y=None, sample_weight=None):
+        """Remove an expert.
+
+        Without data the gate's probabilities of the other experts are renormalised, which is
+        exact (the gate given that it is not this expert), and the figures of training, which no
+        longer hold, are removed: ``log_likelihood_``, ``history_``, ``n_iter_``, ``converged_``,
+        ``lift_`` and ``utilization_``. With data the gate is trained.
+
+        Parameters
+        ----------
+        name : str
+        X, y, sample_weight
+            As for `add_expert`; default None.
+
+        Returns
+        -------
+        mixture : estimator
+            A new fitted one; this one is left as it was.
+
+        Raises
+        ------
+        ValueError
+            If there is no such expert, or no other, or if only one of X and y is given.
+        """
+        check_is_fitted(self)
+        position = _position(self, name)
+        if (X is None) != (y is None):
+            raise ValueError("give both X and y to train the gate, or neither to renormalise it")
+        if self.n_experts_ == 1:
+            raise ValueError(f"{name!r} is the only expert; a mixture needs at least one")
+        if X is not None:
+            return self._reduced({name}, X, y, sample_weight)
+        members = _members(self)
+        del members[position]
+        mixture = _copy_with(self, members)
+        mixture._check_sizes(len(members), n_samples=len(members))
+        experts = self.experts_[:position] + self.experts_[position + 1 :]
+        mixture._set_experts([member for member, _ in members], experts)
+        mixture.gate_ = without_expert(self.gate_, position)
+        for attribute in self._per_expert_attributes:
+            setattr(mixture, attribute, np.delete(getattr(self, attribute), position, axis=0))
+        for figure in FIGURES:
+            if hasattr(mixture, figure):  # not so after an earlier drop
+                delattr(mixture, figure)
+        return mixture
+
+    def freeze(self, names):
+        """Protect experts from ever being refitted.
+
+        They become `FrozenEstimator`, in the parameter `experts` as well, so that a later
+        ``fit`` takes them as they are. Predictions and figures stay what they were.
+
+        Parameters
+        ----------
+        names : str or list of str
+
+        Returns
+        -------
+        mixture : estimator
+            A new fitted one; this one is left as it was.
+
+        Raises
+        ------
+        ValueError
+            If there is no such expert.
+        """
+        check_is_fitted(self)
+        positions = {_position(self, name) for name in _as_list(names)}
+        members, experts = _members(self), list(self.experts_)
+        for k in positions:
+            experts[k] = _frozen(experts[k])
+            members[k] = (members[k][0], experts[k])
+        mixture = _copy_with(self, members)
+        mixture._set_experts([name for name, _ in members], experts)
+        return mixture
+
+    def prune(self, X, y, *, min_mass=0.01, sample_weight=None):
+        """Remove the experts that serve almost no row, and train the gate.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `add_expert`.
+        min_mass : float, default=0.01
+            Experts whose mean weight in prediction (given `top_k`) over the rows of X is below
+            this are removed.
+
+        Returns
+        -------
+        mixture : estimator
+            A new fitted one, whose ``pruned_experts_`` is the tuple of the names removed; without
+            any, a copy. This one is left as it was.
+
+        Raises
+        ------
+        ValueError
+            If no expert would remain.
+        """
+        used = self.utilization(X)
+        weight = used.rows * used.mean_weight
+        mass = weight / weight.sum()
+        idle = {name for name, own in zip(used.names, mass, strict=True) if own < min_mass}
+        if len(idle) == self.n_experts_:
+            raise ValueError(
+                f"min_mass={min_mass} would remove all experts; their masses are "
+                f"{dict(zip(used.names, mass.round(4).tolist(), strict=True))}"
+            )
+        if idle:
+            mixture = self._reduced(idle, X, y, sample_weight)
+        else:
+            mixture = _copy_with(self, _members(self))
+        mixture.pruned_experts_ = tuple(name for name in used.names if name in idle)
+        return mixture
+
+    def _reduced(self, names, X, y, sample_weight):
+        members = [member for member in _members(self) if member[0] not in names]
+        return _copy_with(self, members)._fit(X, y, sample_weight, previous=self)
+
+    def _set_experts(self, names, experts):
+        self.experts_ = experts
+        self.named_experts_ = Bunch(**dict(zip(names, experts, strict=True)))
+        self.n_experts_ = len(experts)
+
+
+def kept_experts(mixture, previous, names, refit):
+    """Names of the experts of a fitted mixture that stay as they are in the fit that follows.
+
+    Parameters
+    ----------
+    mixture : estimator
+        That is being fitted.
+    previous : fitted estimator
+        The same if a fit goes on with `warm_start`.
+    names : tuple of str
+        Experts from now on.
+    refit : str or None
+        An expert that is to be trained anew.
+
+    Returns
+    -------
+    kept : tuple of str
+
+    Raises
+    ------
+    ValueError
+        If `warm_start` cannot go on with other experts.
+    """
+    fitted = tuple(previous.named_experts_)
+    if previous is not mixture:
+        return tuple(name for name in names if name in fitted and name != refit)
+    if len(fitted) == len(names):
+        return ()  # all of them are trained on
+    if isinstance(mixture.experts, list) and set(fitted) < set(names):
+        return fitted
+    raise ValueError(
+        f"warm_start=True goes on from {len(fitted)} fitted experts, but there are "
+        f"{len(names)} now; give a list that holds the fitted experts {list(fitted)} and further "
+        "ones, or set warm_start=False to start anew"
+    )
+
+
+def starting_shares(previous, X, names):
+    """Responsibilities to start from: what the gate of a fitted mixture says of each expert.
+
+    Experts that it does not know get an equal share of each row; those that are gone leave
+    theirs to the others.
+
+    Parameters
+    ----------
+    previous : fitted estimator
+    X : array, sparse matrix or frame of shape (n, n_features)
+    names : tuple of str, length K
+
+    Returns
+    -------
+    responsibilities : ndarray of shape (n, K)
+    """
+    fitted = tuple(previous.named_experts_)
+    known = [k for k, name in enumerate(names) if name in fitted]
+    columns = [fitted.index(names[k]) for k in known]
+    log_proba = np.log(np.maximum(previous.gate_proba(X), np.finfo(np.float64).tiny))
+    shares = np.full((len(log_proba), len(names)), 1.0 / len(names))
+    shares[:, known] = len(known) / len(names) * np.exp(log_softmax(log_proba[:, columns]))
+    return shares
+
+
+def surgical_settings(settings, templates, previous):
+    """Training settings that ask nothing of the kept experts.
+
+    Out-of-bag judgement only if an expert offers it; and if no expert is trained, all shares
+    are the same, so the one that they were trained with stays.
+    """
+    changes = {}
+    if settings.e_step == "oob" and not any(map(offers_out_of_bag, templates)):
+        changes["e_step"] = "crossfit"
+    if all(isinstance(template, FrozenEstimator) for template in templates):
+        changes["share"] = previous.share_
+    return dataclasses.replace(settings, **changes)
+
+
+def kept_as_frozen(previous, names, templates, kept):
+    """Templates in which the kept experts are the fitted ones, frozen."""
+    return tuple(
+        _frozen(previous.named_experts_[name]) if name in kept else template
+        for name, template in zip(names, templates, strict=True)
+    )
+
+
+def restored(trained, previous, names, kept):
+    """Training result with the kept experts as they were, and with their ranges not narrowed."""
+    experts, ranges = list(trained.experts), trained.output_range.copy()
+    fitted = tuple(previous.named_experts_)
+    for k, name in enumerate(names):
+        if name in kept:
+            experts[k] = previous.named_experts_[name]
+            if hasattr(previous, "prediction_range_"):
+                before = previous.prediction_range_[fitted.index(name)]
+                ranges[k, ..., 0] = np.minimum(ranges[k, ..., 0], before[..., 0])
+                ranges[k, ..., 1] = np.maximum(ranges[k, ..., 1], before[..., 1])
+    return trained._replace(experts=experts, output_range=ranges)
+
+
+def _copy_with(mixture, members):
+    """A fitted copy with other experts as its parameter; no fitted attribute is changed yet."""
+    copied = clone(mixture)
+    copied.experts = members
+    parameters = mixture.get_params(deep=False)
+    fitted = {name: value for name, value in vars(mixture).items() if name not in parameters}
+    vars(copied).update(fitted)
+    return copied
+
+
+def _members(mixture):
+    """The fitted experts as pairs of name and unfitted estimator.
+
+    Clones of one estimator have become different by their random states, so these are taken
+    from the fitted ones.
+    """
+    listed = dict(mixture.experts) if isinstance(mixture.experts, list) else {}
+    members = []
+    for name, expert in mixture.named_experts_.items():
+        template = listed.get(name, "drop")
+        members.append((name, clone(expert if isinstance(template, str) else template)))
+    return members
+
+
+def _position(mixture, name):
+    names = list(mixture.named_experts_)
+    if name not in names:
+        raise ValueError(f"there is no expert {name!r}; the experts are {names}")
+    return names.index(name)
+
+
+def _frozen(expert):
+    return expert if isinstance(expert, FrozenEstimator) else FrozenEstimator(expert)
+
+
+def _as_list(names):
+    return [names] if isinstance(names, str) else list(names)
