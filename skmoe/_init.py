@@ -25,7 +25,7 @@ def starting_responsibilities(init, gate, Z, data, n_experts, random_state):
     Parameters
     ----------
     init : {"kmeans", "random"} or callable
-        A callable gets ``(X, y, n_experts, random_state)`` and returns such an array.
+        A callable gets ``(X, y, n_experts, random_state)`` and returns responsibilities.
     gate : estimator
         The unfitted gate. If it is a Pipeline, k-means sees what its last step will see.
     Z : array-like, sparse matrix or frame of shape (n, n_gate_features)
@@ -43,7 +43,7 @@ def starting_responsibilities(init, gate, Z, data, n_experts, random_state):
     Raises
     ------
     ValueError
-        If an array does not have that shape, or is not a distribution in each row.
+        If what a callable returns has another shape, or a row that is no distribution.
     """
     n_samples = len(data.sample_weight)
     if callable(init):

@@ -96,9 +96,9 @@ def resampled_counts(weight, rng):
     Systematic resampling: one uniform offset serves all rows, so that each count is its
     weight rounded down or up. Integer weights are thus exact repetition, weights of 0 and 1
     exact selection, and the noise is the least that whole rows allow. Weights are scaled up
-    where no row weighs 1 (weights that were normalised to sum 1) or the resample would have
-    fewer than ``MIN_RESAMPLE`` rows of that many that there are (a k-nearest-neighbours expert
-    needs k), and down where it would be more than ``MAX_REPETITION`` times as long as the data.
+    where no row weighs 1 (weights that were normalised to sum 1), or where the resample would
+    be shorter than both ``MIN_RESAMPLE`` and the data (k-nearest neighbours need k rows), and
+    down where it would be more than ``MAX_REPETITION`` times as long as the data.
 
     Parameters
     ----------
