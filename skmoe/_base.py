@@ -7,6 +7,7 @@ import dataclasses
 from abc import ABCMeta, abstractmethod
 from numbers import Integral, Real
 
+import numpy as np
 from sklearn.base import MetaEstimatorMixin, _fit_context, is_classifier
 from sklearn.utils import check_consistent_length, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
@@ -14,8 +15,9 @@ from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from ._arithmetic import e_step
-from ._dispatch import dense_blocks, each_expert, mix, sparse_blocks
+from ._dispatch import dense_blocks, each_expert, mix, mix_outputs, sparse_blocks
 from ._routing import Route, Utilization, route_by
+from ._shared import mixed_log_density, shared_kind
 from ._surgery import (
     ExpertSurgery,
     kept_as_frozen,
@@ -56,6 +58,7 @@ class BaseMixtureOfExperts(ExpertSurgery, MetaEstimatorMixin, _BaseComposition, 
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
+        "shared_expert": [None, StrOptions({"auto", "generalist", "consensus"})],
         "top_k": [None, Interval(Integral, 1, None, closed="left")],
         "n_jobs": [None, Integral],
         "random_state": ["random_state"],
@@ -141,6 +144,15 @@ class BaseMixtureOfExperts(ExpertSurgery, MetaEstimatorMixin, _BaseComposition, 
         elif previous is not None:
             start = previous.responsibilities(data.X, data.y)
         target, likelihood = self._prepare(data, names, templates, previous if kept else None)
+        same_template = not isinstance(self.experts, list)
+        shared = shared_kind(
+            self.shared_expert,
+            templates=templates,
+            same_template=same_template,
+            e_step=self.e_step,
+            top_k=self.top_k,
+            n_samples=len(data.sample_weight),
+        )
         columns = gate_columns(data.X, self.gate_features)
         Z = select_columns(data.X, columns)
         trained = train(
@@ -149,11 +161,12 @@ class BaseMixtureOfExperts(ExpertSurgery, MetaEstimatorMixin, _BaseComposition, 
             Z,
             names=names,
             templates=templates,
-            same_template=not isinstance(self.experts, list),
+            same_template=same_template,
             gate=gate,
             likelihood=likelihood,
             settings=settings,
             start=start,
+            shared=shared,
             classifier=is_classifier(self),
             random_state=self.random_state,
         )
@@ -217,6 +230,7 @@ class BaseMixtureOfExperts(ExpertSurgery, MetaEstimatorMixin, _BaseComposition, 
             del self.pruned_experts_  # of an earlier operation
         self.gate_ = trained.gate
         self.share_ = trained.share
+        self._shared = trained.shared
         self.log_likelihood_ = trained.log_likelihood
         self.history_ = trained.history
         self.n_iter_ = len(trained.history["log_likelihood"])
@@ -335,7 +349,15 @@ class BaseMixtureOfExperts(ExpertSurgery, MetaEstimatorMixin, _BaseComposition, 
         -------
         log_density : ndarray of shape (n_samples,)
         """
-        return self._e_step(X, y)[1]
+        log_density = self._e_step(X, y)[1]
+        if self._shared is None:
+            return log_density
+        X, target = self._check_X(X), self._encode(y)
+        output = self._shared_output(X, self.predict_experts(X))
+        alone = self._likelihood.log_density(
+            target, output[:, np.newaxis], self._shared.dispersion
+        )
+        return mixed_log_density(log_density, alone[:, 0], self._shared.weight)
 
     def _check_X(self, X):
         if not hasattr(self, "gate_"):  # to ask that is ten times quicker
@@ -367,13 +389,48 @@ class BaseMixtureOfExperts(ExpertSurgery, MetaEstimatorMixin, _BaseComposition, 
     def _mixed(self, X, max_error=None):
         """Mix the outputs of the routed experts: class probabilities or means."""
         X = self._check_X(X)
-        if max_error is None and self.top_k in (None, self.n_experts_):
+        shared, n_samples = self._shared, _num_samples(X)
+        of_all = max_error is None and self.top_k in (None, self.n_experts_)
+        if shared is not None and shared.needs_all_experts:
+            if max_error is not None:
+                raise ValueError(
+                    f"max_error={max_error} is to save experts, but the consensus of this model "
+                    "has to ask all of them; fit it with shared_expert=None"
+                )
+            if of_all:
+                outputs, mixed = self._all_experts(X)
+                return shared.blended(mixed, self._shared_component(X, outputs))
+            shared = None  # where only few experts are asked, these answer without it
+        if of_all:
             blocks = dense_blocks(self._gate_proba(X))
         else:
             blocks = sparse_blocks(self._route(X, max_error=max_error), self.n_experts_)
-        experts, dispersion = self.named_experts_, self._dispersion
-        n_samples = _num_samples(X)
-        return mix(X, n_samples, blocks, experts, self._likelihood, dispersion, self.n_jobs)
+        mixed = mix(
+            X,
+            n_samples,
+            blocks,
+            self.named_experts_,
+            self._likelihood,
+            self._dispersion,
+            self.n_jobs,
+        )
+        if shared is None or n_samples == 0:
+            return mixed
+        return shared.blended(mixed, self._shared_component(X, None))
+
+    def _all_experts(self, X):
+        """Outputs of all experts, and the mixture of them."""
+        outputs = each_expert(X, self.named_experts_, self._likelihood, self.n_jobs)
+        proba = self._gate_proba(X)
+        return outputs, mix_outputs(outputs, proba, self._likelihood, self._dispersion)
+
+    def _shared_output(self, X, outputs):
+        Z = select_columns(X, self._gate_columns)
+        return self._shared.output(X, Z, outputs, self._likelihood)
+
+    def _shared_component(self, X, outputs):
+        output = self._shared_output(X, outputs)
+        return self._likelihood.component(output, self._shared.dispersion[0])
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -145,8 +145,9 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         gate=None,
         gate_features=None,
         share="auto",
+        shared_expert="auto",
         e_step="crossfit",
-        cv=3,
+        cv=5,
         init="kmeans",
         n_init=1,
         max_iter=30,
@@ -162,6 +163,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         self.gate = gate
         self.gate_features = gate_features
         self.share = share
+        self.shared_expert = shared_expert
         self.e_step = e_step
         self.cv = cv
         self.init = init

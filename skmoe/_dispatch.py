@@ -137,6 +137,27 @@ def mix(X, n_samples, blocks, named_experts, likelihood, dispersion, n_jobs=None
     return mixed
 
 
+def mix_outputs(outputs, gate_proba, likelihood, dispersion):
+    """Weighted sum of what all experts said of all rows.
+
+    Parameters
+    ----------
+    outputs : ndarray of shape (n_samples, n_experts, ...)
+    gate_proba : ndarray of shape (n_samples, n_experts)
+    likelihood, dispersion
+        As for `mix`.
+
+    Returns
+    -------
+    mixed : ndarray of shape (n_samples, ...), float64
+    """
+    mixed = np.zeros((len(outputs), *outputs.shape[2:]))
+    for k, weights in enumerate(gate_proba.T):
+        component = likelihood.component(outputs[:, k], dispersion[k])
+        mixed += weights.reshape(-1, *[1] * (component.ndim - 1)) * component
+    return mixed
+
+
 def each_expert(X, named_experts, likelihood, n_jobs=None):
     """Outputs of all experts for all rows, not mixed.
 

@@ -21,13 +21,16 @@ class Lift:
     best_expert : str
         The expert *of the mixture* with the largest held-out log-likelihood of its own. If the
         experts specialised (``share < 1``) it knows its own rows best, so that one model of all
-        rows may well beat it: compare with that by cross-validation.
+        rows may well beat it: with that a generalist compares, see `over_shared`.
     over_best_expert, over_best_expert_se : float
         Gain over that expert, and the standard error of the paired differences.
     over_constant, over_constant_se : float
         Gain over the same experts mixed with weights that do not depend on x.
     constant_weights : ndarray of shape (n_experts,)
         Those weights; they maximise the held-out log-likelihood.
+    over_shared, over_shared_se : float or None
+        Gain over the shared expert alone: a generalist is one model of all rows, a consensus
+        what stacking makes of the experts. None if none was trained.
     """
 
     best_expert: str
@@ -36,16 +39,23 @@ class Lift:
     over_constant: float
     over_constant_se: float
     constant_weights: np.ndarray
+    over_shared: float | None = None
+    over_shared_se: float | None = None
 
     def __repr__(self) -> str:
-        return (
-            f"Lift(over {self.best_expert!r}: {self.over_best_expert:+.4f} "
-            f"± {self.over_best_expert_se:.4f}, over constant weights: "
-            f"{self.over_constant:+.4f} ± {self.over_constant_se:.4f} log-likelihood per row)"
-        )
+        figures = {
+            f"over {self.best_expert!r}": (self.over_best_expert, self.over_best_expert_se),
+            "over constant weights": (self.over_constant, self.over_constant_se),
+        }
+        if self.over_shared is not None:
+            figures["over the shared expert"] = (self.over_shared, self.over_shared_se)
+        told = ", ".join(f"{what}: {gain:+.4f} ± {se:.4f}" for what, (gain, se) in figures.items())
+        return f"Lift({told} log-likelihood per row)"
 
 
-def measure_lift(row_log_likelihood, log_density, lone_log_density, sample_weight, names):
+def measure_lift(
+    row_log_likelihood, log_density, lone_log_density, sample_weight, names, shared=None
+):
     """Compare the mixture with its best single expert and with constant weights.
 
     The best expert is chosen on the rows that it is compared on, which flatters it: the
@@ -61,6 +71,8 @@ def measure_lift(row_log_likelihood, log_density, lone_log_density, sample_weigh
         The same with the dispersion that suits the expert if it answers for all rows.
     sample_weight : ndarray of shape (n_samples,)
     names : sequence of str
+    shared : ndarray of shape (n_samples,), default=None
+        Held-out log-densities of a shared expert.
 
     Returns
     -------
@@ -68,10 +80,10 @@ def measure_lift(row_log_likelihood, log_density, lone_log_density, sample_weigh
     """
     best = int(np.argmax(np.average(lone_log_density, axis=0, weights=sample_weight)))
     constant_weights, constant = _constant_mixture(log_density, sample_weight)
-    over_best, over_best_se = _paired(
+    over_best, over_best_se = paired(
         row_log_likelihood - lone_log_density[:, best], sample_weight
     )
-    over_constant, over_constant_se = _paired(row_log_likelihood - constant, sample_weight)
+    over_constant, over_constant_se = paired(row_log_likelihood - constant, sample_weight)
     return Lift(
         names[best],
         over_best,
@@ -79,6 +91,7 @@ def measure_lift(row_log_likelihood, log_density, lone_log_density, sample_weigh
         over_constant,
         over_constant_se,
         constant_weights,
+        *(paired(row_log_likelihood - shared, sample_weight) if shared is not None else ()),
     )
 
 
@@ -94,8 +107,8 @@ def _constant_mixture(log_density, sample_weight):
     return weights, np.log(density @ weights) + largest[:, 0]
 
 
-def _paired(difference, weight):
-    """Weighted mean of paired differences and its standard error."""
+def paired(difference, weight):
+    """Weighted mean (float) of paired differences (n,) and its standard error."""
     mean = np.average(difference, weights=weight)
     variance = np.average(np.square(difference - mean), weights=weight)
     rows = np.square(weight.sum()) / np.square(weight).sum()

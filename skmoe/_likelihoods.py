@@ -92,6 +92,10 @@ class Categorical:
         posterior = uniform / self.component(_at_class(outputs, y), dispersion)
         return np.maximum(_weighted_mean(posterior, weight, dispersion), MIN_FLOOR)
 
+    def loss(self, y, probabilities):
+        """Log-loss (n,) of predicted probabilities (n, C), none of which may be 0."""
+        return -np.log(probabilities[np.arange(len(y)), y])
+
     def component(self, outputs, dispersion):
         """What an expert adds to the mixture: its probabilities mixed with the uniform."""
         return (1.0 - dispersion) * outputs + dispersion / len(self.classes)
@@ -135,6 +139,10 @@ class _LocationScale:
         """What an expert adds to the mixture's mean: its prediction."""
         return outputs
 
+    def _relative_errors(self, y, prediction):
+        """Absolute errors of shape (n, m), in units of the smallest scale."""
+        return np.abs(y - prediction).reshape(len(y), -1) / self.min_scale
+
     def _residuals(self, y, outputs):
         """Absolute residuals of shape (n, K, m)."""
         residuals = np.abs(outputs - y[:, np.newaxis])
@@ -144,6 +152,10 @@ class _LocationScale:
 @dataclass(frozen=True)
 class Gaussian(_LocationScale):
     """Gaussian noise; the scale is its standard deviation."""
+
+    def loss(self, y, prediction):
+        """Squared error (n,) of predicted means (n,) or (n, m), summed over the outputs."""
+        return np.square(self._relative_errors(y, prediction)).sum(axis=1)
 
     def log_density(self, y, outputs, dispersion):
         """Log-densities (n, K) of `y` (n,) or (n, m) for outputs (n, K) or (n, K, m)."""
@@ -161,6 +173,10 @@ class Gaussian(_LocationScale):
 @dataclass(frozen=True)
 class Laplace(_LocationScale):
     """Laplace noise, which forgives outliers; the scale is the mean absolute residual."""
+
+    def loss(self, y, prediction):
+        """Absolute error (n,) of predictions (n,) or (n, m), summed over the outputs."""
+        return self._relative_errors(y, prediction).sum(axis=1)
 
     def log_density(self, y, outputs, dispersion):
         """Log-densities (n, K) of `y` (n,) or (n, m) for outputs (n, K) or (n, K, m)."""

@@ -150,8 +150,9 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         gate_features=None,
         likelihood="gaussian",
         share="auto",
+        shared_expert="auto",
         e_step="crossfit",
-        cv=3,
+        cv=5,
         init="kmeans",
         n_init=1,
         max_iter=30,
@@ -168,6 +169,7 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         self.gate_features = gate_features
         self.likelihood = likelihood
         self.share = share
+        self.shared_expert = shared_expert
         self.e_step = e_step
         self.cv = cv
         self.init = init

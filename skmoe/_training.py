@@ -10,10 +10,21 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
+from ._dispatch import mix_outputs
 from ._em import initial_state, joined, run_em
 from ._experts import ExpertPool, JudgedExperts, offers_out_of_bag, seeded
 from ._init import checked_responsibilities, starting_responsibilities
 from ._lift import Lift, measure_lift
+from ._shared import (
+    SharedExpert,
+    SharedTraining,
+    lone_dispersion,
+    mixed_log_density,
+    of_different_kinds,
+    train_consensus,
+    train_generalist,
+    weigh,
+)
 from ._validation import TrainingData, check_splits
 from .gates._judge import GateJudge
 
@@ -53,6 +64,7 @@ class TrainedMixture(NamedTuple):
     dispersion: np.ndarray
     output_range: np.ndarray
     share: float
+    shared: SharedExpert | None
     log_likelihood: float
     history: dict[str, np.ndarray]
     converged: bool
@@ -82,6 +94,7 @@ def train(
     likelihood: Any,
     settings: TrainingSettings,
     start: np.ndarray | None,
+    shared: str | None,
     classifier: bool,
     random_state: Any,
 ) -> TrainedMixture:
@@ -103,6 +116,8 @@ def train(
     settings : TrainingSettings
     start : ndarray of shape (n, K) or None
         Responsibilities of an earlier model to go on from; overrides ``settings.init``.
+    shared : {"generalist", "consensus"} or None
+        Kind of the shared expert.
     classifier : bool
     random_state : int, RandomState instance or None
 
@@ -143,21 +158,29 @@ def train(
     _warn(run, share, names, settings)
     final = run.best if settings.e_step == "insample" else _last_step(problem, run.best, share)
     responsibilities = final.responsibilities[judging_view, np.arange(len(target))]
+    trained_shared = _shared(problem, final, shared, rng)
+    row_log_likelihood = final.row_log_likelihood
+    if trained_shared.expert is not None:
+        row_log_likelihood = mixed_log_density(
+            row_log_likelihood, trained_shared.log_density, trained_shared.expert.weight
+        )
     return TrainedMixture(
         experts=pool.refit(final.experts),
         gate=judge_gate.refit(final.gate, responsibilities, data.sample_weight),
         dispersion=final.dispersion,
         output_range=_range(final.experts.outputs),
         share=share,
-        log_likelihood=final.log_likelihood,
+        shared=trained_shared.expert,
+        log_likelihood=float(np.average(row_log_likelihood, weights=data.sample_weight)),
         history=_as_arrays(run.history),
         converged=run.converged,
         lift=measure_lift(
-            final.row_log_likelihood,
+            row_log_likelihood,
             final.log_density,
             _lone_log_density(problem, final),
             data.sample_weight,
             names,
+            trained_shared.log_density,
         ),
     )
 
@@ -197,9 +220,7 @@ def _best_run(problem, start, rng):
     or a share is worth shows early, and experts are expensive.
     """
     settings, n_experts = problem.settings, len(problem.experts.names)
-    shares = SHARES if settings.share == "auto" else (float(settings.share),)
-    if n_experts == 1:  # all shares are the same model
-        shares = shares[:1]
+    shares = _candidate_shares(settings.share, problem.experts.templates)
     starts = _starts(problem, start, n_experts, rng)
     candidates = [(share, state) for state in starts for share in shares]
     alone = len(candidates) == 1
@@ -215,6 +236,15 @@ def _best_run(problem, start, rng):
         longer = _run(problem, run.best, share, settings.max_iter - first, prefix)
         run = joined(run, longer)
     return share, run
+
+
+def _candidate_shares(share, templates):
+    """Shares to try; experts of different kinds need no share of the rows to be different."""
+    if share != "auto":
+        return (float(share),)
+    if len(templates) == 1:  # all shares are the same model
+        return SHARES[:1]
+    return SHARES[-1:] if of_different_kinds(templates) else SHARES
 
 
 def _starts(problem, start, n_experts, rng):
@@ -282,15 +312,29 @@ def _lone_log_density(problem, final):
 
     Its dispersion is then another: within the mixture it only speaks for the rows it knows.
     """
-    outputs, target = final.experts.outputs, problem.target
-    weight = np.tile(problem.data.sample_weight[:, np.newaxis], (1, outputs.shape[1]))
-    dispersion = problem.likelihood.initial_dispersion(outputs.shape[1])
-    for _ in range(LAST_STEP_ITERATIONS):
-        previous = dispersion
-        dispersion = problem.likelihood.update_dispersion(target, outputs, weight, previous)
-        if np.allclose(dispersion, previous, rtol=1e-3, atol=0):
-            break
-    return problem.likelihood.log_density(target, outputs, dispersion)
+    outputs, target, likelihood = final.experts.outputs, problem.target, problem.likelihood
+    dispersion = lone_dispersion(likelihood, target, outputs, problem.data.sample_weight)
+    return likelihood.log_density(target, outputs, dispersion)
+
+
+def _shared(problem, final, kind, rng):
+    """Train the shared expert, if there is to be one, and weigh it against the mixture."""
+    if kind is None:
+        return SharedTraining(None, None)
+    mixed = _held_out_prediction(problem, final)
+    if kind == "generalist":
+        model, held_out = train_generalist(problem.experts, rng)
+    else:
+        outputs = final.experts.outputs
+        model, held_out = train_consensus(problem.experts, outputs, problem.gate.Z, rng)
+    return weigh(model, held_out, mixed, problem.experts)
+
+
+def _held_out_prediction(problem, final):
+    """What the mixture, without a shared expert, says of rows that it has not seen."""
+    view = (problem.experts.judging_view, np.arange(len(problem.target)))
+    gate_proba = np.exp(final.gate.log_proba[view])
+    return mix_outputs(final.experts.outputs, gate_proba, problem.likelihood, final.dispersion)
 
 
 def _range(outputs):
