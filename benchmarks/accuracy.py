@@ -195,16 +195,23 @@ def selected_jobs(options, kinds):
     ]
 
 
+def keep_results(path, jobs, replace):
+    """Drop failures of these jobs from the CSV, or all that they had; return what is left."""
+    known = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=COLUMNS)
+    chosen = {job[1:6] for job in jobs}
+    is_chosen = [key in chosen for key in known[KEYS].itertuples(index=False, name=None)]
+    stale = np.array(is_chosen, dtype=bool) & (known["note"].notna() | replace)
+    if stale.any() or not path.exists():  # another process may be adding to the file
+        known = known[~stale]
+        known.to_csv(path, index=False)
+    return known
+
+
 def run(options, path):
     """Compute what the CSV lacks; every result is written as it comes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    known = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=COLUMNS)
     jobs = selected_jobs(options, selected_sets(options))
-    chosen = {job[1:6] for job in jobs}
-    is_chosen = [key in chosen for key in known[KEYS].itertuples(index=False, name=None)]
-    stale = np.array(is_chosen, dtype=bool) & (known["note"].notna() | options.replace)
-    known = known[~stale].reindex(columns=COLUMNS)
-    known.to_csv(path, index=False)
+    known = keep_results(path, jobs, options.replace)
     done = set(known[KEYS].itertuples(index=False, name=None))
     jobs = [job for job in jobs if job[1:6] not in done]
     started = time.perf_counter()
