@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 SMALLEST = 1e-6
+"""Losses below it count as this much in ratios."""
+
 TASKS = {
     "regression": ("RMSE", "tab:blue", 0.16),
     "classification": ("log-loss", "tab:orange", -0.16),
@@ -61,12 +64,16 @@ def _draw_family(ax, family, own, reference):
     """One panel: small dots are data sets, the diamond is their geometric mean."""
     from matplotlib.ticker import LogLocator, NullLocator
 
-    mean = own.pivot_table("loss", ["task", "data"], "method", sort=False).clip(lower=SMALLEST)
-    chosen = reference if reference in mean else mean.columns[0]
-    ratios = mean.div(mean[chosen], axis=0).drop(columns=chosen)
-    centres = np.exp(np.log(ratios).mean()).sort_values(ascending=False)
+    losses = own.pivot_table("loss", ["task", "data", "seed"], "method", sort=False)
+    chosen = reference if reference in losses else losses.columns[0]
+    ratios = {
+        method: _ratios(losses[[method, chosen]].dropna())
+        for method in losses.columns.drop(chosen)
+    }
+    centres = pd.Series({method: np.exp(np.log(ratio).mean()) for method, ratio in ratios.items()})
+    centres = centres.dropna().sort_values(ascending=False)
     for place, (method, centre) in enumerate(centres.items()):
-        for task, part in ratios[method].dropna().groupby("task"):
+        for task, part in ratios[method].groupby("task"):
             loss, colour, above = TASKS[task]
             style = {"markersize": 5, "color": colour, "alpha": 0.65, "markeredgewidth": 0}
             ax.plot(part, np.full(len(part), place + above), "o", label=f"{task}: {loss}", **style)
@@ -80,9 +87,15 @@ def _draw_family(ax, family, own, reference):
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set_yticks(range(len(centres)), centres.index)
     ax.set_ylim(-0.6, len(centres) - 0.4)
-    sets = own["data"].nunique()
+    sets = losses[chosen].dropna().index.get_level_values("data").nunique()
     ax.set_title(f"{family}, {sets} data sets; reference: {chosen}", loc="left", fontsize=10)
     ax.grid(alpha=0.3)
+
+
+def _ratios(both):
+    """Mean loss over that of the other method, for each data set, on the splits of both."""
+    mean = both.groupby(["task", "data"]).mean().clip(lower=SMALLEST)
+    return mean.iloc[:, 0] / mean.iloc[:, 1]
 
 
 def draw_excess(table, goal, path: Path):

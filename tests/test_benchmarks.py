@@ -235,7 +235,7 @@ def test_verdicts_allow_for_the_rows_that_splits_share():
 
 
 def test_rival_of_deslib_is_the_better_one_of_each_set():
-    from _report import BEST_SELECTOR, pairs, with_best_selector, with_loss
+    from _report import BEST_SELECTOR, goals, pairs, with_best_selector, with_loss
 
     own = {"a": [1.0], "b": [1.0]}
     selectors = {
@@ -246,6 +246,9 @@ def test_rival_of_deslib_is_the_better_one_of_each_set():
     table = pairs(with_best_selector(results))
     row = table[(table["method"] == "skmoe") & (table["against"] == BEST_SELECTOR)].iloc[0]
     assert_allclose(row["ratio"], (1 / 2 * 1 / 4) ** 0.5)
+    assert list(goals(table)[""]) == ["met"]
+    worse = results.assign(second=np.where(results["method"] == "skmoe", 0.9, 0.1))
+    assert list(goals(pairs(with_best_selector(worse)))[""]) == ["MISSED"]
 
 
 @pytest.mark.parametrize("name", ["regression linear", "classification radial overlap 0.2"])
