@@ -1,11 +1,18 @@
 """The methods that the accuracy benchmark compares, as their users would call them.
 
 A method is a function ``(task, seed) -> unfitted estimator``. Those of one family see the same
-experts. Peers outside scikit-learn are left out, with a note, where they are not installed.
+experts.
 """
 
 from functools import partial
 
+from _peers import (
+    cgmm_mixture,
+    dynamic_selection,
+    linear_tree,
+    neighbourhood_weights,
+    track_rail,
+)
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.ensemble import (
     BaggingClassifier,
@@ -29,6 +36,8 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 
 N_COPIES = 4
+"""Experts of the default mixture; what it is compared with has as many models, or trees."""
+
 SCORING = {"regression": "neg_mean_squared_error", "classification": "neg_log_loss"}
 
 
@@ -47,7 +56,10 @@ def pool(task, seed):
         ("boosting", HistGradientBoostingClassifier(random_state=seed)),
         ("linear", LogisticRegression(max_iter=1000)),
         ("neighbours", KNeighborsClassifier(10)),
-        ("network", MLPClassifier((50,), early_stopping=True, random_state=seed)),
+        (  # a validation part that has a row of every class also inside inner folds
+            "network",
+            MLPClassifier((50,), early_stopping=True, validation_fraction=0.15, random_state=seed),
+        ),
     ]
 
 
@@ -102,13 +114,13 @@ def stacking(task, seed):
     return kind(pool(task, seed))
 
 
-def mixture(task, seed, experts, **params):
+def mixture(task, seed, experts):
     kind = MixtureOfExpertsRegressor if task == "regression" else MixtureOfExpertsClassifier
-    return kind(experts, random_state=seed, **params)
+    return kind(experts, random_state=seed)
 
 
-def pool_mixture(task, seed, **params):
-    return mixture(task, seed, pool(task, seed), **params)
+def pool_mixture(task, seed):
+    return mixture(task, seed, pool(task, seed))
 
 
 EXPERTS = {
@@ -128,12 +140,15 @@ EXPERTS = {
 }
 
 
-def single(task, seed, kind):
-    """One model; a forest with as many trees as all copies have together."""
+def single(task, seed, kind, size=1):
+    """One model, with `size` times the trees of an expert."""
     expert = clone(EXPERTS[kind][task])
-    if kind == "forest":
-        expert.set_params(n_estimators=N_COPIES * expert.n_estimators)
-    return expert if kind == "linear" else expert.set_params(random_state=seed)
+    if kind == "linear":
+        return expert
+    for parameter in ("n_estimators", "max_iter"):
+        if hasattr(expert, parameter):
+            expert.set_params(**{parameter: size * getattr(expert, parameter)})
+    return expert.set_params(random_state=seed)
 
 
 def bagging(task, seed, kind):
@@ -141,34 +156,60 @@ def bagging(task, seed, kind):
     return bag(EXPERTS[kind][task], n_estimators=N_COPIES, random_state=seed)
 
 
-def copies(task, seed, kind, **params):
-    return mixture(task, seed, EXPERTS[kind][task], n_experts=N_COPIES, **params)
-
-
-def linear_tree(task, seed):
-    from lineartree import LinearTreeClassifier, LinearTreeRegressor
-
-    kind = LinearTreeRegressor if task == "regression" else LinearTreeClassifier
-    return kind(EXPERTS["linear"][task])
+def copies(task, seed, kind):
+    return mixture(task, seed, EXPERTS[kind][task])
 
 
 FAMILIES = {
     "pool": {
+        "skmoe": pool_mixture,
+        "stacking": stacking,
         "best single": best_single,
         "average": average,
-        "stacking": stacking,
-        "skmoe": pool_mixture,
-        "skmoe share=1": partial(pool_mixture, share=1.0),
+        "DESlib KNORA-E": partial(dynamic_selection, pool=pool, selector="KNORAE"),
+        "DESlib META-DES": partial(dynamic_selection, pool=pool, selector="METADES"),
+        "deskit": partial(neighbourhood_weights, pool=pool),
+        "tra-algorithm": track_rail,
     },
-    **{
-        f"{kind} copies": {
-            f"one {kind}": partial(single, kind=kind),
-            "bagging": partial(bagging, kind=kind),
-            "skmoe": partial(copies, kind=kind),
-            "skmoe share=0.1": partial(copies, kind=kind, share=0.1),
-        }
-        for kind in EXPERTS
+    "linear copies": {
+        "skmoe": partial(copies, kind="linear"),
+        "one linear": partial(single, kind="linear"),
+        "bagging": partial(bagging, kind="linear"),
+        "linear-tree": partial(linear_tree, experts=EXPERTS["linear"]),
+        "cgmm": partial(cgmm_mixture, n_experts=N_COPIES),
+    },
+    "tree copies": {
+        "skmoe": partial(copies, kind="tree"),
+        "one tree": partial(single, kind="tree"),
+        "bagging": partial(bagging, kind="tree"),
+    },
+    "forest copies": {
+        "skmoe": partial(copies, kind="forest"),
+        "one forest": partial(single, kind="forest", size=N_COPIES),
+        "bagging": partial(bagging, kind="forest"),
+    },
+    "boosting copies": {
+        "skmoe": partial(copies, kind="boosting"),
+        "one boosting": partial(single, kind="boosting"),
+        "one boosting x4": partial(single, kind="boosting", size=N_COPIES),
+        "bagging": partial(bagging, kind="boosting"),
     },
 }
-FAMILIES["linear copies"]["linear-tree"] = linear_tree
-"""Family -> method name -> method. The first-named mixture of a family has default settings."""
+"""Family -> name of the method -> method."""
+
+ONLY = {
+    "DESlib KNORA-E": "classification",
+    "DESlib META-DES": "classification",
+    "cgmm": "regression",
+}
+"""Methods for one task."""
+
+PACKAGES = {
+    "DESlib KNORA-E": "deslib",
+    "DESlib META-DES": "deslib",
+    "deskit": "deskit",
+    "tra-algorithm": "tra_algorithm",
+    "linear-tree": "lineartree",
+    "cgmm": "cgmm",
+}
+"""Modules that methods need beside scikit-learn and skmoe."""
