@@ -14,6 +14,7 @@ from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from ._arithmetic import e_step
+from ._diagram import diagram
 from ._dispatch import dense_blocks, each_expert, mix, sparse_blocks
 from ._routing import Route, Utilization, route_by
 from ._surgery import (
@@ -374,6 +375,9 @@ class BaseMixtureOfExperts(ExpertSurgery, MetaEstimatorMixin, _BaseComposition, 
         experts, dispersion = self.named_experts_, self._dispersion
         n_samples = _num_samples(X)
         return mix(X, n_samples, blocks, experts, self._likelihood, dispersion, self.n_jobs)
+
+    def _sk_visual_block_(self):
+        return diagram(self, self._default_expert())
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
