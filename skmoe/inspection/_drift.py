@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import binomtest, chi2, mannwhitneyu, norm
-from sklearn.utils import _safe_indexing
+from sklearn.pipeline import Pipeline
 
-from ._mixture import check_mixture, gate_columns, import_pandas
+from ._mixture import check_mixture, gate_part, import_pandas
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,12 +30,15 @@ class RoutingDrift:
     p_value : float
         Probability of a statistic as large without any drift.
     log_density_change : float or None
-        Mean log-density of the new rows' features minus that of the reference rows. None
-        unless the gate has `score_samples` and reference rows were given.
+        Mean log-density of the features of the new rows minus that of the reference rows; a
+        missing value counts as an average one. None unless the gate has a density of the
+        features, as `GaussianGate` has.
     log_density_change_of_expert : ndarray of shape (K,) or None
-        The same among the rows of which each expert is the most probable.
+        The same among the rows of which each expert is the most probable; NaN without any.
+    log_density_z_of_expert : ndarray of shape (K,) or None
+        That change over its standard error; NaN with fewer than two rows.
     novel_share : float or None
-        Share of new rows that the gate's `novelty` flags; None if it has none.
+        Share of new rows that the gate's `novelty` flags.
     density_p_value : float or None
         Of the hypothesis that new rows are as likely as the others: with reference rows a
         Mann-Whitney test of the log-densities, two-sided; without, a binomial test that no more
@@ -52,6 +55,7 @@ class RoutingDrift:
     p_value: float
     log_density_change: float | None = None
     log_density_change_of_expert: np.ndarray | None = None
+    log_density_z_of_expert: np.ndarray | None = None
     novel_share: float | None = None
     density_p_value: float | None = None
 
@@ -72,6 +76,7 @@ class RoutingDrift:
         }
         if self.log_density_change_of_expert is not None:
             columns["log_density_change"] = self.log_density_change_of_expert
+            columns["log_density_z"] = self.log_density_z_of_expert
         return pd.DataFrame(columns, index=pd.Index(self.names, name="expert"))
 
     def __repr__(self) -> str:
@@ -85,12 +90,17 @@ class RoutingDrift:
             f"all experts: statistic {self.statistic:.1f} with {self.degrees_of_freedom} degrees "
             f"of freedom, p-value {self.p_value:.2g}"
         )
-        if self.log_density_change is not None:
-            lines.append(f"log-density of the features: change {self.log_density_change:+.2f}")
-        if self.novel_share is not None:
-            lines.append(f"new rows that the gate flags as novel: {self.novel_share:.1%}")
-        if self.density_p_value is not None:
-            lines.append(f"density of the features: p-value {self.density_p_value:.2g}")
+        if self.log_density_change_of_expert is not None:
+            lines[0] += "  log-density       z"
+            changes = zip(
+                self.log_density_change_of_expert, self.log_density_z_of_expert, strict=True
+            )
+            for line, (change, z) in enumerate(changes, 1):
+                lines[line] += f" {change:+12.2f} {z:+7.1f}"
+            lines.append(
+                f"log-density of the features: change {self.log_density_change:+.2f}, "
+                f"p-value {self.density_p_value:.2g}; novel rows {self.novel_share:.1%}"
+            )
         return "\n".join(lines)
 
 
@@ -102,9 +112,10 @@ def routing_drift(model, X_reference, X_new):
     model : MixtureOfExpertsClassifier or MixtureOfExpertsRegressor
         Fitted.
     X_reference : {array-like, sparse matrix, frame} of shape (n_reference, n_features) or None
-        Rows as they were, best a sample that was held out of training. None compares with the
-        masses in training, ``model.utilization_``, taken as known without error: right where
-        there are many more training rows than new ones, too eager to see drift otherwise.
+        Rows as they were, best a sample that was held out of training. None compares with what
+        the model keeps of its training rows, ``utilization_`` and the gate's ``novelty_mean_``,
+        taken as known without error: right where there are many more training rows than new
+        ones, too eager to see drift otherwise.
     X_new : {array-like, sparse matrix, frame} of shape (n_new, n_features)
 
     Returns
@@ -171,7 +182,7 @@ def standardised(change, standard_error):
     """Change over standard error; 0 where neither is above rounding, infinite without error."""
     change = np.where(np.abs(change) < 1e-12, 0.0, change)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.nan_to_num(change / standard_error, nan=0.0, posinf=np.inf, neginf=-np.inf)
+        return np.where((change == 0) & (standard_error == 0), 0.0, change / standard_error)
 
 
 def wald(change, covariance):
@@ -184,32 +195,51 @@ def wald(change, covariance):
 
 def density_drift(model, X_reference, X_new):
     """What a gate with a density of the features says; empty for another gate."""
+    gate, *inputs = density_gate(model, X_reference, X_new)
+    if gate is None:
+        return {}
+    new, top = gate.novelty(inputs[1]), model.apply(X_new)
+    if X_reference is None:
+        old, old_variance = gate.novelty_mean_, np.zeros(model.n_experts_)
+        old_mean = np.nansum(model.utilization_.top * old)
+        p_value = binomtest(int((new > 0).sum()), len(new), gate.contamination, "greater").pvalue
+    else:
+        reference = gate.novelty(inputs[0])
+        old, old_variance = means_by_expert(model, reference, model.apply(X_reference))
+        old_mean = reference.mean()
+        p_value = mannwhitneyu(new, reference).pvalue
+    means, variance = means_by_expert(model, new, top)
+    # Novelty is a constant minus the log-density, so that the signs turn.
+    change = old - means
+    return {
+        "log_density_change": float(old_mean - new.mean()),
+        "log_density_change_of_expert": change,
+        "log_density_z_of_expert": standardised(change, np.sqrt(variance + old_variance)),
+        "novel_share": float(np.mean(new > 0)),
+        "density_p_value": float(p_value),
+    }
+
+
+def density_gate(model, *inputs):
+    """The gate that knows novelty, None if there is none, and its features of each input.
+
+    A Pipeline hands on what its last step can; `novelty` is not among what it knows.
+    """
     gate = model.gate_
-    result: dict = {}
-    if hasattr(gate, "novelty"):
-        flagged = gate.novelty(select(model, X_new)) > 0
-        result["novel_share"] = float(flagged.mean())
-        if X_reference is None:
-            test = binomtest(int(flagged.sum()), len(flagged), gate.contamination, "greater")
-            result["density_p_value"] = float(test.pvalue)
-    if hasattr(gate, "score_samples") and X_reference is not None:
-        old = gate.score_samples(select(model, X_reference))
-        new = gate.score_samples(select(model, X_new))
-        tops = model.apply(X_reference), model.apply(X_new)
-        result["log_density_change"] = float(new.mean() - old.mean())
-        result["log_density_change_of_expert"] = np.array(
-            [mean(new[tops[1] == k]) - mean(old[tops[0] == k]) for k in range(model.n_experts_)]
-        )
-        result["density_p_value"] = float(mannwhitneyu(new, old).pvalue)
-    return result
+    inputs = [None if X is None else gate_part(model, X) for X in inputs]
+    if isinstance(gate, Pipeline):
+        inputs = [None if X is None else gate[:-1].transform(X) for X in inputs]
+        gate = gate[-1]
+    return (gate if hasattr(gate, "novelty_mean_") else None, *inputs)
 
 
-def select(model, X):
-    """The columns that the gate sees, in the form of X."""
-    X = X if hasattr(X, "shape") else np.asarray(X)
-    return X if model.gate_features is None else _safe_indexing(X, gate_columns(model, X), axis=1)
-
-
-def mean(values):
-    """Mean, NaN of nothing."""
-    return float(values.mean()) if len(values) else np.nan
+def means_by_expert(model, values, top):
+    """Mean of the rows of each top expert, and the variance of that mean; NaN of too few."""
+    means, variances = np.full((2, model.n_experts_), np.nan)
+    for expert in range(model.n_experts_):
+        own = values[top == expert]
+        if len(own) > 0:
+            means[expert] = own.mean()
+        if len(own) > 1:
+            variances[expert] = own.var(ddof=1) / len(own)
+    return means, variances

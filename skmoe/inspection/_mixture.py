@@ -62,6 +62,12 @@ def gate_columns(model, X):
     return [int(column) for column in _get_column_indices(X, chosen)]
 
 
+def gate_part(model, X):
+    """The columns that the gate sees, in the form of X."""
+    X = X if hasattr(X, "shape") else np.asarray(X)
+    return X if model.gate_features is None else _safe_indexing(X, gate_columns(model, X), axis=1)
+
+
 def gate_input(model, X):
     """The gate's features of X as numbers, and their names.
 
@@ -75,12 +81,9 @@ def gate_input(model, X):
     Z : ndarray of shape (n_samples, n_gate_features), float64
     names : list of str
     """
-    X = X if hasattr(X, "shape") else np.asarray(X)
-    columns = gate_columns(model, X)
-    part = _safe_indexing(X, columns, axis=1)
+    part, names = gate_part(model, X), feature_names(model)
     dense = part.toarray() if hasattr(part, "toarray") else np.asarray(part)
-    names = feature_names(model)
-    return dense.astype(np.float64), [names[column] for column in columns]
+    return dense.astype(np.float64), [names[column] for column in gate_columns(model, X)]
 
 
 def row_labels(X):
