@@ -1,8 +1,12 @@
 """What reports and displays ask of a mixture, by its public attributes."""
 
+from numbers import Number
+
 import numpy as np
-from sklearn.utils import _safe_indexing
+from sklearn.base import is_classifier
+from sklearn.utils import _safe_indexing, check_consistent_length, column_or_1d
 from sklearn.utils._indexing import _get_column_indices
+from sklearn.utils._missing import is_pandas_na
 from sklearn.utils.validation import check_is_fitted
 
 
@@ -65,6 +69,7 @@ def gate_columns(model, X):
 def gate_part(model, X):
     """The columns that the gate sees, in the form of X."""
     X = X if hasattr(X, "shape") else np.asarray(X)
+    X = X.tocsr() if hasattr(X, "tocsr") else X  # of which columns can be taken
     return X if model.gate_features is None else _safe_indexing(X, gate_columns(model, X), axis=1)
 
 
@@ -84,6 +89,56 @@ def gate_input(model, X):
     part, names = gate_part(model, X), feature_names(model)
     dense = part.toarray() if hasattr(part, "toarray") else np.asarray(part)
     return dense.astype(np.float64), [names[column] for column in gate_columns(model, X)]
+
+
+def check_target(model, y, outputs):
+    """The target as an array whose rows have the shape of the experts' predictions.
+
+    Parameters
+    ----------
+    model : fitted mixture
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+    outputs : ndarray of shape (n_samples, n_experts[, n_classes or n_outputs])
+        What `predict_experts` returned.
+
+    Returns
+    -------
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not match, if there are labels that fit has not seen, or no rows.
+    """
+    if is_classifier(model):
+        y = column_or_1d(y)
+        unknown = np.setdiff1d(y, model.classes_)
+        if len(unknown):
+            raise ValueError(f"y holds labels that fit has not seen: {unknown.tolist()}")
+    elif outputs.ndim == 2:
+        y = column_or_1d(y)
+    else:
+        y = np.asarray(y)
+        if y.shape[1:] != outputs.shape[2:]:
+            raise ValueError(
+                f"y has the shape {y.shape}; the shape of one row must be {outputs.shape[2:]}, "
+                "as in fit"
+            )
+    check_consistent_length(outputs, y)
+    if len(y) == 0:
+        raise ValueError("X has no rows; give at least one")
+    return y
+
+
+def as_numbers(values):
+    """A column as float64, NaN where a value is missing; None if it does not hold numbers."""
+    if values.dtype.kind in "biuf":
+        return values.astype(np.float64)
+    if values.dtype.kind != "O":
+        return None
+    known = [np.nan if value is None or is_pandas_na(value) else value for value in values]
+    numeric = all(isinstance(value, Number) for value in known)
+    return np.array(known, dtype=np.float64) if numeric else None
 
 
 def row_labels(X):

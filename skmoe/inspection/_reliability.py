@@ -4,7 +4,7 @@ import numpy as np
 from scipy.stats import laplace, norm
 from sklearn.base import is_classifier
 
-from ._mixture import check_mixture
+from ._mixture import check_mixture, check_target
 from ._plotting import PALETTE, add_legend, bare, colour, marker, new_axes
 
 NOISE = {"gaussian": norm, "laplace": laplace}
@@ -77,7 +77,8 @@ class ReliabilityDisplay:
         X : {array-like, sparse matrix, frame} of shape (n_samples, n_features)
             Rows that the mixture was not trained on: on its own, an expert that memorises looks
             better than it is.
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Several outputs share the curve of their expert.
         n_bins : int, default=5
             Points of a classification expert's curve, at most.
         ax : matplotlib Axes, default=None
@@ -88,9 +89,9 @@ class ReliabilityDisplay:
         display : ReliabilityDisplay
         """
         check_mixture(model)
-        y = np.asarray(y)
         top = model.apply(X)
         outputs = model.predict_experts(X)
+        y = check_target(model, y, outputs)
         curves = []
         for expert in range(model.n_experts_):
             own = top == expert

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.base import is_classifier
 
-from ._mixture import check_mixture, feature_names, import_pandas
+from ._mixture import as_numbers, check_mixture, check_target, feature_names, import_pandas
 from ._reliability import with_floor
 
 MOST_CATEGORIES = 20
@@ -13,7 +13,7 @@ MOST_CATEGORIES = 20
 def expert_report(model, X, y, *, n_features=3):
     """One row per expert: its rows, its error on them, its calibration, its segment.
 
-    Rows count for the expert that is their most probable one.
+    Rows count for the expert that is their most probable one, and each row counts once.
 
     Parameters
     ----------
@@ -57,7 +57,6 @@ def expert_report(model, X, y, *, n_features=3):
     pd = import_pandas("expert_report")
     check_mixture(model)
     X = X if hasattr(X, "shape") else np.asarray(X)
-    y = np.asarray(y)
     top, proba = model.apply(X), model.gate_proba(X)
     measures = classification_errors if is_classifier(model) else regression_errors
     own = np.eye(model.n_experts_, dtype=bool)[top].T
@@ -128,8 +127,9 @@ def numeric_columns(X, names):
         arrays = list(X.T)
     columns = {}
     for name, array in zip(names, arrays, strict=True):
-        if array.dtype.kind in "biuf":
-            columns[name] = array.astype(np.float64)
+        numbers = as_numbers(array)
+        if numbers is not None:
+            columns[name] = numbers
             continue
         values = sorted({str(value) for value in array})
         if len(values) <= MOST_CATEGORIES:
@@ -159,12 +159,9 @@ def segments(profile, n_features):
 
 def classification_errors(model, X, y, own):
     """Log-losses (K, n) of the experts and (n,) of the mixture; confidence minus accuracy."""
-    unknown = set(np.unique(y)) - set(model.classes_)
-    if unknown:
-        raise ValueError(f"y holds labels that fit has not seen: {sorted(unknown)}")
-    codes = np.searchsorted(model.classes_, y)
     outputs = model.predict_experts(X)
-    rows = np.arange(len(y))
+    codes = np.searchsorted(model.classes_, check_target(model, y, outputs))
+    rows = np.arange(len(codes))
     errors, calibration = [], []
     for k, of_expert in enumerate(own):
         proba = with_floor(model, outputs[:, k], k)
@@ -177,6 +174,7 @@ def classification_errors(model, X, y, own):
 def regression_errors(model, X, y, own):
     """Squared errors (K, n) of the experts and (n,) of the mixture; errors over scales."""
     outputs = model.predict_experts(X)
+    y = check_target(model, y, outputs)
     shape = (len(y), -1)
     errors, calibration = [], []
     for k, of_expert in enumerate(own):
