@@ -38,7 +38,8 @@ def diagram(mixture, default_expert):
     else:
         gate = SoftmaxGate() if mixture.gate is None else mixture.gate
         if listed:
-            labels, experts = zip(*mixture.experts, strict=True)
+            labels = [name for name, _ in mixture.experts]
+            experts = [expert for _, expert in mixture.experts]
         else:
             labels = [f"experts: {mixture.n_experts} clones"]
             experts = [default_expert if mixture.experts is None else mixture.experts]

@@ -90,13 +90,11 @@ class RoutingDrift:
             f"all experts: statistic {self.statistic:.1f} with {self.degrees_of_freedom} degrees "
             f"of freedom, p-value {self.p_value:.2g}"
         )
-        if self.log_density_change_of_expert is not None:
+        changes, z = self.log_density_change_of_expert, self.log_density_z_of_expert
+        if changes is not None and z is not None:
             lines[0] += "  log-density       z"
-            changes = zip(
-                self.log_density_change_of_expert, self.log_density_z_of_expert, strict=True
-            )
-            for line, (change, z) in enumerate(changes, 1):
-                lines[line] += f" {change:+12.2f} {z:+7.1f}"
+            for expert in range(len(self.names)):
+                lines[1 + expert] += f" {changes[expert]:+12.2f} {z[expert]:+7.1f}"
             lines.append(
                 f"log-density of the features: change {self.log_density_change:+.2f}, "
                 f"p-value {self.density_p_value:.2g}; novel rows {self.novel_share:.1%}"
@@ -195,20 +193,20 @@ def wald(change, covariance):
 
 def density_drift(model, X_reference, X_new):
     """What a gate with a density of the features says; empty for another gate."""
-    gate, *inputs = density_gate(model, X_reference, X_new)
-    if gate is None:
+    gate = last_step(model.gate_)
+    if not hasattr(gate, "novelty_mean_"):
         return {}
-    new, top = gate.novelty(inputs[1]), model.apply(X_new)
+    new = novelty(model, X_new)
+    means, variance = means_by_expert(model, new, model.apply(X_new))
     if X_reference is None:
         old, old_variance = gate.novelty_mean_, np.zeros(model.n_experts_)
         old_mean = np.nansum(model.utilization_.top * old)
         p_value = binomtest(int((new > 0).sum()), len(new), gate.contamination, "greater").pvalue
     else:
-        reference = gate.novelty(inputs[0])
+        reference = novelty(model, X_reference)
         old, old_variance = means_by_expert(model, reference, model.apply(X_reference))
         old_mean = reference.mean()
         p_value = mannwhitneyu(new, reference).pvalue
-    means, variance = means_by_expert(model, new, top)
     # Novelty is a constant minus the log-density, so that the signs turn.
     change = old - means
     return {
@@ -220,17 +218,17 @@ def density_drift(model, X_reference, X_new):
     }
 
 
-def density_gate(model, *inputs):
-    """The gate that knows novelty, None if there is none, and its features of each input.
+def last_step(gate):
+    """The gate itself where a Pipeline prepares its features."""
+    return gate[-1] if isinstance(gate, Pipeline) else gate
 
-    A Pipeline hands on what its last step can; `novelty` is not among what it knows.
-    """
-    gate = model.gate_
-    inputs = [None if X is None else gate_part(model, X) for X in inputs]
-    if isinstance(gate, Pipeline):
-        inputs = [None if X is None else gate[:-1].transform(X) for X in inputs]
-        gate = gate[-1]
-    return (gate if hasattr(gate, "novelty_mean_") else None, *inputs)
+
+def novelty(model, X):
+    """Novelty of rows for the gate, which a Pipeline around it does not hand on."""
+    Z = gate_part(model, X)
+    if isinstance(model.gate_, Pipeline):
+        Z = model.gate_[:-1].transform(Z)
+    return last_step(model.gate_).novelty(Z)
 
 
 def means_by_expert(model, values, top):

@@ -1,6 +1,5 @@
 """Why a linear gate chose the expert that it chose, and what would change its mind."""
 
-from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -247,6 +246,6 @@ def expert_index(expert, names):
         if expert not in names:
             raise ValueError(f"to={expert!r} is none of the experts {names}")
         return names.index(expert)
-    if not isinstance(expert, Integral) or not 0 <= expert < len(names):
+    if not isinstance(expert, int | np.integer) or not 0 <= expert < len(names):
         raise ValueError(f"to={expert!r} must be a name, or an int between 0 and {len(names) - 1}")
     return int(expert)
