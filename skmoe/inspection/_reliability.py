@@ -21,7 +21,7 @@ class ReliabilityDisplay:
     """What each expert promises for the rows that are routed to it, and what came true.
 
     Of a classification expert: confidence, the probability of the class that it predicts, against
-    the fraction of rows for which that class is right, in bins of equal numbers of rows. Below
+    the fraction of rows for which that class is right, in bins of about as many rows each. Below
     the diagonal, the expert is overconfident. Of a regression expert: for each probability p,
     the fraction of targets below the p-quantile of its distribution (prediction and scale). A
     curve that is flatter than the diagonal in the middle belongs to a scale that is too small, a
@@ -80,7 +80,7 @@ class ReliabilityDisplay:
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Several outputs share the curve of their expert.
         n_bins : int, default=5
-            Points of a classification expert's curve, at most.
+            Points of a classification expert's curve, at most: rows of equal confidence share one.
         ax : matplotlib Axes, default=None
             None makes a new figure.
 
@@ -89,6 +89,8 @@ class ReliabilityDisplay:
         display : ReliabilityDisplay
         """
         check_mixture(model)
+        if not isinstance(n_bins, int | np.integer) or n_bins < 1:
+            raise ValueError(f"n_bins must be an int of 1 or more, got {n_bins!r}")
         top = model.apply(X)
         outputs = model.predict_experts(X)
         y = check_target(model, y, outputs)
@@ -159,16 +161,18 @@ def with_floor(model, proba, expert):
 
 
 def confidence_curve(proba, y, classes, n_bins):
-    """Mean confidence and accuracy in bins of equal numbers of rows."""
+    """Mean confidence and accuracy in bins of about equal numbers of rows."""
     if len(proba) < FEWEST_ROWS:
         return np.empty(0), np.empty(0)
     confidence = proba.max(axis=1)
     right = classes[proba.argmax(axis=1)] == y
-    order = np.argsort(confidence, kind="stable")
-    bins = np.array_split(order, min(n_bins, len(order)))
+    # Rows of equal confidence share a bin: a tree knows only a few values.
+    rank = np.searchsorted(np.sort(confidence), confidence)
+    bins = rank * n_bins // len(confidence)
+    of_bin = [bins == number for number in np.unique(bins)]
     return (
-        np.array([confidence[own].mean() for own in bins]),
-        np.array([right[own].mean() for own in bins]),
+        np.array([confidence[own].mean() for own in of_bin]),
+        np.array([right[own].mean() for own in of_bin]),
     )
 
 
