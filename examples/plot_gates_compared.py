@@ -5,8 +5,8 @@ Gates compared
 One regime is a disc, the other lies around it. Linear gates (softmax, and the hierarchical one,
 which has softmax gates at its nodes) need more experts than there are regimes, to close a ring of
 borders. A Gaussian gate with variances for each expert draws an ellipse, but a soft one: it tells
-where rows lie, not where the regime changes. A logistic regression on squares is exact here. The
-tree, which splits along the axes, gets stuck between regimes, as EM may with any gate.
+where rows lie, not where the regime changes. A logistic regression on squares is exact here, and
+a tree, which splits along the axes, puts a box in the place of the disc.
 """
 
 import matplotlib.pyplot as plt

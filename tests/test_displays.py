@@ -121,7 +121,9 @@ def test_course_of_em_in_sample_and_starved():
         starved=starved,
         final=-0.4,
         expert_names=("a", "b"),
+        reseeded=np.array([[False, False], [False, True], [False, False]]),
     ).plot()
+    np.testing.assert_array_equal(display.reseeded_.get_offsets(), [[2, -1.0]])
     np.testing.assert_array_equal(display.starved_.get_offsets()[:, 0], [2, 3])
 
 
