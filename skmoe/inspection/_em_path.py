@@ -150,9 +150,9 @@ class EMPathDisplay:
 
     def _mark(self, happened, shape, label):
         """Mark the iterations in which something happened to an expert."""
-        at = [] if happened is None else np.flatnonzero(happened.any(axis=1))
-        if len(at) == 0:
+        if happened is None or not happened.any():
             return None
+        at = np.flatnonzero(happened.any(axis=1))
         style = {"marker": shape, "s": 45, "color": colour(5), "zorder": 3}
         return self.ax_.scatter(at + 1, self.log_likelihood[at], label=label, **style)
 
