@@ -76,6 +76,38 @@ def test_targets_that_do_not_fit(ask, regressor, classifier):
         ask(both, X, Y)
 
 
+@pytest.mark.parametrize("kind", ["regressor", "laplace", "outputs", "classifier"])
+def test_a_weight_of_two_is_the_row_twice(kind, request):
+    if kind in ("regressor", "classifier"):
+        model = request.getfixturevalue(kind)
+        y = Y if kind == "regressor" else LABELS
+    elif kind == "laplace":
+        model, y = small.regressor(Ridge(), likelihood="laplace").fit(X, Y), Y
+    else:
+        y = np.column_stack([Y, Y**2])
+        model = small.regressor(Ridge()).fit(X, y)
+    repeats = small.WEIGHT.astype(int)
+    weighted = expert_report(model, X, y, sample_weight=small.WEIGHT)
+    repeated = expert_report(model, X.repeat(repeats, axis=0), y.repeat(repeats, axis=0))
+    pd.testing.assert_frame_equal(weighted, repeated, check_dtype=False)
+    pd.testing.assert_frame_equal(
+        segment_profile(model, X, sample_weight=small.WEIGHT),
+        segment_profile(model, X.repeat(repeats, axis=0)),
+    )
+    by_weight = ReliabilityDisplay.from_estimator(model, X, y, sample_weight=small.WEIGHT)
+    by_row = ReliabilityDisplay.from_estimator(
+        model, X.repeat(repeats, axis=0), y.repeat(repeats, axis=0)
+    )
+    for first, second in zip(by_weight.observed, by_row.observed, strict=True):
+        np.testing.assert_allclose(first, second)
+
+
+@pytest.mark.parametrize("wrong", [[1.0, 2.0], -np.ones(80), np.zeros(80), np.full(80, np.nan)])
+def test_wrong_weights(wrong, regressor):
+    with pytest.raises(ValueError, match="sample_weight"):
+        expert_report(regressor, X, Y, sample_weight=wrong)
+
+
 @pytest.mark.parametrize("gate_features", [None, [0, 2]])
 @pytest.mark.parametrize("form", [sparse.csr_matrix, sparse.coo_matrix, sparse.csr_array])
 def test_sparse(form, gate_features):

@@ -130,6 +130,18 @@ def check_target(model, y, outputs):
     return y
 
 
+def row_weights(sample_weight, n_samples):
+    """Weights of rows, of which some are positive; ones for None."""
+    if sample_weight is None:
+        return np.ones(n_samples, dtype=int)  # so that sums of them are counts
+    weights = column_or_1d(sample_weight, dtype=np.float64)
+    if len(weights) != n_samples:
+        raise ValueError(f"sample_weight has {len(weights)} values for {n_samples} rows")
+    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
+        raise ValueError("sample_weight must be finite and non-negative, and not all zero")
+    return weights
+
+
 def as_numbers(values):
     """A column as float64, NaN where a value is missing; None if it does not hold numbers."""
     if values.dtype.kind in "biuf":
