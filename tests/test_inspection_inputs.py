@@ -9,8 +9,9 @@ from scipy import sparse
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
+from skmoe import SoftmaxGate
 from skmoe.inspection import (
     GateRegionsDisplay,
     ReliabilityDisplay,
@@ -140,6 +141,25 @@ def test_arrays_of_objects():
     display = GateRegionsDisplay.from_estimator(model, mixed, resolution=5)
     corner = np.array([display.first[0], display.second[0], 0.0, "York"], dtype=object)
     np.testing.assert_allclose(display.gate_proba[0, 0], model.gate_proba(corner[None])[0])
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_gate_in_a_pipeline_is_explained_by_the_features_that_it_sees(named):
+    table = pd.DataFrame(X, columns=list("abc")).assign(town=TOWN)
+    encoder = make_column_transformer((OneHotEncoder(), ["town"]), ("passthrough", ["a"]))
+    steps = [encoder] if named else [encoder, FunctionTransformer(lambda Z: 2 * Z)]
+    first = make_column_transformer(("passthrough", ["a", "b"]))
+    model = small.regressor(
+        make_pipeline(first, Ridge()),
+        gate=make_pipeline(*steps, SoftmaxGate()),
+        gate_features=["town", "a"],
+    ).fit(table, Y)
+    explanation = explain_routing(model, table)
+    names = ["onehotencoder__town_Bath", "onehotencoder__town_York", "passthrough__a"]
+    assert list(explanation["contribution"]) == (names if named else ["z0", "z1", "z2"])
+    total = explanation["contribution"].sum(axis=1) + explanation["routing"]["baseline"]
+    log_proba = np.sort(model.gate_.predict_log_proba(table[["town", "a"]]), axis=1)
+    np.testing.assert_allclose(total, log_proba[:, 1] - log_proba[:, 0], atol=1e-9)
 
 
 def test_missing_values_in_columns_of_numbers():

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import binomtest, chi2, mannwhitneyu, norm
-from sklearn.pipeline import Pipeline
 
-from ._mixture import check_mixture, gate_part, import_pandas
+from ._mixture import check_mixture, gate_view, import_pandas, last_step
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,14 +195,14 @@ def density_drift(model, X_reference, X_new):
     gate = last_step(model.gate_)
     if not hasattr(gate, "novelty_mean_"):
         return {}
-    new = novelty(model, X_new)
+    new = gate.novelty(gate_view(model, X_new))
     means, variance = means_by_expert(model, new, model.apply(X_new))
     if X_reference is None:
         old, old_variance = gate.novelty_mean_, np.zeros(model.n_experts_)
         old_mean = np.nansum(model.utilization_.top * old)
         p_value = binomtest(int((new > 0).sum()), len(new), gate.contamination, "greater").pvalue
     else:
-        reference = novelty(model, X_reference)
+        reference = gate.novelty(gate_view(model, X_reference))
         old, old_variance = means_by_expert(model, reference, model.apply(X_reference))
         old_mean = reference.mean()
         p_value = mannwhitneyu(new, reference).pvalue
@@ -216,19 +215,6 @@ def density_drift(model, X_reference, X_new):
         "novel_share": float(np.mean(new > 0)),
         "density_p_value": float(p_value),
     }
-
-
-def last_step(gate):
-    """The gate itself where a Pipeline prepares its features."""
-    return gate[-1] if isinstance(gate, Pipeline) else gate
-
-
-def novelty(model, X):
-    """Novelty of rows for the gate, which a Pipeline around it does not hand on."""
-    Z = gate_part(model, X)
-    if isinstance(model.gate_, Pipeline):
-        Z = model.gate_[:-1].transform(Z)
-    return last_step(model.gate_).novelty(Z)
 
 
 def means_by_expert(model, values, top):

@@ -4,6 +4,7 @@ from numbers import Number
 
 import numpy as np
 from sklearn.base import is_classifier
+from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, check_consistent_length, column_or_1d
 from sklearn.utils._indexing import _get_column_indices
 from sklearn.utils._missing import is_pandas_na
@@ -66,15 +67,22 @@ def gate_columns(model, X):
     return [int(column) for column in _get_column_indices(X, chosen)]
 
 
-def gate_part(model, X):
-    """The columns that the gate sees, in the form of X."""
+def last_step(gate):
+    """The gate itself where a Pipeline prepares its features."""
+    return gate[-1] if isinstance(gate, Pipeline) else gate
+
+
+def gate_view(model, X):
+    """The features as the gate itself sees them: its columns, prepared if it is in a Pipeline."""
     X = X if hasattr(X, "shape") else np.asarray(X)
     X = X.tocsr() if hasattr(X, "tocsr") else X  # of which columns can be taken
-    return X if model.gate_features is None else _safe_indexing(X, gate_columns(model, X), axis=1)
+    if model.gate_features is not None:
+        X = _safe_indexing(X, gate_columns(model, X), axis=1)
+    return model.gate_[:-1].transform(X) if isinstance(model.gate_, Pipeline) else X
 
 
 def gate_input(model, X):
-    """The gate's features of X as numbers, and their names.
+    """What `gate_view` returns as numbers, and the names of the features.
 
     Parameters
     ----------
@@ -86,9 +94,16 @@ def gate_input(model, X):
     Z : ndarray of shape (n_samples, n_gate_features), float64
     names : list of str
     """
-    part, names = gate_part(model, X), feature_names(model)
-    dense = part.toarray() if hasattr(part, "toarray") else np.asarray(part)
-    return dense.astype(np.float64), [names[column] for column in gate_columns(model, X)]
+    X = X if hasattr(X, "shape") else np.asarray(X)
+    view, names = gate_view(model, X), feature_names(model)
+    Z = (view.toarray() if hasattr(view, "toarray") else np.asarray(view)).astype(np.float64)
+    names = [names[column] for column in gate_columns(model, X)]
+    if isinstance(model.gate_, Pipeline):
+        try:
+            names = [str(name) for name in model.gate_[:-1].get_feature_names_out(names)]
+        except AttributeError:  # of a step that does not know
+            names = [f"z{column}" for column in range(Z.shape[1])]
+    return Z, names
 
 
 def check_target(model, y, outputs):
