@@ -2,11 +2,12 @@
 Gates compared
 ==============
 
-One regime is a disc, the other lies around it. Linear gates (softmax, and the hierarchical one,
-which has softmax gates at its nodes) need more experts than there are regimes, to close a ring of
-borders. A Gaussian gate with variances for each expert draws an ellipse, but a soft one: it tells
-where rows lie, not where the regime changes. A logistic regression on squares is exact here, and
-a tree, which splits along the axes, puts a box in the place of the disc.
+One regime is a disc, the other lies around it. Gates with straight borders (softmax, and the
+hierarchical one, which has softmax gates at its nodes) need more experts than there are regimes,
+to close a ring; so does the cosine gate, whose borders bend little where the data are. A Gaussian
+gate with variances for each expert draws an ellipse, but a soft one: it tells where rows lie, not
+where the regime changes. A logistic regression on squares is exact here, and a tree, which splits
+along the axes, puts a box in the place of the disc.
 """
 
 import matplotlib.pyplot as plt
@@ -15,7 +16,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 from sklearn.tree import DecisionTreeClassifier
 
-from skmoe import GaussianGate, HierarchicalGate, MixtureOfExpertsRegressor, SoftmaxGate
+from skmoe import (
+    CosineGate,
+    GaussianGate,
+    HierarchicalGate,
+    MixtureOfExpertsRegressor,
+    SoftmaxGate,
+)
 from skmoe.datasets import make_piecewise_regression
 from skmoe.inspection import GateRegionsDisplay
 
@@ -25,14 +32,16 @@ X, y = make_piecewise_regression(
 gates = {
     "SoftmaxGate, 2 experts": (SoftmaxGate(), 2),
     "SoftmaxGate, 5 experts": (SoftmaxGate(), 5),
-    "HierarchicalGate, 6 experts": (HierarchicalGate(groups=2), 6),
+    "HierarchicalGate, 1 + 4 experts": (HierarchicalGate(groups=[[0], [1, 2, 3, 4]]), 5),
+    "CosineGate, 5 experts": (CosineGate(), 5),
+    "CosineGate, 2 experts": (CosineGate(), 2),
     'GaussianGate("diag")': (GaussianGate("diag"), 2),
     "logistic regression on squares": (
         make_pipeline(PolynomialFeatures(2), LogisticRegression(C=100)), 2),
     "decision tree": (DecisionTreeClassifier(min_samples_leaf=20, random_state=0), 2),
 }  # fmt: skip
 
-figure, axes = plt.subplots(2, 3, figsize=(13, 8), layout="constrained")
+figure, axes = plt.subplots(2, 4, figsize=(16, 8), layout="constrained")
 scores = {}
 for ax, (name, (gate, n_experts)) in zip(axes.flat, gates.items(), strict=True):
     moe = MixtureOfExpertsRegressor(

@@ -103,6 +103,7 @@ def test_each_script_has_its_test():
     }
 
 
+@pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("name", GALLERY)
 def test_example_of_the_gallery(name, monkeypatch):
     """It draws one figure, and what its text says of the result is so."""
