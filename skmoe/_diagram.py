@@ -31,10 +31,12 @@ def diagram(mixture, default_expert):
 
     listed = isinstance(mixture.experts, list)
     if hasattr(mixture, "gate_"):
-        gate, experts = mixture.gate_, mixture.experts_
-        shares = zip(mixture.named_experts_, mixture.utilization_.mass, strict=True)
-        label = "{}: {:.0%} of the weight" if listed else "experts: {}, {:.0%} of the weight"
-        labels = [label.format(name, mass) for name, mass in shares]
+        gate, experts, names = mixture.gate_, mixture.experts_, mixture.named_experts_
+        labels = list(names) if listed else [f"experts: {name}" for name in names]
+        if hasattr(mixture, "utilization_"):  # it goes when an expert is dropped without data
+            colon = ":" if listed else ","
+            shares = zip(labels, mixture.utilization_.mass, strict=True)
+            labels = [f"{label}{colon} {mass:.0%} of the weight" for label, mass in shares]
     else:
         gate = SoftmaxGate() if mixture.gate is None else mixture.gate
         if listed:

@@ -58,6 +58,15 @@ def test_a_fitted_mixture_shows_shares():
     ]
 
 
+def test_without_an_expert_that_was_dropped():
+    model = small.regressor(Ridge(), n_experts=3).fit(small.X, small.Y).drop_expert("expert_1")
+    parts = ["expert_0", "Ridge", "expert_2", "Ridge"]  # a list from now on
+    assert labels(model) == ["MixtureOfExpertsRegressor", "gate", "SoftmaxGate", *parts]
+    with_data = small.regressor(Ridge(), n_experts=3).fit(small.X, small.Y)
+    with_data = with_data.drop_expert("expert_1", small.X, small.Y)
+    assert sum("of the weight" in label for label in labels(with_data)) == 2
+
+
 def test_copied_names_of_parameters_can_be_set():
     """The prefix that newer versions of scikit-learn give to names copied from the diagram."""
     for experts in (Ridge(), forest_and_line()):

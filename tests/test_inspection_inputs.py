@@ -13,9 +13,11 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from skmoe import SoftmaxGate
 from skmoe.inspection import (
+    EMPathDisplay,
     GateRegionsDisplay,
     ReliabilityDisplay,
     RoutingHeatmapDisplay,
+    UtilizationDisplay,
     expert_report,
     explain_routing,
     routing_drift,
@@ -209,3 +211,15 @@ def test_more_bins_than_rows(classifier):
 def test_no_rows(ask, regressor):
     with pytest.raises(ValueError, match="no rows"):
         ask(regressor, X[:0], Y[:0])
+
+
+def test_after_an_expert_was_dropped_without_data(regressor):
+    model = regressor.drop_expert("expert_0")
+    assert expert_report(model, X, Y)["rows"].tolist() == [80]
+    assert routing_drift(model, X, X[:20]).p_value == 1.0
+    with pytest.raises(ValueError, match="no utilization_: .* dropped"):
+        routing_drift(model, None, X)
+    with pytest.raises(ValueError, match="no utilization_"):
+        UtilizationDisplay.from_estimator(model, X)
+    with pytest.raises(ValueError, match="no history_"):
+        EMPathDisplay.from_estimator(model)

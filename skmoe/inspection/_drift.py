@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest, chi2, mannwhitneyu, norm
 
-from ._mixture import check_mixture, gate_view, import_pandas, last_step
+from ._mixture import check_mixture, figure_of_training, gate_view, import_pandas, last_step
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +145,7 @@ def routing_drift(model, X_reference, X_new):
     if len(new) < 2:
         raise ValueError(f"X_new has {len(new)} rows; a test needs two or more")
     if X_reference is None:
-        reference, old_mass = None, model.utilization_.mass
+        reference, old_mass = None, figure_of_training(model, "utilization_").mass
     else:
         reference = model.gate_proba(X_reference)
         old_mass = reference.mean(axis=0)

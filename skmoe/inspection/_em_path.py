@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._mixture import check_mixture
+from ._mixture import check_mixture, figure_of_training
 from ._plotting import PALETTE, add_legend, bare, colour, new_axes
 
 
@@ -88,7 +88,7 @@ class EMPathDisplay:
         display : EMPathDisplay
         """
         check_mixture(model)
-        history = model.history_
+        history = figure_of_training(model, "history_")
         return cls(
             log_likelihood=history["log_likelihood"],
             expert_share=history["expert_share"],

@@ -33,6 +33,31 @@ def check_mixture(model):
     check_is_fitted(model)
 
 
+def figure_of_training(model, name):
+    """A fitted attribute that tells of training, which an operation on the experts may remove.
+
+    Parameters
+    ----------
+    model : fitted mixture
+    name : str
+
+    Returns
+    -------
+    figure : object
+
+    Raises
+    ------
+    ValueError
+        If it is not there.
+    """
+    if not hasattr(model, name):
+        raise ValueError(
+            f"this mixture has no {name}: it told of experts that have been dropped since; "
+            "drop or prune with data, or fit again, to have it"
+        )
+    return getattr(model, name)
+
+
 def import_pandas(name):
     """Pandas, or an error that says what needs it and how to get it."""
     try:
