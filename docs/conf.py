@@ -15,9 +15,10 @@ extensions = [
     "sphinx.ext.mathjax",
     "numpydoc",
     "myst_parser",
+    "sphinx_gallery.gen_gallery",
 ]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "generated/gallery/*.ipynb"]
 templates_path = ["_templates"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
@@ -26,6 +27,21 @@ suppress_warnings = ["myst.strikethrough"]
 autosummary_generate = True
 autodoc_typehints = "none"  # numpydoc sections say the types
 numpydoc_show_class_members = False  # the class template lists the methods
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "generated/gallery",
+    "filename_pattern": "/plot_",  # these are run, the others shown
+    "ignore_pattern": "demo",
+    "within_subsection_order": "FileNameSortKey",
+    "image_scrapers": ("matplotlib",),
+    "abort_on_example_error": True,
+    "backreferences_dir": None,
+    "download_all_examples": False,
+    "show_signature": False,
+    "write_computation_times": False,
+    "min_reported_time": float("inf"),  # the same page from every build
+}
 
 html_theme = "furo"
 html_title = f"skmoe {release}"

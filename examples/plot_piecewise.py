@@ -1,9 +1,10 @@
-"""Recover the regimes of a piecewise linear problem: who answers where, and with which slopes.
+"""
+Regimes recovered
+=================
 
 The target is linear in each of three sectors of the plane; neither sectors nor slopes are given.
+The mixture finds both: the experts' coefficients are the slopes, and the gate draws the borders.
 """
-
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -23,6 +24,11 @@ ridge = Ridge().fit(X, y)
 moe = MixtureOfExpertsRegressor(Ridge(), n_experts=3, share=0.0, max_iter=100, random_state=0).fit(
     X, y
 )
+moe  # in a notebook this is a diagram, with the weight of each expert
+
+# %%
+# What the mixture has learned, and what the data were drawn from:
+
 print(f"R2 on new rows: one linear model {ridge.score(X_test, y_test):.3f}, "
       f"mixture of three {moe.score(X_test, y_test):.3f}")  # fmt: skip
 print(moe.lift_)
@@ -51,8 +57,4 @@ for regime, shape in enumerate("o^s"):
 axes.set(xlim=(-3, 3), ylim=(-3, 3), xlabel="feature 0", ylabel="feature 1")
 axes.set_title(f"The gate (background) finds the regimes:\n{agreement:.1%} of the rows agree")
 axes.legend(loc="upper left")
-output = Path("examples/output/piecewise.png")
-output.parent.mkdir(parents=True, exist_ok=True)
-figure.savefig(output, dpi=120)
-print(f"picture: {output}")
-plt.show()  # does nothing where there is no display
+plt.show()

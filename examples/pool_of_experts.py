@@ -1,4 +1,8 @@
-"""Different experts on the same rows: stacking whose weights depend on the row.
+"""
+Different experts on the same rows
+==================================
+
+Stacking whose weights depend on the row, and a model that survives saving.
 
 With ``share=1`` each expert is fitted once, to all rows, and only the gate is learned. It tells
 which expert to trust for which row, and can leave the others out when it predicts.

@@ -15,6 +15,7 @@ from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from ._arithmetic import e_step
+from ._diagram import diagram
 from ._dispatch import dense_blocks, each_expert, mix, mix_outputs, sparse_blocks
 from ._routing import Route, Utilization, route_by
 from ._shared import mixed_log_density, shared_kind
@@ -431,6 +432,9 @@ class BaseMixtureOfExperts(ExpertSurgery, MetaEstimatorMixin, _BaseComposition, 
     def _shared_component(self, X, outputs):
         output = self._shared_output(X, outputs)
         return self._likelihood.component(output, self._shared.dispersion[0])
+
+    def _sk_visual_block_(self):
+        return diagram(self, self._default_expert())
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -121,7 +121,9 @@ def test_course_of_em_in_sample_and_starved():
         starved=starved,
         final=-0.4,
         expert_names=("a", "b"),
+        reseeded=np.array([[False, False], [False, True], [False, False]]),
     ).plot()
+    np.testing.assert_array_equal(display.reseeded_.get_offsets(), [[2, -1.0]])
     np.testing.assert_array_equal(display.starved_.get_offsets()[:, 0], [2, 3])
 
 
@@ -222,17 +224,17 @@ def test_typical_values(frame):
 def test_a_calibrated_regression_expert_is_on_the_diagonal(likelihood):
     rng = np.random.default_rng(0)
     draw = rng.normal if likelihood == "gaussian" else rng.laplace
-    residual = draw(scale=2.0, size=4000)
+    residual, ones = draw(scale=2.0, size=4000), np.ones(4000)
     error = 4 * np.sqrt(NOMINAL * (1 - NOMINAL) / 4000)
     model = SimpleNamespace(likelihood=likelihood, scale_=np.array([2.0, 1.0]))
-    promised, observed = quantile_curve(model, residual, 0)
+    promised, observed = quantile_curve(model, residual, ones, 0)
     assert (np.abs(observed - promised) < error).all()
-    too_sure = quantile_curve(model, residual, 1)[1]
+    too_sure = quantile_curve(model, residual, ones, 1)[1]
     assert too_sure[0] > 0.05 + error[0] and too_sure[-1] < 0.95 - error[-1]
-    biased = quantile_curve(model, residual + 1.0, 0)[1]
+    biased = quantile_curve(model, residual + 1.0, ones, 0)[1]
     assert (biased < NOMINAL).all()
     with pytest.raises(ValueError, match="likelihood"):
-        quantile_curve(SimpleNamespace(likelihood="other"), residual, 0)
+        quantile_curve(SimpleNamespace(likelihood="other"), residual, ones, 0)
 
 
 def test_a_calibrated_classification_expert_is_on_the_diagonal():
@@ -240,12 +242,26 @@ def test_a_calibrated_classification_expert_is_on_the_diagonal():
     proba = rng.dirichlet(np.ones(3), 5000)
     classes = np.array(["a", "b", "c"])
     y = classes[(proba.cumsum(axis=1) > rng.uniform(size=(5000, 1))).argmax(axis=1)]
-    confidence, accuracy = confidence_curve(proba, y, classes, 5)
+
+    def curve(proba):
+        right = classes[proba.argmax(axis=1)] == y
+        return confidence_curve(proba.max(axis=1), right, np.ones(5000), 5)
+
+    confidence, accuracy = curve(proba)
     assert len(confidence) == 5 and (np.diff(confidence) > 0).all()
     assert np.abs(accuracy - confidence).max() < 4 * 0.5 / np.sqrt(1000)
     sharper = proba**3 / (proba**3).sum(axis=1, keepdims=True)
-    confidence, accuracy = confidence_curve(sharper, y, classes, 5)
+    confidence, accuracy = curve(sharper)
     assert (accuracy < confidence).all()
+
+
+def test_rows_of_equal_confidence_share_a_bin():
+    rng = np.random.default_rng(0)
+    confidence = np.repeat([0.9, 0.6, 1.0], [30, 50, 20])
+    right = rng.random(100) < confidence
+    promised, observed = confidence_curve(confidence, right, np.ones(100), 10)
+    np.testing.assert_allclose(promised, [0.6, 0.9, 1.0])
+    np.testing.assert_allclose(observed, [right[confidence == c].mean() for c in (0.6, 0.9, 1.0)])
 
 
 def test_experts_with_few_rows_have_no_curve(regressor):

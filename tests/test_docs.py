@@ -5,10 +5,13 @@ A block with prompts is compared with its output, one without is executed.
 """
 
 import doctest
+import inspect
 import re
 from pathlib import Path
 
 import pytest
+
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -54,3 +57,21 @@ def test_wrong_output_would_be_reported():
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def parameters(model):
+    """Descriptions of the parameters in a docstring, by name."""
+    text = inspect.getdoc(model).split("Parameters\n----------\n")[1]
+    section = text.split("\n\nAttributes\n")[0]
+    entries = re.split(r"^(\w+) : ", section, flags=re.MULTILINE)[1:]
+    return dict(zip(entries[::2], entries[1::2], strict=True))
+
+
+def test_both_mixtures_say_the_same_of_the_parameters_that_they_share():
+    """The two docstrings are written out, so that each can be read alone."""
+    models = MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+    classifier, regressor = map(parameters, models)
+    for model, described in zip(models, (classifier, regressor), strict=True):
+        assert list(described) == list(inspect.signature(model).parameters)
+    different = {name for name in classifier if classifier[name] != regressor[name]}
+    assert different == {"experts", "cv"}

@@ -156,6 +156,16 @@ def test_novelty_flags_the_share_that_was_asked_for(problem):
         )
 
 
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+def test_mean_novelty_of_the_rows_of_each_expert(problem, temperature):
+    X, R, weights = problem
+    R = np.column_stack([R, np.zeros(len(R))])  # an expert without rows
+    gate = GaussianGate(temperature=temperature).fit(X, R, weights)
+    top, novelty = gate.predict(X), gate.novelty(X)
+    expected = [np.average(novelty[top == k], weights=weights[top == k]) for k in range(3)]
+    np.testing.assert_allclose(gate.novelty_mean_, [*expected, np.nan])
+
+
 def test_novelty_finds_what_the_probabilities_do_not(problem):
     X, R, _ = problem
     gate = GaussianGate().fit(X, R)

@@ -20,7 +20,7 @@ LAYERS = [
     ["_classifier", "_regressor"],
     ["_base"],
     ["_training", "_surgery"],
-    ["_em", "_lift", "_dispatch", "_truncation"],
+    ["_em", "_lift", "_diagram", "_dispatch", "_truncation"],
     ["_experts", "_init", "_likelihoods", "_routing", "_validation", "gates", "gates._judge"],
     ["gates._answer", "gates._hierarchical", "gates._renormalised"],
     ["gates._classifier", "gates._cosine", "gates._gaussian", "gates._softmax"],

@@ -12,6 +12,8 @@ from scipy.stats import kstest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.metrics import log_loss
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skmoe import GaussianGate, HierarchicalGate, MixtureOfExpertsRegressor, SoftmaxGate
 from skmoe.datasets import make_piecewise_regression
@@ -46,6 +48,14 @@ def gaussian():
 
 def frame(values, **options):
     return pd.DataFrame(values, columns=NAMES, **options)
+
+
+class FilledRidge(Ridge):
+    def fit(self, X, y, sample_weight=None):
+        return super().fit(np.nan_to_num(X), y, sample_weight)
+
+    def predict(self, X):
+        return super().predict(np.nan_to_num(X))
 
 
 # Explanations
@@ -130,13 +140,6 @@ def test_units_do_not_matter():
 def test_missing_values():
     holes = np.where(np.random.default_rng(1).uniform(size=X.shape) < 0.1, np.nan, X)
     filled = np.nan_to_num(holes)
-
-    class FilledRidge(Ridge):
-        def fit(self, X, y, sample_weight=None):
-            return super().fit(np.nan_to_num(X), y, sample_weight)
-
-        def predict(self, X):
-            return super().predict(np.nan_to_num(X))
 
     model = fit(mixture().set_params(experts=FilledRidge()), holes, Y)
     explanation = explain_routing(model, holes)
@@ -309,9 +312,64 @@ def test_density_of_the_features(gaussian):
     assert (drift.log_density_change_of_expert < -1).all()
     assert "log_density_change" in drift.to_frame() and "novel" in repr(drift)
     alone = routing_drift(gaussian, None, frame(wide))
-    assert alone.density_p_value < 1e-6 and alone.log_density_change is None
-    assert alone.novel_share == drift.novel_share
+    assert alone.density_p_value < 1e-6 and alone.novel_share == drift.novel_share
     assert routing_drift(gaussian, None, frame(NEW)).density_p_value > 1e-3
+
+
+@pytest.mark.parametrize("reference", [None, frame(X)], ids=["training", "given"])
+def test_change_of_density_of_each_expert(gaussian, reference):
+    gate = gaussian.gate_
+    drift = routing_drift(gaussian, reference, frame(NEW))
+    old, new = gate.score_samples(frame(X)), gate.score_samples(frame(NEW))
+    old_top, new_top = gaussian.apply(frame(X)), gaussian.apply(frame(NEW))
+    assert drift.log_density_change == pytest.approx(new.mean() - old.mean())
+    for k in range(4):
+        known, seen = old[old_top == k], new[new_top == k]
+        change = seen.mean() - known.mean()
+        assert drift.log_density_change_of_expert[k] == pytest.approx(change)
+        variance = seen.var(ddof=1) / len(seen)
+        if reference is not None:
+            variance += known.var(ddof=1) / len(known)
+        assert drift.log_density_z_of_expert[k] == pytest.approx(change / np.sqrt(variance))
+    table = drift.to_frame()
+    np.testing.assert_array_equal(table["log_density_z"], drift.log_density_z_of_expert)
+
+
+def test_density_without_drift_gives_standard_normal_z(gaussian):
+    rng, values = np.random.default_rng(0), []
+    for _ in range(200):
+        order = rng.permutation(len(NEW))
+        old, new = frame(NEW[order[:500]]), frame(NEW[order[500:]])
+        values.append(routing_drift(gaussian, old, new).log_density_z_of_expert)
+    values = np.array(values)
+    assert (np.abs(values.mean(axis=0)) < 0.3).all()
+    assert (0.85 < values.std(axis=0)).all() and (values.std(axis=0) < 1.15).all()
+
+
+def test_missing_values_are_no_drift_of_the_density():
+    rng = np.random.default_rng(1)
+    model = fit(mixture(GaussianGate()).set_params(experts=FilledRidge()), X * 1e6, Y)
+    holes = np.where(rng.uniform(size=NEW.shape) < 0.2, np.nan, NEW * 1e6)
+    assert abs(routing_drift(model, X * 1e6, holes).log_density_change) < 0.5
+    assert (
+        model.gate_.score_samples(holes).mean() > model.gate_.score_samples(NEW * 1e6).mean() + 5
+    )
+
+
+def test_density_of_a_gate_in_a_pipeline_and_of_experts_without_rows():
+    gate = make_pipeline(StandardScaler(), GaussianGate())
+    model = fit(mixture(gate, gate_features=["size", "age"]), frame(X), Y)
+    alone = fit(mixture(GaussianGate(), gate_features=["size", "age"]), frame(X), Y)
+    drift, same = (routing_drift(each, frame(X), frame(NEW)) for each in (model, alone))
+    np.testing.assert_allclose(
+        drift.log_density_change_of_expert, same.log_density_change_of_expert, atol=1e-6
+    )
+    few = frame(NEW)[alone.apply(frame(NEW)) == 2]
+    drift = routing_drift(alone, frame(X), few)
+    empty = np.arange(4) != 2
+    np.testing.assert_array_equal(np.isnan(drift.log_density_change_of_expert), empty)
+    np.testing.assert_array_equal(np.isnan(drift.log_density_z_of_expert), empty)
+    assert "nan" in repr(drift)
 
 
 def test_without_any_variance_or_mass():

@@ -54,6 +54,9 @@ class GaussianGate(BaseGate):
         Weighted means over all rows.
     novelty_threshold_ : float
         Quantile of the training rows' log-density below which a row is new.
+    novelty_mean_ : ndarray of shape (n_experts,), float64
+        Mean novelty of the training rows of which each expert is the most probable; NaN
+        without any. What `skmoe.inspection.routing_drift` compares new rows with.
     n_experts_ : int
     n_iter_ : int
         Always 1: the form is closed, so there is nothing to start warm either.
@@ -158,9 +161,19 @@ class GaussianGate(BaseGate):
         self.prior_ = prior / prior.sum()
         self._fit_clouds(self._standardise(X), joint)
         self._set_original_units()
-        density = self._comparable_log_density(X)
-        self.novelty_threshold_ = _quantile(density, weights, self.contamination)
+        self._describe_novelty(X, weights)
         return self
+
+    def _describe_novelty(self, X, weights):
+        """Publish what is normal: a threshold, and the mean novelty of each expert's rows."""
+        log_joint = self._log_joint(X)
+        density, top = self._comparable_log_density(X, log_joint), log_joint.argmax(axis=1)
+        self.novelty_threshold_ = _quantile(density, weights, self.contamination)
+        novelty = weights * (self.novelty_threshold_ - density)
+        total = np.bincount(top, novelty, minlength=self.n_experts_)
+        mass = np.bincount(top, weights, minlength=self.n_experts_)
+        empty = np.full(self.n_experts_, np.nan)
+        self.novelty_mean_ = np.divide(total, mass, out=empty, where=mass > 0)
 
     def _fit_clouds(self, Z, joint):
         """Means and covariances of the standardised features, from the weights (n, K)."""
@@ -297,15 +310,15 @@ class GaussianGate(BaseGate):
             so that a row is not new merely because it is incomplete.
         """
         check_is_fitted(self)
-        density = self._comparable_log_density(self._validate_features(X, reset=False))
-        return self.novelty_threshold_ - density
+        X = self._validate_features(X, reset=False)
+        return self.novelty_threshold_ - self._comparable_log_density(X, self._log_joint(X))
 
-    def _comparable_log_density(self, X):
+    def _comparable_log_density(self, X, log_joint):
         """Log-density in which every row has all features, missing values counted as average."""
         inverse = self._scaling.inverse
         varies = inverse > 0
         average = np.log(inverse[varies]) - 0.5 * np.log(2 * np.pi * np.e)
-        return logsumexp(self._log_joint(X), axis=1) + np.isnan(X[:, varies]) @ average
+        return logsumexp(log_joint, axis=1) + np.isnan(X[:, varies]) @ average
 
     def _validate_features(self, X, reset):
         check_numeric_columns(X)

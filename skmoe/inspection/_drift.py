@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import binomtest, chi2, mannwhitneyu, norm
-from sklearn.utils import _safe_indexing
 
-from ._mixture import check_mixture, gate_columns, import_pandas
+from ._mixture import check_mixture, figure_of_training, gate_view, import_pandas, last_step
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,12 +29,15 @@ class RoutingDrift:
     p_value : float
         Probability of a statistic as large without any drift.
     log_density_change : float or None
-        Mean log-density of the new rows' features minus that of the reference rows. None
-        unless the gate has `score_samples` and reference rows were given.
+        Mean log-density of the features of the new rows minus that of the reference rows; a
+        missing value counts as an average one. None unless the gate has a density of the
+        features, as `GaussianGate` has.
     log_density_change_of_expert : ndarray of shape (K,) or None
-        The same among the rows of which each expert is the most probable.
+        The same among the rows of which each expert is the most probable; NaN without any.
+    log_density_z_of_expert : ndarray of shape (K,) or None
+        That change over its standard error; NaN with fewer than two rows.
     novel_share : float or None
-        Share of new rows that the gate's `novelty` flags; None if it has none.
+        Share of new rows that the gate's `novelty` flags.
     density_p_value : float or None
         Of the hypothesis that new rows are as likely as the others: with reference rows a
         Mann-Whitney test of the log-densities, two-sided; without, a binomial test that no more
@@ -52,6 +54,7 @@ class RoutingDrift:
     p_value: float
     log_density_change: float | None = None
     log_density_change_of_expert: np.ndarray | None = None
+    log_density_z_of_expert: np.ndarray | None = None
     novel_share: float | None = None
     density_p_value: float | None = None
 
@@ -72,6 +75,7 @@ class RoutingDrift:
         }
         if self.log_density_change_of_expert is not None:
             columns["log_density_change"] = self.log_density_change_of_expert
+            columns["log_density_z"] = self.log_density_z_of_expert
         return pd.DataFrame(columns, index=pd.Index(self.names, name="expert"))
 
     def __repr__(self) -> str:
@@ -85,12 +89,15 @@ class RoutingDrift:
             f"all experts: statistic {self.statistic:.1f} with {self.degrees_of_freedom} degrees "
             f"of freedom, p-value {self.p_value:.2g}"
         )
-        if self.log_density_change is not None:
-            lines.append(f"log-density of the features: change {self.log_density_change:+.2f}")
-        if self.novel_share is not None:
-            lines.append(f"new rows that the gate flags as novel: {self.novel_share:.1%}")
-        if self.density_p_value is not None:
-            lines.append(f"density of the features: p-value {self.density_p_value:.2g}")
+        changes, z = self.log_density_change_of_expert, self.log_density_z_of_expert
+        if changes is not None and z is not None:
+            lines[0] += "  log-density       z"
+            for expert in range(len(self.names)):
+                lines[1 + expert] += f" {changes[expert]:+12.2f} {z[expert]:+7.1f}"
+            lines.append(
+                f"log-density of the features: change {self.log_density_change:+.2f}, "
+                f"p-value {self.density_p_value:.2g}; novel rows {self.novel_share:.1%}"
+            )
         return "\n".join(lines)
 
 
@@ -102,9 +109,10 @@ def routing_drift(model, X_reference, X_new):
     model : MixtureOfExpertsClassifier or MixtureOfExpertsRegressor
         Fitted.
     X_reference : {array-like, sparse matrix, frame} of shape (n_reference, n_features) or None
-        Rows as they were, best a sample that was held out of training. None compares with the
-        masses in training, ``model.utilization_``, taken as known without error: right where
-        there are many more training rows than new ones, too eager to see drift otherwise.
+        Rows as they were, best a sample that was held out of training. None compares with what
+        the model keeps of its training rows, ``utilization_`` and the gate's ``novelty_mean_``,
+        taken as known without error: right where there are many more training rows than new
+        ones, too eager to see drift otherwise.
     X_new : {array-like, sparse matrix, frame} of shape (n_new, n_features)
 
     Returns
@@ -137,7 +145,7 @@ def routing_drift(model, X_reference, X_new):
     if len(new) < 2:
         raise ValueError(f"X_new has {len(new)} rows; a test needs two or more")
     if X_reference is None:
-        reference, old_mass = None, model.utilization_.mass
+        reference, old_mass = None, figure_of_training(model, "utilization_").mass
     else:
         reference = model.gate_proba(X_reference)
         old_mass = reference.mean(axis=0)
@@ -171,7 +179,7 @@ def standardised(change, standard_error):
     """Change over standard error; 0 where neither is above rounding, infinite without error."""
     change = np.where(np.abs(change) < 1e-12, 0.0, change)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.nan_to_num(change / standard_error, nan=0.0, posinf=np.inf, neginf=-np.inf)
+        return np.where((change == 0) & (standard_error == 0), 0.0, change / standard_error)
 
 
 def wald(change, covariance):
@@ -184,32 +192,38 @@ def wald(change, covariance):
 
 def density_drift(model, X_reference, X_new):
     """What a gate with a density of the features says; empty for another gate."""
-    gate = model.gate_
-    result: dict = {}
-    if hasattr(gate, "novelty"):
-        flagged = gate.novelty(select(model, X_new)) > 0
-        result["novel_share"] = float(flagged.mean())
-        if X_reference is None:
-            test = binomtest(int(flagged.sum()), len(flagged), gate.contamination, "greater")
-            result["density_p_value"] = float(test.pvalue)
-    if hasattr(gate, "score_samples") and X_reference is not None:
-        old = gate.score_samples(select(model, X_reference))
-        new = gate.score_samples(select(model, X_new))
-        tops = model.apply(X_reference), model.apply(X_new)
-        result["log_density_change"] = float(new.mean() - old.mean())
-        result["log_density_change_of_expert"] = np.array(
-            [mean(new[tops[1] == k]) - mean(old[tops[0] == k]) for k in range(model.n_experts_)]
-        )
-        result["density_p_value"] = float(mannwhitneyu(new, old).pvalue)
-    return result
+    gate = last_step(model.gate_)
+    if not hasattr(gate, "novelty_mean_"):
+        return {}
+    new = gate.novelty(gate_view(model, X_new))
+    means, variance = means_by_expert(model, new, model.apply(X_new))
+    if X_reference is None:
+        old, old_variance = gate.novelty_mean_, np.zeros(model.n_experts_)
+        old_mean = np.nansum(model.utilization_.top * old)
+        p_value = binomtest(int((new > 0).sum()), len(new), gate.contamination, "greater").pvalue
+    else:
+        reference = gate.novelty(gate_view(model, X_reference))
+        old, old_variance = means_by_expert(model, reference, model.apply(X_reference))
+        old_mean = reference.mean()
+        p_value = mannwhitneyu(new, reference).pvalue
+    # Novelty is a constant minus the log-density, so that the signs turn.
+    change = old - means
+    return {
+        "log_density_change": float(old_mean - new.mean()),
+        "log_density_change_of_expert": change,
+        "log_density_z_of_expert": standardised(change, np.sqrt(variance + old_variance)),
+        "novel_share": float(np.mean(new > 0)),
+        "density_p_value": float(p_value),
+    }
 
 
-def select(model, X):
-    """The columns that the gate sees, in the form of X."""
-    X = X if hasattr(X, "shape") else np.asarray(X)
-    return X if model.gate_features is None else _safe_indexing(X, gate_columns(model, X), axis=1)
-
-
-def mean(values):
-    """Mean, NaN of nothing."""
-    return float(values.mean()) if len(values) else np.nan
+def means_by_expert(model, values, top):
+    """Mean of the rows of each top expert, and the variance of that mean; NaN of too few."""
+    means, variances = np.full((2, model.n_experts_), np.nan)
+    for expert in range(model.n_experts_):
+        own = values[top == expert]
+        if len(own) > 0:
+            means[expert] = own.mean()
+        if len(own) > 1:
+            variances[expert] = own.var(ddof=1) / len(own)
+    return means, variances

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._mixture import check_mixture
+from ._mixture import check_mixture, figure_of_training
 from ._plotting import PALETTE, add_legend, bare, colour, new_axes
 
 
@@ -22,8 +22,10 @@ class EMPathDisplay:
     final : float
         Log-likelihood of the model kept.
     expert_names : sequence of str
-    held_out : bool
+    held_out : bool, default=True
         Whether the log-likelihoods are of rows that the experts had not seen.
+    reseeded : ndarray of bool of shape (n_iter, n_experts) or None, default=None
+        Experts that had lost their rows and were given others. None means none.
 
     Attributes
     ----------
@@ -34,7 +36,8 @@ class EMPathDisplay:
     kept_ : matplotlib Line2D
         Marker of the best iterate, which is the one that is kept.
     final_ : matplotlib Line2D or None
-    starved_ : matplotlib PathCollection or None
+    starved_, reseeded_ : matplotlib PathCollection or None
+        Marks of iterations in which that happened; None if it never did.
 
     Examples
     --------
@@ -50,7 +53,15 @@ class EMPathDisplay:
     """
 
     def __init__(
-        self, *, log_likelihood, expert_share, starved, final, expert_names, held_out=True
+        self,
+        *,
+        log_likelihood,
+        expert_share,
+        starved,
+        final,
+        expert_names,
+        held_out=True,
+        reseeded=None,
     ):
         self.log_likelihood = log_likelihood
         self.expert_share = expert_share
@@ -58,6 +69,7 @@ class EMPathDisplay:
         self.final = final
         self.expert_names = expert_names
         self.held_out = held_out
+        self.reseeded = reseeded
 
     @classmethod
     def from_estimator(cls, model, *, kind="log_likelihood", ax=None):
@@ -76,7 +88,7 @@ class EMPathDisplay:
         display : EMPathDisplay
         """
         check_mixture(model)
-        history = model.history_
+        history = figure_of_training(model, "history_")
         return cls(
             log_likelihood=history["log_likelihood"],
             expert_share=history["expert_share"],
@@ -84,6 +96,7 @@ class EMPathDisplay:
             final=model.log_likelihood_,
             expert_names=tuple(model.named_experts_),
             held_out=model.e_step != "insample",
+            reseeded=history.get("reseeded"),
         ).plot(kind=kind, ax=ax)
 
     def plot(self, *, kind="log_likelihood", ax=None):
@@ -105,7 +118,7 @@ class EMPathDisplay:
             raise ValueError(f"kind must be one of {sorted(kinds)}, got {kind!r}")
         self.ax_ = new_axes(ax, type(self).__name__, (7, 4.2))
         self.figure_ = self.ax_.figure
-        self.final_ = self.starved_ = None
+        self.final_ = self.starved_ = self.reseeded_ = None
         iterations = np.arange(1, len(self.log_likelihood) + 1)
         kinds[kind](iterations)
         self.ax_.set_xlabel("EM iteration")
@@ -129,20 +142,19 @@ class EMPathDisplay:
         self.final_ = ax.axhline(
             self.final, color=colour(5), linestyle="--", label="final model", zorder=0
         )
-        hungry = self.starved.any(axis=1)
-        if hungry.any():
-            self.starved_ = ax.scatter(
-                iterations[hungry],
-                path[hungry],
-                marker="v",
-                s=45,
-                color=colour(5),
-                zorder=3,
-                label="an expert had too few rows",
-            )
+        self.starved_ = self._mark(self.starved, "v", "an expert had too few rows")
+        self.reseeded_ = self._mark(self.reseeded, "^", "an expert was re-seeded")
         ax.set_ylabel(f"{'held-out' if self.held_out else 'training'} log-likelihood per row")
         ax.grid(axis="y", color="0.92")
         ax.legend(loc="lower right")
+
+    def _mark(self, happened, shape, label):
+        """Mark the iterations in which something happened to an expert."""
+        if happened is None or not happened.any():
+            return None
+        at = np.flatnonzero(happened.any(axis=1))
+        style = {"marker": shape, "s": 45, "color": colour(5), "zorder": 3}
+        return self.ax_.scatter(at + 1, self.log_likelihood[at], label=label, **style)
 
     def _plot_share(self, iterations):
         ax = self.ax_

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._mixture import check_mixture, gate_input, import_pandas, row_labels
+from ._mixture import check_mixture, gate_input, import_pandas, last_step, row_labels
 
 
 class LinearGate(NamedTuple):
@@ -30,7 +30,8 @@ class LinearGate(NamedTuple):
 def explain_routing(model, X, *, to=None, X_reference=None):
     """Contribution of each feature to the choice of expert, and the nearest border.
 
-    For a gate with linear log-odds: `SoftmaxGate`, and `GaussianGate` with a tied covariance.
+    For a gate with linear log-odds: `SoftmaxGate`, and `GaussianGate` with a tied covariance. In
+    a Pipeline, its features are those that the other steps make.
     The log-odds between the most probable expert and the runner-up are a baseline (the log-odds
     of a row with the mean value of every feature) plus one contribution per feature.
 
@@ -89,7 +90,7 @@ def explain_routing(model, X, *, to=None, X_reference=None):
     """
     pd = import_pandas("explain_routing")
     check_mixture(model)
-    gate = linear_gate(model.gate_)
+    gate = linear_gate(last_step(model.gate_))
     if len(gate.coef) == 1:
         raise ValueError("a mixture of a single expert routes every row to it")
     Z, names = gate_input(model, X)
@@ -246,6 +247,6 @@ def expert_index(expert, names):
         if expert not in names:
             raise ValueError(f"to={expert!r} is none of the experts {names}")
         return names.index(expert)
-    if not 0 <= expert < len(names):
-        raise ValueError(f"to={expert} must be between 0 and {len(names) - 1}")
+    if not isinstance(expert, int | np.integer) or not 0 <= expert < len(names):
+        raise ValueError(f"to={expert!r} must be a name, or an int between 0 and {len(names) - 1}")
     return int(expert)

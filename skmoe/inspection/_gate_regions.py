@@ -4,9 +4,10 @@ from collections import Counter
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt
+from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing
 
-from ._mixture import check_mixture, feature_names, gate_columns
+from ._mixture import as_numbers, check_mixture, feature_names, gate_columns
 from ._plotting import marker, new_axes, rgb
 
 MOST_POINTS = 500
@@ -94,15 +95,18 @@ class GateRegionsDisplay:
         display : GateRegionsDisplay
         """
         check_mixture(model)
+        if issparse(X):
+            raise TypeError(
+                "X is sparse; give the array of the rows to show, X[:500].toarray() say"
+            )
         X = X if hasattr(X, "shape") else np.asarray(X)
-        pair = two_features(model, X, features)
-        values = [column_of(X, column).astype(np.float64) for column in pair]
+        pair, names = two_features(model, X, features), feature_names(model)
+        values = [numeric_column(X, column, names[column]) for column in pair]
         first, second = (axis_of(column, resolution) for column in values)
         across, up = np.meshgrid(first, second)
         grid = with_typical_values(X, dict(zip(pair, (across.ravel(), up.ravel()), strict=True)))
         step = max(1, -(-len(values[0]) // MOST_POINTS))
         shown = np.arange(0, len(values[0]), step)
-        names = feature_names(model)
         return cls(
             first=first,
             second=second,
@@ -200,17 +204,26 @@ def two_features(model, X, features):
             )
         return tuple(seen)
     names = feature_names(model)
-    if isinstance(features, str) or len(features) != 2 or features[0] == features[1]:
-        raise ValueError(f"features must be a pair of names or positions, got {features!r}")
     unknown = [name for name in features if isinstance(name, str) and name not in names]
-    if unknown:
+    if unknown and not isinstance(features, str):
         raise ValueError(f"features {unknown} are not among {names}")
-    return tuple(names.index(name) if isinstance(name, str) else int(name) for name in features)
+    known = {name: position for position, name in enumerate(names)}
+    known |= {position: position for position in range(-len(names), len(names))}
+    pair = [known[name] % len(names) for name in features if name in known]
+    if isinstance(features, str) or len(features) != 2 or len(set(pair)) != 2:
+        raise ValueError(
+            f"features must be a pair of names, or of positions below {len(names)}; "
+            f"got {features!r}"
+        )
+    return tuple(pair)
 
 
-def column_of(X, column):
-    """One column of an array or frame as an array."""
-    return np.asarray(_safe_indexing(X, column, axis=1)).ravel()
+def numeric_column(X, column, name):
+    """One column of an array or frame as float64."""
+    values = as_numbers(np.asarray(_safe_indexing(X, column, axis=1)).ravel())
+    if values is None:
+        raise ValueError(f"the feature {name!r} is not numeric and cannot be an axis")
+    return values
 
 
 def axis_of(values, resolution):
@@ -234,29 +247,31 @@ def with_typical_values(X, given):
     """
     n_rows = len(next(iter(given.values())))
     if not hasattr(X, "columns"):
-        rows = np.empty((n_rows, X.shape[1]))
-        for column in range(X.shape[1]):
-            rows[:, column] = given[column] if column in given else median(X[:, column])
+        rows = np.empty((n_rows, X.shape[1]), dtype=object if X.dtype == object else np.float64)
+        for column, values in enumerate(X.T):
+            rows[:, column] = given[column] if column in given else typical(values)[0]
         return rows
     columns = {}
     for column, name in enumerate(X.columns):
-        array = np.asarray(X[name])
+        value, row = typical(np.asarray(X[name]))
         if column in given:
             columns[name] = given[column]
-        elif array.dtype.kind in "iuf":
-            columns[name] = np.full(n_rows, median(array))
+        elif row is None:
+            columns[name] = np.full(n_rows, value)
         else:  # taken from X, so that the type of the column stays what it is
-            value = Counter(array.tolist()).most_common(1)[0][0]
-            rows = np.full(n_rows, array.tolist().index(value))
-            picked = _safe_indexing(X[name], rows)
+            picked = _safe_indexing(X[name], np.full(n_rows, row))
             columns[name] = getattr(picked, "array", picked)  # without an index of pandas
     return type(X)(columns)
 
 
-def median(values):
-    """Median of the values that are not missing; NaN if all are."""
-    observed = values[~np.isnan(values.astype(np.float64))]
-    return np.median(observed) if len(observed) else np.nan
+def typical(values):
+    """Median of numbers (NaN if all are missing), else the most frequent value and its row."""
+    numbers = None if values.dtype.kind == "b" else as_numbers(values)
+    if numbers is not None:
+        observed = numbers[~np.isnan(numbers)]
+        return (np.median(observed) if len(observed) else np.nan), None
+    value = Counter(values.tolist()).most_common(1)[0][0]
+    return value, values.tolist().index(value)
 
 
 def middle_of(region):

@@ -1,8 +1,13 @@
 """What reports and displays ask of a mixture, by its public attributes."""
 
+from numbers import Number
+
 import numpy as np
-from sklearn.utils import _safe_indexing
+from sklearn.base import is_classifier
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing, check_consistent_length, column_or_1d
 from sklearn.utils._indexing import _get_column_indices
+from sklearn.utils._missing import is_pandas_na
 from sklearn.utils.validation import check_is_fitted
 
 
@@ -26,6 +31,31 @@ def check_mixture(model):
             f"{type(model).__name__}; of a Pipeline, give its last step and the X that it sees"
         )
     check_is_fitted(model)
+
+
+def figure_of_training(model, name):
+    """A fitted attribute that tells of training, which an operation on the experts may remove.
+
+    Parameters
+    ----------
+    model : fitted mixture
+    name : str
+
+    Returns
+    -------
+    figure : object
+
+    Raises
+    ------
+    ValueError
+        If it is not there.
+    """
+    if not hasattr(model, name):
+        raise ValueError(
+            f"this mixture has no {name}: it told of experts that have been dropped since; "
+            "drop or prune with data, or fit again, to have it"
+        )
+    return getattr(model, name)
 
 
 def import_pandas(name):
@@ -62,8 +92,22 @@ def gate_columns(model, X):
     return [int(column) for column in _get_column_indices(X, chosen)]
 
 
+def last_step(gate):
+    """The gate itself where a Pipeline prepares its features."""
+    return gate[-1] if isinstance(gate, Pipeline) else gate
+
+
+def gate_view(model, X):
+    """The features as the gate itself sees them: its columns, prepared if it is in a Pipeline."""
+    X = X if hasattr(X, "shape") else np.asarray(X)
+    X = X.tocsr() if hasattr(X, "tocsr") else X  # of which columns can be taken
+    if model.gate_features is not None:
+        X = _safe_indexing(X, gate_columns(model, X), axis=1)
+    return model.gate_[:-1].transform(X) if isinstance(model.gate_, Pipeline) else X
+
+
 def gate_input(model, X):
-    """The gate's features of X as numbers, and their names.
+    """What `gate_view` returns as numbers, and the names of the features.
 
     Parameters
     ----------
@@ -76,11 +120,77 @@ def gate_input(model, X):
     names : list of str
     """
     X = X if hasattr(X, "shape") else np.asarray(X)
-    columns = gate_columns(model, X)
-    part = _safe_indexing(X, columns, axis=1)
-    dense = part.toarray() if hasattr(part, "toarray") else np.asarray(part)
-    names = feature_names(model)
-    return dense.astype(np.float64), [names[column] for column in columns]
+    view, names = gate_view(model, X), feature_names(model)
+    Z = (view.toarray() if hasattr(view, "toarray") else np.asarray(view)).astype(np.float64)
+    names = [names[column] for column in gate_columns(model, X)]
+    if isinstance(model.gate_, Pipeline):
+        try:
+            names = [str(name) for name in model.gate_[:-1].get_feature_names_out(names)]
+        except AttributeError:  # of a step that does not know
+            names = [f"z{column}" for column in range(Z.shape[1])]
+    return Z, names
+
+
+def check_target(model, y, outputs):
+    """The target as an array whose rows have the shape of the experts' predictions.
+
+    Parameters
+    ----------
+    model : fitted mixture
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+    outputs : ndarray of shape (n_samples, n_experts[, n_classes or n_outputs])
+        What `predict_experts` returned.
+
+    Returns
+    -------
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not match, if there are labels that fit has not seen, or no rows.
+    """
+    if is_classifier(model):
+        y = column_or_1d(y)
+        unknown = np.setdiff1d(y, model.classes_)
+        if len(unknown):
+            raise ValueError(f"y holds labels that fit has not seen: {unknown.tolist()}")
+    elif outputs.ndim == 2:
+        y = column_or_1d(y)
+    else:
+        y = np.asarray(y)
+        if y.shape[1:] != outputs.shape[2:]:
+            raise ValueError(
+                f"y has the shape {y.shape}; the shape of one row must be {outputs.shape[2:]}, "
+                "as in fit"
+            )
+    check_consistent_length(outputs, y)
+    if len(y) == 0:
+        raise ValueError("X has no rows; give at least one")
+    return y
+
+
+def row_weights(sample_weight, n_samples):
+    """Weights of rows, of which some are positive; ones for None."""
+    if sample_weight is None:
+        return np.ones(n_samples, dtype=int)  # so that sums of them are counts
+    weights = column_or_1d(sample_weight, dtype=np.float64)
+    if len(weights) != n_samples:
+        raise ValueError(f"sample_weight has {len(weights)} values for {n_samples} rows")
+    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
+        raise ValueError("sample_weight must be finite and non-negative, and not all zero")
+    return weights
+
+
+def as_numbers(values):
+    """A column as float64, NaN where a value is missing; None if it does not hold numbers."""
+    if values.dtype.kind in "biuf":
+        return values.astype(np.float64)
+    if values.dtype.kind != "O":
+        return None
+    known = [np.nan if value is None or is_pandas_na(value) else value for value in values]
+    numeric = all(isinstance(value, Number) for value in known)
+    return np.array(known, dtype=np.float64) if numeric else None
 
 
 def row_labels(X):

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.stats import laplace, norm
 from sklearn.base import is_classifier
 
-from ._mixture import check_mixture
+from ._mixture import check_mixture, check_target, row_weights
 from ._plotting import PALETTE, add_legend, bare, colour, marker, new_axes
 
 NOISE = {"gaussian": norm, "laplace": laplace}
@@ -21,7 +21,7 @@ class ReliabilityDisplay:
     """What each expert promises for the rows that are routed to it, and what came true.
 
     Of a classification expert: confidence, the probability of the class that it predicts, against
-    the fraction of rows for which that class is right, in bins of equal numbers of rows. Below
+    the fraction of rows for which that class is right, in bins of about as many rows each. Below
     the diagonal, the expert is overconfident. Of a regression expert: for each probability p,
     the fraction of targets below the p-quantile of its distribution (prediction and scale). A
     curve that is flatter than the diagonal in the middle belongs to a scale that is too small, a
@@ -67,7 +67,7 @@ class ReliabilityDisplay:
         self.classification = classification
 
     @classmethod
-    def from_estimator(cls, model, X, y, *, n_bins=5, ax=None):
+    def from_estimator(cls, model, X, y, *, sample_weight=None, n_bins=5, ax=None):
         """Plot the reliability of the experts of a fitted mixture.
 
         Parameters
@@ -77,9 +77,12 @@ class ReliabilityDisplay:
         X : {array-like, sparse matrix, frame} of shape (n_samples, n_features)
             Rows that the mixture was not trained on: on its own, an expert that memorises looks
             better than it is.
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Several outputs share the curve of their expert.
+        sample_weight : array-like of shape (n_samples,), default=None
+            A weight of 2 is the row twice, of 0 the row absent.
         n_bins : int, default=5
-            Points of a classification expert's curve, at most.
+            Points of a classification expert's curve, at most: rows of equal confidence share one.
         ax : matplotlib Axes, default=None
             None makes a new figure.
 
@@ -88,21 +91,26 @@ class ReliabilityDisplay:
         display : ReliabilityDisplay
         """
         check_mixture(model)
-        y = np.asarray(y)
+        if not isinstance(n_bins, int | np.integer) or n_bins < 1:
+            raise ValueError(f"n_bins must be an int of 1 or more, got {n_bins!r}")
         top = model.apply(X)
         outputs = model.predict_experts(X)
+        y = check_target(model, y, outputs)
+        weights = row_weights(sample_weight, len(top))
         curves = []
         for expert in range(model.n_experts_):
-            own = top == expert
+            own = (top == expert) & (weights > 0)
             if is_classifier(model):
                 proba = with_floor(model, outputs[own, expert], expert)
-                curves.append(confidence_curve(proba, y[own], model.classes_, n_bins))
+                right = model.classes_[proba.argmax(axis=1)] == y[own]
+                curves.append(confidence_curve(proba.max(axis=1), right, weights[own], n_bins))
             else:
-                curves.append(quantile_curve(model, y[own] - outputs[own, expert], expert))
+                residual = y[own] - outputs[own, expert]
+                curves.append(quantile_curve(model, residual, weights[own], expert))
         return cls(
             promised=[promised for promised, _ in curves],
             observed=[observed for _, observed in curves],
-            rows=np.bincount(top, minlength=model.n_experts_),
+            rows=np.bincount(top[weights > 0], minlength=model.n_experts_),
             expert_names=tuple(model.named_experts_),
             classification=is_classifier(model),
         ).plot(ax=ax)
@@ -157,21 +165,23 @@ def with_floor(model, proba, expert):
     return (1 - model.floor_[expert]) * proba + model.floor_[expert] / proba.shape[1]
 
 
-def confidence_curve(proba, y, classes, n_bins):
-    """Mean confidence and accuracy in bins of equal numbers of rows."""
-    if len(proba) < FEWEST_ROWS:
+def confidence_curve(confidence, right, weights, n_bins):
+    """Mean confidence and accuracy in bins of about equal weight."""
+    if len(confidence) < FEWEST_ROWS:
         return np.empty(0), np.empty(0)
-    confidence = proba.max(axis=1)
-    right = classes[proba.argmax(axis=1)] == y
+    # Rows of equal confidence share a bin: a tree knows only a few values.
     order = np.argsort(confidence, kind="stable")
-    bins = np.array_split(order, min(n_bins, len(order)))
-    return (
-        np.array([confidence[own].mean() for own in bins]),
-        np.array([right[own].mean() for own in bins]),
+    first = np.searchsorted(confidence[order], confidence)
+    before = np.append(0, np.cumsum(weights[order]))[first]  # weight of the less confident rows
+    bins = before * n_bins // weights.sum()
+    of_bin = [bins == number for number in np.unique(bins)]
+    return tuple(
+        np.array([np.average(values[own], weights=weights[own]) for own in of_bin])
+        for values in (confidence, right)
     )
 
 
-def quantile_curve(model, residual, expert):
+def quantile_curve(model, residual, weights, expert):
     """Nominal probabilities and the fractions of targets below these quantiles."""
     if model.likelihood not in NOISE:
         raise ValueError(
@@ -180,4 +190,5 @@ def quantile_curve(model, residual, expert):
     if len(residual) < FEWEST_ROWS:
         return np.empty(0), np.empty(0)
     reached = NOISE[model.likelihood].cdf(residual / model.scale_[expert])
-    return NOMINAL, np.mean(reached.reshape(-1, 1) <= NOMINAL, axis=0)
+    below = np.mean(reached.reshape(len(residual), -1, 1) <= NOMINAL, axis=1)
+    return NOMINAL, np.average(below, axis=0, weights=weights)

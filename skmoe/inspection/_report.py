@@ -3,14 +3,21 @@
 import numpy as np
 from sklearn.base import is_classifier
 
-from ._mixture import check_mixture, feature_names, import_pandas
+from ._mixture import (
+    as_numbers,
+    check_mixture,
+    check_target,
+    feature_names,
+    import_pandas,
+    row_weights,
+)
 from ._reliability import with_floor
 
 MOST_CATEGORIES = 20
 """A column that is not a number is profiled if it has at most so many different values."""
 
 
-def expert_report(model, X, y, *, n_features=3):
+def expert_report(model, X, y, *, sample_weight=None, n_features=3):
     """One row per expert: its rows, its error on them, its calibration, its segment.
 
     Rows count for the expert that is their most probable one.
@@ -23,6 +30,8 @@ def expert_report(model, X, y, *, n_features=3):
         Rows that the mixture was not trained on: on its own, an expert that memorises looks
         better than it is.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+    sample_weight : array-like of shape (n_samples,), default=None
+        A weight of 2 is the row twice, of 0 the row absent.
     n_features : int, default=3
         Features named in ``segment``.
 
@@ -31,7 +40,8 @@ def expert_report(model, X, y, *, n_features=3):
     report : pandas.DataFrame
         Indexed by expert. NaN where there are no rows to measure on. Columns:
 
-        - ``rows``: number of rows; ``mass``: mean gate probability over all rows;
+        - ``rows``: number of rows, or sum of their weights;
+        - ``mass``: mean gate probability over all rows;
         - ``error``: of the expert on its rows: root mean squared error, or log-loss;
         - ``error_mixture``: of the whole mixture on the same rows;
         - ``error_elsewhere``: of the expert on the rows of the others: much larger if it is a
@@ -57,25 +67,26 @@ def expert_report(model, X, y, *, n_features=3):
     pd = import_pandas("expert_report")
     check_mixture(model)
     X = X if hasattr(X, "shape") else np.asarray(X)
-    y = np.asarray(y)
     top, proba = model.apply(X), model.gate_proba(X)
+    weights = row_weights(sample_weight, len(top))
     measures = classification_errors if is_classifier(model) else regression_errors
-    own = np.eye(model.n_experts_, dtype=bool)[top].T
+    own = np.where(top == np.arange(model.n_experts_)[:, np.newaxis], weights, 0)
     errors, mixture, calibration = measures(model, X, y, own)
+    profile = segment_profile(model, X, sample_weight=sample_weight)
     report = {
         "rows": own.sum(axis=1),
-        "mass": proba.mean(axis=0),
+        "mass": np.average(proba, axis=0, weights=weights),
         "error": [mean_of(errors[k], own[k], model) for k in range(len(own))],
         "error_mixture": [mean_of(mixture, rows, model) for rows in own],
-        "error_elsewhere": [mean_of(errors[k], ~own[k], model) for k in range(len(own))],
+        "error_elsewhere": [mean_of(errors[k], weights - own[k], model) for k in range(len(own))],
         "calibration": calibration,
-        "segment": segments(segment_profile(model, X), n_features),
+        "segment": segments(profile, n_features),
     }
     index = pd.Index(list(model.named_experts_), name="expert")
     return pd.DataFrame({name: np.asarray(values) for name, values in report.items()}, index=index)
 
 
-def segment_profile(model, X):
+def segment_profile(model, X, *, sample_weight=None):
     """How the rows of each expert differ from those of the others, feature by feature.
 
     Parameters
@@ -83,6 +94,8 @@ def segment_profile(model, X):
     model : MixtureOfExpertsClassifier or MixtureOfExpertsRegressor
         Fitted.
     X : {array-like, frame} of shape (n_samples, n_features)
+    sample_weight : array-like of shape (n_samples,), default=None
+        A weight of 2 is the row twice, of 0 the row absent.
 
     Returns
     -------
@@ -111,9 +124,10 @@ def segment_profile(model, X):
     check_mixture(model)
     X = X if hasattr(X, "shape") else np.asarray(X)
     top = model.apply(X)
+    weights = row_weights(sample_weight, len(top))
     columns = numeric_columns(X, feature_names(model))
     profile = {
-        name: [difference(values, top == k) for k in range(model.n_experts_)]
+        name: [difference(values, top == k, weights) for k in range(model.n_experts_)]
         for name, values in columns.items()
     }
     return pd.DataFrame(profile, index=pd.Index(list(model.named_experts_), name="expert"))
@@ -128,8 +142,9 @@ def numeric_columns(X, names):
         arrays = list(X.T)
     columns = {}
     for name, array in zip(names, arrays, strict=True):
-        if array.dtype.kind in "biuf":
-            columns[name] = array.astype(np.float64)
+        numbers = as_numbers(array)
+        if numbers is not None:
+            columns[name] = numbers
             continue
         values = sorted({str(value) for value in array})
         if len(values) <= MOST_CATEGORIES:
@@ -138,14 +153,17 @@ def numeric_columns(X, names):
     return columns
 
 
-def difference(values, own):
+def difference(values, own, weights):
     """Mean of some rows minus that of the others, in standard deviations; NaN if undefined."""
-    observed = ~np.isnan(values)
-    inside, outside = values[observed & own], values[observed & ~own]
-    if len(inside) == 0 or len(outside) == 0:
+    there = ~np.isnan(values) & (weights > 0)
+    values, own, weights = values[there], own[there], weights[there]
+    if own.all() or not own.any():
         return np.nan
-    spread = values[observed].std()
-    return float((inside.mean() - outside.mean()) / spread) if spread > 0 else 0.0
+    inside = np.average(values[own], weights=weights[own])
+    outside = np.average(values[~own], weights=weights[~own])
+    centred = values - np.average(values, weights=weights)
+    spread = np.sqrt(np.average(np.square(centred), weights=weights))
+    return float((inside - outside) / spread) if spread > 0 else 0.0
 
 
 def segments(profile, n_features):
@@ -158,42 +176,49 @@ def segments(profile, n_features):
 
 
 def classification_errors(model, X, y, own):
-    """Log-losses (K, n) of the experts and (n,) of the mixture; confidence minus accuracy."""
-    unknown = set(np.unique(y)) - set(model.classes_)
-    if unknown:
-        raise ValueError(f"y holds labels that fit has not seen: {sorted(unknown)}")
-    codes = np.searchsorted(model.classes_, y)
+    """Log-losses (K, n) of the experts and (n,) of the mixture; confidence minus accuracy.
+
+    `own` are the weights (K, n) of the rows of each expert, 0 for those of others.
+    """
     outputs = model.predict_experts(X)
-    rows = np.arange(len(y))
+    codes = np.searchsorted(model.classes_, check_target(model, y, outputs))
+    rows = np.arange(len(codes))
     errors, calibration = [], []
     for k, of_expert in enumerate(own):
         proba = with_floor(model, outputs[:, k], k)
         errors.append(-np.log(proba[rows, codes]))
         sure = proba.max(axis=1) - (proba.argmax(axis=1) == codes)
-        calibration.append(sure[of_expert].mean() if of_expert.any() else np.nan)
+        calibration.append(average(sure, of_expert))
     return np.array(errors), -np.log(model.predict_proba(X)[rows, codes]), calibration
 
 
 def regression_errors(model, X, y, own):
-    """Squared errors (K, n) of the experts and (n,) of the mixture; errors over scales."""
+    """Squared errors (K, n) of the experts and (n,) of the mixture; errors over scales.
+
+    `own` are the weights (K, n) of the rows of each expert, 0 for those of others.
+    """
     outputs = model.predict_experts(X)
+    y = check_target(model, y, outputs)
     shape = (len(y), -1)
     errors, calibration = [], []
     for k, of_expert in enumerate(own):
         residual = (y - outputs[:, k]).reshape(shape)
         errors.append(np.square(residual).mean(axis=1))
-        relative = np.abs(residual[of_expert] / model.scale_[k])
+        relative = np.abs(residual / model.scale_[k])
         # The scale is the mean absolute deviation for "laplace", else a standard deviation.
         power = 1 if model.likelihood == "laplace" else 2
-        typical = np.mean(relative**power) ** (1 / power) if of_expert.any() else np.nan
-        calibration.append(typical)
+        typical = average((relative**power).mean(axis=1), of_expert)
+        calibration.append(typical ** (1 / power))
     mixture = np.square((y - model.predict(X)).reshape(shape)).mean(axis=1)
     return np.array(errors), mixture, calibration
 
 
-def mean_of(errors, rows, model):
-    """Mean log-loss, or root mean squared error, of some rows."""
-    if not rows.any():
-        return np.nan
-    mean = errors[rows].mean()
-    return float(mean if is_classifier(model) else np.sqrt(mean))
+def mean_of(errors, weights, model):
+    """Mean log-loss, or root mean squared error, of weighted rows."""
+    mean = average(errors, weights)
+    return mean if is_classifier(model) else np.sqrt(mean)
+
+
+def average(values, weights):
+    """Weighted mean, NaN without any weight."""
+    return float(np.average(values, weights=weights)) if weights.any() else np.nan

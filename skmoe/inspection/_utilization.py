@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._mixture import check_mixture
+from ._mixture import check_mixture, figure_of_training
 from ._plotting import bare, colour, new_axes
 
 
@@ -65,7 +65,8 @@ class UtilizationDisplay:
         """
         check_mixture(model)
         new = None if X is None else model.utilization(X)
-        return cls(training=model.utilization_, new=new).plot(quantity=quantity, ax=ax)
+        training = figure_of_training(model, "utilization_")
+        return cls(training=training, new=new).plot(quantity=quantity, ax=ax)
 
     def plot(self, *, quantity="mass", ax=None):
         """Draw the display.

@@ -1,0 +1,59 @@
+"""The diagram of a mixture that notebooks show."""
+
+from inspect import isclass
+
+from .gates import SoftmaxGate
+
+
+def diagram(mixture, default_expert):
+    """Gate and experts side by side as scikit-learn draws estimators; once fitted, with shares.
+
+    What stands before the colon of a label is how scikit-learn prefixes the names of parameters
+    that are copied from the diagram: ``experts`` for clones, the name of a member of a list.
+
+    Parameters
+    ----------
+    mixture : estimator
+        Fitted or not. Where its parameters are so wrong that this raises, scikit-learn shows
+        them without a diagram.
+    default_expert : estimator
+        Stands in for ``experts=None``.
+
+    Returns
+    -------
+    block : _VisualBlock
+        Of scikit-learn, where it is private and has moved between releases.
+    """
+    try:
+        from sklearn.utils._repr_html.estimator import _VisualBlock
+    except ImportError:  # before 1.7
+        from sklearn.utils._estimator_html_repr import _VisualBlock
+
+    listed = isinstance(mixture.experts, list)
+    if hasattr(mixture, "gate_"):
+        gate, experts, names = mixture.gate_, mixture.experts_, mixture.named_experts_
+        labels = list(names) if listed else [f"experts: {name}" for name in names]
+        if hasattr(mixture, "utilization_"):  # it goes when an expert is dropped without data
+            colon = ":" if listed else ","
+            shares = zip(labels, mixture.utilization_.mass, strict=True)
+            labels = [f"{label}{colon} {mass:.0%} of the weight" for label, mass in shares]
+    else:
+        gate = SoftmaxGate() if mixture.gate is None else mixture.gate
+        if listed:
+            labels = [name for name, _ in mixture.experts]
+            experts = [expert for _, expert in mixture.experts]
+        else:
+            labels = [f"experts: {mixture.n_experts} clones"]
+            experts = [default_expert if mixture.experts is None else mixture.experts]
+    drawable = [_drawable(expert) for expert in experts]
+    parts = [
+        _VisualBlock("parallel", [_drawable(gate)], names=["gate"], dash_wrapped=False),
+        _VisualBlock("parallel", drawable, names=labels, dash_wrapped=False),
+    ]
+    return _VisualBlock("serial", parts, dash_wrapped=False)
+
+
+def _drawable(part):
+    """The estimator; in words if it is a class by mistake, or lies in a file not yet read."""
+    in_words = hasattr(type(part), "__lazy_expert__") or isclass(part)
+    return repr(part) if in_words else part
