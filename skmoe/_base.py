@@ -15,6 +15,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from ._arithmetic import e_step
 from ._dispatch import dense_blocks, each_expert, mix, sparse_blocks
+from ._revive import RevivedWithDefaults
 from ._routing import Route, Utilization, route_by
 from ._surgery import (
     ExpertSurgery,
@@ -37,7 +38,9 @@ from .gates._answer import gate_probabilities
 from .gates._judge import as_gate
 
 
-class BaseMixtureOfExperts(ExpertSurgery, MetaEstimatorMixin, _BaseComposition, metaclass=ABCMeta):
+class BaseMixtureOfExperts(
+    ExpertSurgery, RevivedWithDefaults, MetaEstimatorMixin, _BaseComposition, metaclass=ABCMeta
+):
     """Base of the mixtures; use `MixtureOfExpertsClassifier` or `MixtureOfExpertsRegressor`.
 
     A subclass says how a target is validated and encoded, which likelihood turns experts'
@@ -56,6 +59,9 @@ class BaseMixtureOfExperts(ExpertSurgery, MetaEstimatorMixin, _BaseComposition, 
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
+        "capacity_factor": [None, Interval(Real, 1, None, closed="left")],
+        "expert_dropout": [Interval(Real, 0, 1, closed="left")],
+        "annealing": [Interval(Real, 0, 1, closed="right")],
         "top_k": [None, Interval(Integral, 1, None, closed="left")],
         "n_jobs": [None, Integral],
         "random_state": ["random_state"],

@@ -23,11 +23,14 @@ class JudgedGate(NamedTuple):
     models : tuple of fitted gates, one per view
     solutions : tuple
         What the solver of a gate that was prepared goes on from, one per view; else empty.
+    alphas : tuple of float
+        Penalties that further M-steps keep, one per view; empty where none is chosen yet.
     """
 
     log_proba: np.ndarray
     models: tuple
     solutions: tuple = ()
+    alphas: tuple = ()
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,10 @@ class GateJudge:
     expected log-likelihood per row by more than `accuracy`: any rise keeps the guarantee of EM
     (Dempster et al., 1977, section 1: generalised EM), and what lies below the tolerance of EM is
     not worth a pass over the data. With `accuracy` 0 the gate's own `tol` decides.
+
+    A penalty that the gate is to choose itself is chosen once in a run, in each view without its
+    fold: in the second M-step, since in the first the targets are a start and no posterior (the
+    labels of k-means are so easy to predict that no penalty would seem right).
 
     Parameters
     ----------
@@ -98,21 +105,32 @@ class GateJudge:
             self._prepared.append(self.template.prepare(self.Z, sample_weight, n_experts))
         (prepared,) = self._prepared
         log_proba = np.empty_like(responsibilities)
-        solutions = []
+        solutions, alphas = [], ()
         for view, rows in enumerate(self.views):
             weights = np.zeros(len(sample_weight))
             weights[rows] = sample_weight[rows]
-            last = previous.solutions[view] if previous is not None else None
+            last = alpha = None
+            if previous is not None:
+                last = previous.solutions[view]
+                targets = responsibilities[view]
+                alpha = (
+                    previous.alphas[view]
+                    if previous.alphas
+                    else prepared.chosen_alpha(targets, weights)
+                )
+                alphas += (alpha,)
             solution = prepared.solve(
                 responsibilities[view],
                 weights,
                 start=None if last is None else last.coef,
                 memory=None if last is None else last.memory,
                 accuracy=self.accuracy,
+                alpha=alpha,
             )
             log_proba[view] = prepared.log_proba(solution)
             solutions.append(solution)
-        return JudgedGate(log_proba, tuple(map(prepared.gate, solutions)), tuple(solutions))
+        models = tuple(map(prepared.gate, solutions))
+        return JudgedGate(log_proba, models, tuple(solutions), alphas)
 
     def refit(self, judged, responsibilities, sample_weight):
         """The gate for prediction: fitted on all rows.
@@ -158,10 +176,12 @@ def as_gate(gate):
             f"gate must be an estimator instance, got {gate!r}"
             + (f"; did you mean {gate.__name__}()?" if isinstance(gate, type) else "")
         )
+    if is_classifier(gate):
+        return ClassifierGate(clone(gate))
     if weight_keyword(gate) is None:
         raise ValueError(
             f"gate={gate!r} takes no sample_weight, so it cannot be fitted to responsibilities; "
-            "use a classifier whose fit has sample_weight, such as LogisticRegression or "
-            "HistGradientBoostingClassifier, or leave the gate at its default, SoftmaxGate()"
+            "give its fit that argument, use a classifier with predict_proba, or leave the gate "
+            "at its default, SoftmaxGate()"
         )
-    return ClassifierGate(clone(gate)) if is_classifier(gate) else clone(gate)
+    return clone(gate)

@@ -1,0 +1,218 @@
+"""What EM may do to leave a poor start: learn from something else than the posteriors.
+
+Each M-step learns from the responsibilities of the iterate before. `Exploration` alters these,
+and only these: log-likelihoods, and hence the choice of the iterate to keep, are those of the
+mixture as it is, and the last step of training knows nothing of exploration.
+
+Random numbers come from a generator of their own for each iteration, so that they depend on
+nothing but the seeds and the number of the iteration.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+
+from ._arithmetic import e_step
+from ._capacity import Capacity
+from ._init import START_CERTAINTY
+from ._weights import last_step
+
+ANNEALED_ITERATIONS = 10
+"""Over so many iterations the temperature falls to 1."""
+
+DEAD_ROWS = 5.0
+"""An expert is dead if it is responsible for less than so many rows..."""
+
+DEAD_PART = 0.1
+"""...and for less than this part of an equal share."""
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """Annealing, noise, dropout and the re-seeding of dead experts.
+
+    Parameters
+    ----------
+    views : tuple of V arrays of row indices
+        The rows that each view learns from.
+    sample_weight : ndarray of shape (n,)
+    seeds : tuple of int
+        Of the random numbers.
+    reseedable : ndarray of shape (K,), dtype bool
+        Experts that may be re-seeded; not those that are never fitted.
+    expert_dropout : float, default=0.0
+        Probability that an expert is masked for a row.
+    annealing : float, default=1.0
+        Inverse temperature of the first posteriors that an M-step learns from.
+    jitter : float, default=0.0
+        Standard deviation of normal noise on the logits of the gate.
+    capacity : Capacity, default=None
+        Altered posteriors respect it like others; dropout comes after it.
+    n_annealed : int, default=ANNEALED_ITERATIONS
+        M-steps on heated posteriors.
+    """
+
+    views: tuple[np.ndarray, ...]
+    sample_weight: np.ndarray
+    seeds: tuple[int, ...]
+    reseedable: np.ndarray
+    expert_dropout: float = 0.0
+    annealing: float = 1.0
+    jitter: float = 0.0
+    capacity: Capacity | None = None
+    n_annealed: int = ANNEALED_ITERATIONS
+
+    def inverse_temperature(self, iteration):
+        """Of the posteriors that an iteration (from 1) learns from.
+
+        It rises from `annealing` by the same factor each time. The first iteration learns from
+        a start, which has none: the second one is the first that is heated.
+        """
+        left = self.n_annealed + 2 - max(iteration, 2)
+        return float(self.annealing ** (left / self.n_annealed)) if left > 0 else 1.0
+
+    def anneals(self, iteration):
+        """Whether that iteration learns from posteriors at a temperature above 1."""
+        return self.inverse_temperature(iteration) < 1.0
+
+    def learned(self, state, history, share):
+        """What the next M-step learns from.
+
+        Parameters
+        ----------
+        state : EMState
+            The iterate before.
+        history : list of Iteration
+        share : float
+            With share 1 there is nothing to re-seed: all experts see all rows anyway.
+
+        Returns
+        -------
+        responsibilities : ndarray of shape (V, n, K)
+        reseeded : ndarray of shape (K,), dtype bool
+        """
+        nobody = np.zeros(len(self.reseedable), dtype=bool)
+        if state.gate is None:  # a start is learned from as it is
+            return state.responsibilities, nobody
+        responsibilities = self._altered(state, len(history) + 1)
+        if share == 1.0:
+            return responsibilities, nobody
+        before = np.any([nobody, *(iteration.reseeded for iteration in history)], axis=0)
+        dead = dead_experts(state.responsibilities, self.views) & self.reseedable & ~before
+        if not dead.any():
+            return responsibilities, nobody
+        # One at a time: the next one is to see what this one leaves.
+        expert = int(np.argmax(dead))
+        return self._reseeded(responsibilities, state, expert), np.arange(len(nobody)) == expert
+
+    def _altered(self, state, iteration):
+        """Posteriors of an iterate, (V, n, K), heated, with noise and with masks."""
+        if not (self.anneals(iteration) or self.jitter or self.expert_dropout):
+            return state.responsibilities
+        rng = np.random.RandomState([*self.seeds, iteration])
+        shape = state.log_density.shape
+        factor = self.inverse_temperature(iteration)
+        # The same in all views: what is drawn without looking at the rows tells nothing of them.
+        noise = rng.normal(scale=self.jitter, size=shape) if self.jitter else 0.0
+        log_gate = factor * (state.gate.log_proba + noise)
+        log_density = factor * state.log_density
+        if self.capacity is not None:
+            log_gate += self.capacity.biases(log_gate, log_density)[:, np.newaxis]
+        if self.expert_dropout:
+            log_density += dropout_mask(shape, self.expert_dropout, rng)
+        return np.stack([e_step(own, log_density)[0] for own in log_gate])
+
+    def _reseeded(self, responsibilities, state, expert):
+        """Give an expert the rows that the mixture explains worst, a part 1 / K of the weight.
+
+        In each view the log-likelihood up to which a row is one of them is found on the rows that
+        the view learns from.
+        """
+        responsibilities = responsibilities.copy()
+        for view, rows in enumerate(self.views):
+            own = e_step(state.gate.log_proba[view], state.log_density)[1]
+            order = rows[np.argsort(own[rows], kind="stable")]
+            part = np.cumsum(self.sample_weight[order]) / self.sample_weight[order].sum()
+            worst = own <= own[order[np.searchsorted(part, 1.0 / len(self.reseedable))]]
+            responsibilities[view, worst] *= 1.0 - START_CERTAINTY
+            responsibilities[view, worst, expert] += START_CERTAINTY
+        return responsibilities
+
+
+def balance_and_exploration(settings, gate, pool, *, fresh):
+    """The capacity of the experts, if there is one, and how EM explores.
+
+    Parameters
+    ----------
+    settings : TrainingSettings
+    gate : GateJudge
+    pool : ExpertPool
+    fresh : bool
+        Whether training starts anew: what goes on from a fitted model is not heated.
+
+    Returns
+    -------
+    capacity : Capacity or None
+    exploration : Exploration
+    """
+    views, sample_weight = gate.views, pool.sample_weight
+    capacity = None
+    if settings.capacity_factor is not None:
+        capacity = Capacity(views, sample_weight, float(settings.capacity_factor))
+    n_annealed = min(ANNEALED_ITERATIONS, settings.max_iter - 2)  # the last one is not heated
+    anneals = fresh and n_annealed > 0
+    exploration = Exploration(
+        views,
+        sample_weight,
+        pool.seeds,
+        reseedable=np.array([not isinstance(each, FrozenEstimator) for each in pool.templates]),
+        expert_dropout=settings.expert_dropout,
+        annealing=float(settings.annealing) if anneals else 1.0,
+        jitter=getattr(last_step(gate.template), "jitter", 0.0),
+        capacity=capacity,
+        n_annealed=max(n_annealed, 1),
+    )
+    return capacity, exploration
+
+
+def dead_experts(responsibilities, views):
+    """Experts that are responsible for next to nothing in every view.
+
+    Parameters
+    ----------
+    responsibilities : ndarray of shape (V, n, K)
+    views : tuple of V arrays of row indices
+
+    Returns
+    -------
+    dead : ndarray of shape (K,), dtype bool
+    """
+    n_experts = responsibilities.shape[-1]
+    dead = np.ones(n_experts, dtype=bool)
+    for own, rows in zip(responsibilities, views, strict=True):
+        # Rows count, not their weights: a few heavy rows are few.
+        limit = min(DEAD_ROWS, DEAD_PART * len(rows) / n_experts)
+        dead &= own[rows].sum(axis=0) < limit
+    return dead
+
+
+def dropout_mask(shape, probability, rng):
+    """Logarithm of a mask: -inf where an expert is masked; never all experts of a row.
+
+    Parameters
+    ----------
+    shape : (n, K)
+    probability : float
+    rng : numpy.random.RandomState
+
+    Returns
+    -------
+    mask : ndarray of shape (n, K)
+    """
+    draws = rng.uniform(size=shape)
+    masked = draws < probability
+    masked[np.arange(shape[0]), draws.argmax(axis=1)] = False  # which one that is, is chance, too
+    return np.where(masked, -np.inf, 0.0)
