@@ -20,7 +20,7 @@ from ._capacity import Capacity
 from ._init import START_CERTAINTY
 from ._weights import last_step
 
-ANNEALED_ITERATIONS = 10
+ANNEALED_ITERATIONS = 20
 """Over so many iterations the temperature falls to 1."""
 
 DEAD_ROWS = 5.0

@@ -69,8 +69,8 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         left.
     annealing : float in (0, 1], default=1.0
         Power to which the first posteriors are raised before anything is learned from them; it
-        rises to 1 over ten iterations (deterministic annealing EM). Below 1, starts matter less.
-        No part of it if `fit` goes on from a fitted model.
+        rises to 1 over twenty iterations (deterministic annealing EM). Below 1, the start matters
+        less. No part of it if `fit` goes on from a fitted model.
     top_k : int or None, default=None
         Experts evaluated for each row in prediction, the most probable ones; None means all.
         See `max_error` of the prediction methods for as many as a given error needs.

@@ -146,9 +146,7 @@ def train(
     capacity, exploration = balance_and_exploration(
         settings, judge_gate, pool, fresh=start is None
     )
-    problem = _Problem(
-        data, target, pool, judge_gate, likelihood, settings, capacity, exploration
-    )
+    problem = _Problem(data, target, pool, judge_gate, likelihood, settings, capacity, exploration)
     share, run = _best_run(problem, start, rng)
     _warn(run, share, names, settings, judge_gate.views)
     final = run.best if settings.e_step == "insample" else _last_step(problem, run.best, share)
@@ -332,9 +330,9 @@ def _warn(run, share, names, settings, views):
     starved = run.best.experts.starved
     if starved.any():
         warnings.warn(
-            f"too few rows were left for the experts {_chosen(names, starved)}, which were kept as they were in the "
-            "iteration before (in the first: fitted on all rows); use fewer experts, or a larger "
-            "share",
+            f"too few rows were left for the experts {_chosen(names, starved)}, which were kept "
+            "as they were in the iteration before (in the first: fitted on all rows); use fewer "
+            "experts, or a larger share",
             ConvergenceWarning,
             stacklevel=6,
         )

@@ -21,7 +21,7 @@ LAYERS = [
     ["_base"],
     ["_training", "_surgery"],
     ["_em", "_exploration", "_lift", "_dispatch", "_truncation"],
-    ["_capacity", "_experts", "_init", "_likelihoods", "_routing", "_validation", "gates", "gates._judge"],
+    ["_experts", "_init", "_likelihoods", "_routing", "_validation", "gates", "gates._judge"],
     ["gates._answer", "gates._hierarchical", "gates._renormalised"],
     ["gates._classifier", "gates._cosine", "gates._gaussian", "gates._softmax"],
     ["gates._prepared"],
@@ -30,7 +30,7 @@ LAYERS = [
     ["gates._quasi_newton", "gates._newton_cg", "gates._reduced"],
     ["gates._curvature"],
     ["gates._design", "gates._packed"],
-    ["_least_squares", "_weights"],
+    ["_capacity", "_least_squares", "_weights"],
     ["_arithmetic"],
     ["_kernels", "_plain", "_revive", "_threads", "_version", "datasets"],
 ]

@@ -50,10 +50,9 @@ class ClassifierGate(MetaEstimatorMixin, BaseGate):
     The resample for a classifier without weights (nearest neighbours, say) has about as many rows
     as the weights add up to (more if all are below 1), and of each expert its own part of them to
     within one row. It is drawn systematically, down the copies of one expert after the other,
-    with a fixed offset: the same targets give the same gate. Targets that are 0 or 1 are thereby taken as they are; of a
-    row that two experts share, some copies are drawn and some not, so that probabilities are
-    noisier than with weights. A classifier whose own probabilities are coarse, such as
-    one neighbour, makes a gate that is sure and wrong.
+    with a fixed offset: the same targets give the same gate. Targets that are 0 or 1 are thereby
+    taken as they are; of rows that several experts share, each has some copies in the resample,
+    so that probabilities are noisier than with weights.
 
     Metadata routing is off while the classifier is fitted: the weights are responsibilities,
     not metadata of the user.
