@@ -67,8 +67,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         In training, no expert is responsible for more than ``capacity_factor / n_experts`` of the
         weight of the rows. None means no limit. Prediction knows no capacity.
     expert_dropout : float in [0, 1), default=0.0
-        Probability that an expert is masked for a row in an E-step; one expert of a row is always
-        left.
+        Probability that an expert is masked for a row in one of the first twenty E-steps; one
+        expert of a row is always left.
     annealing : float in (0, 1], default=1.0
         Power to which the first posteriors are raised before anything is learned from them; it
         rises to 1 over twenty iterations (deterministic annealing EM). Below 1, the start matters

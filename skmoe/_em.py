@@ -177,7 +177,7 @@ def run_em(
     capacity : Capacity, optional
         Limits what an expert may be responsible for.
     exploration : Exploration, optional
-        Alters what M-steps learn from. While it anneals, and when it has re-seeded an expert, an
+        Alters what M-steps learn from. While it does, and when it has re-seeded an expert, an
         iteration without improvement is no reason to stop.
     earlier : sequence of Iteration, default=()
         History of the run that `start` comes from.
@@ -242,7 +242,7 @@ def _learned(exploration, state, history, share):
 
 
 def _explores(exploration, history, reseeded):
-    return reseeded.any() or (exploration is not None and exploration.anneals(len(history) + 1))
+    return reseeded.any() or (exploration is not None and exploration.explores(len(history) + 1))
 
 
 def _e_steps(log_gate, log_density, capacity):

@@ -214,8 +214,8 @@ def _best_run(problem, start, rng):
     candidates = [(share, state) for state in starts for share in shares]
     alone = len(candidates) == 1
     short = SHORT_RUN
-    if problem.exploration.anneals(2):  # likelihoods can be compared when that is over
-        short += problem.exploration.n_annealed
+    if problem.exploration.explores(2):  # likelihoods can be compared when that is over
+        short += problem.exploration.n_exploring
     first = settings.max_iter if alone else min(short, settings.max_iter)
     runs = []
     for number, (share, state) in enumerate(candidates, 1):

@@ -105,7 +105,8 @@ class GateJudge:
             self._prepared.append(self.template.prepare(self.Z, sample_weight, n_experts))
         (prepared,) = self._prepared
         log_proba = np.empty_like(responsibilities)
-        solutions, alphas = [], ()
+        solutions: list = []
+        alphas: list = []
         for view, rows in enumerate(self.views):
             weights = np.zeros(len(sample_weight))
             weights[rows] = sample_weight[rows]
@@ -118,7 +119,7 @@ class GateJudge:
                     if previous.alphas
                     else prepared.chosen_alpha(targets, weights)
                 )
-                alphas += (alpha,)
+                alphas.append(alpha)
             solution = prepared.solve(
                 responsibilities[view],
                 weights,
@@ -130,7 +131,7 @@ class GateJudge:
             log_proba[view] = prepared.log_proba(solution)
             solutions.append(solution)
         models = tuple(map(prepared.gate, solutions))
-        return JudgedGate(log_proba, models, tuple(solutions), alphas)
+        return JudgedGate(log_proba, models, tuple(solutions), tuple(alphas))
 
     def refit(self, judged, responsibilities, sample_weight):
         """The gate for prediction: fitted on all rows.
