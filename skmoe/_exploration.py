@@ -187,6 +187,9 @@ def balance_and_exploration(settings, gate, pool, *, fresh):
 def dead_experts(responsibilities, views):
     """Experts that are responsible for next to nothing in every view.
 
+    This one thing is decided for all views together: an expert that had lost its rows in a
+    single view would otherwise become another one there.
+
     Parameters
     ----------
     responsibilities : ndarray of shape (V, n, K)

@@ -162,6 +162,15 @@ def test_invalid_parameters(problem, parameter, value):
         SoftmaxGate(**{parameter: value}).fit(*problem[:2])
 
 
+@pytest.mark.parametrize("e_step", ["insample", "crossfit"])
+@pytest.mark.parametrize("parameter", ["balance", "z_loss", "jitter", "alpha"])
+def test_invalid_parameters_in_a_mixture(problem, parameter, e_step):
+    X = problem[0]
+    gate = SoftmaxGate(**{parameter: -1.0})
+    with pytest.raises(ValueError, match=f"'{parameter}' parameter of SoftmaxGate"):
+        MixtureOfExpertsRegressor(gate=gate, e_step=e_step).fit(X, X[:, 0])
+
+
 def test_jitter_is_no_part_of_fit_or_prediction(problem):
     X, R, weights = problem
     plain, noisy = (SoftmaxGate(jitter=jitter).fit(X, R, weights) for jitter in (0.0, 10.0))

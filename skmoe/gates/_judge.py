@@ -104,34 +104,30 @@ class GateJudge:
             n_experts = responsibilities.shape[-1]
             self._prepared.append(self.template.prepare(self.Z, sample_weight, n_experts))
         (prepared,) = self._prepared
-        log_proba = np.empty_like(responsibilities)
-        solutions: list = []
-        alphas: list = []
+        weights = np.zeros(responsibilities.shape[:2])
         for view, rows in enumerate(self.views):
-            weights = np.zeros(len(sample_weight))
-            weights[rows] = sample_weight[rows]
-            last = alpha = None
-            if previous is not None:
-                last = previous.solutions[view]
-                targets = responsibilities[view]
-                alpha = (
-                    previous.alphas[view]
-                    if previous.alphas
-                    else prepared.chosen_alpha(targets, weights)
-                )
-                alphas.append(alpha)
+            weights[view, rows] = sample_weight[rows]
+        alphas: tuple = ()
+        if previous is not None:
+            alphas = previous.alphas or tuple(
+                map(prepared.chosen_alpha, responsibilities, weights)
+            )
+        log_proba = np.empty_like(responsibilities)
+        solutions = []
+        for view, targets in enumerate(responsibilities):
+            last = None if previous is None else previous.solutions[view]
             solution = prepared.solve(
-                responsibilities[view],
-                weights,
+                targets,
+                weights[view],
                 start=None if last is None else last.coef,
                 memory=None if last is None else last.memory,
                 accuracy=self.accuracy,
-                alpha=alpha,
+                alpha=alphas[view] if alphas else None,
             )
             log_proba[view] = prepared.log_proba(solution)
             solutions.append(solution)
         models = tuple(map(prepared.gate, solutions))
-        return JudgedGate(log_proba, models, tuple(solutions), tuple(alphas))
+        return JudgedGate(log_proba, models, tuple(solutions), alphas)
 
     def refit(self, judged, responsibilities, sample_weight):
         """The gate for prediction: fitted on all rows.

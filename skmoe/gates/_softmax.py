@@ -46,8 +46,8 @@ class SoftmaxGate(BaseGate):
         logits of row i (the log-sum-exp, which is ``log K`` or more, since logits sum to zero).
         Convex.
     jitter : float, default=0.0
-        Standard deviation of noise on the logits in the E-steps of a mixture whose gate this is.
-        Neither `fit` nor any prediction knows of it.
+        Standard deviation of noise on the logits in the first twenty E-steps of a mixture whose
+        gate this is. Neither `fit` nor any prediction knows of it.
     max_iter : int, default=100
         Most Newton steps. With `balance` or `z_loss` ten times as many steps of L-BFGS.
     tol : float, default=1e-6
@@ -211,8 +211,14 @@ class SoftmaxGate(BaseGate):
         Returns
         -------
         prepared : PreparedSoftmaxGate
+
+        Raises
+        ------
+        ValueError
+            If a parameter, the features or the weights are not valid.
         """
         gate = clone(self)
+        gate._validate_params()
         X = gate._validate_features(X, reset=True)
         return PreparedSoftmaxGate(gate, X, check_row_weights(sample_weight, X), n_experts)
 
