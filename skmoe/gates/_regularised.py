@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import logsumexp
 
 from ._solver import Solution
 
@@ -60,21 +59,25 @@ class RegularisedObjective:
         n_experts = self.design.n_experts
         coef = flat.reshape(n_experts, -1)
         coef = coef - coef.mean(axis=0)
-        weights = self.weights[:, np.newaxis]
         logits = self.design.logits(coef)
-        log_partition = logsumexp(logits, axis=1, keepdims=True)
-        proba = np.exp(logits - log_partition)
-        load = self.weights @ proba
+        peak = logits.max(axis=1, keepdims=True)
+        proba = np.exp(logits - peak)
+        total = proba.sum(axis=1, keepdims=True)
+        proba /= total
+        log_partition = (np.log(total) + peak)[:, 0]
 
-        value = np.sum(weights * (log_partition - np.sum(self.targets * logits, 1, keepdims=True)))
+        value = self.weights @ (log_partition - np.einsum("ik,ik->i", self.targets, logits))
         value += 0.5 * np.sum(self.penalty * np.square(coef))
-        value += self.balance * n_experts * np.sum(np.square(load))
-        value += self.z_loss * np.sum(weights * np.square(log_partition))
-
         residual = proba - self.targets
-        residual += 2 * self.balance * n_experts * proba * (load - proba @ load[:, np.newaxis])
-        residual += 2 * self.z_loss * log_partition * (proba - 1 / n_experts)
-        gradient = self.design.gradient(weights * residual) + self.penalty * coef
+        if self.balance:
+            load = self.weights @ proba
+            value += self.balance * n_experts * load @ load
+            residual += 2 * self.balance * n_experts * proba * (load - (proba @ load)[:, None])
+        if self.z_loss:
+            value += self.z_loss * self.weights @ np.square(log_partition)
+            residual += 2 * self.z_loss * log_partition[:, None] * (proba - 1 / n_experts)
+        residual *= self.weights[:, None]
+        gradient = self.design.gradient(residual) + self.penalty * coef
         return value, gradient.ravel()
 
 
