@@ -107,7 +107,8 @@ class Exploration:
         if share == 1.0:
             return responsibilities, nobody
         before = np.any([nobody, *(iteration.reseeded for iteration in history)], axis=0)
-        dead = dead_experts(state.responsibilities, self.views) & self.reseedable & ~before
+        dead = dead_experts(state.responsibilities, self.views, self.sample_weight)
+        dead &= self.reseedable & ~before
         if not dead.any():
             return responsibilities, nobody
         # One at a time: the next one is to see what this one leaves.
@@ -184,7 +185,7 @@ def balance_and_exploration(settings, gate, pool, *, fresh):
     return capacity, exploration
 
 
-def dead_experts(responsibilities, views):
+def dead_experts(responsibilities, views, sample_weight):
     """Experts that are responsible for next to nothing in every view.
 
     This one thing is decided for all views together: an expert that had lost its rows in a
@@ -194,6 +195,8 @@ def dead_experts(responsibilities, views):
     ----------
     responsibilities : ndarray of shape (V, n, K)
     views : tuple of V arrays of row indices
+    sample_weight : ndarray of shape (n,)
+        A row of weight 2 is two rows.
 
     Returns
     -------
@@ -202,9 +205,8 @@ def dead_experts(responsibilities, views):
     n_experts = responsibilities.shape[-1]
     dead = np.ones(n_experts, dtype=bool)
     for own, rows in zip(responsibilities, views, strict=True):
-        # Rows count, not their weights: a few heavy rows are few.
-        limit = min(DEAD_ROWS, DEAD_PART * len(rows) / n_experts)
-        dead &= own[rows].sum(axis=0) < limit
+        weight = sample_weight[rows]
+        dead &= weight @ own[rows] < min(DEAD_ROWS, DEAD_PART * weight.sum() / n_experts)
     return dead
 
 

@@ -148,7 +148,7 @@ def train(
     )
     problem = _Problem(data, target, pool, judge_gate, likelihood, settings, capacity, exploration)
     share, run = _best_run(problem, start, rng)
-    _warn(run, share, names, settings, judge_gate.views)
+    _warn(run, share, problem)
     final = run.best if settings.e_step == "insample" else _last_step(problem, run.best, share)
     responsibilities = final.responsibilities[judging_view, np.arange(len(target))]
     return TrainedMixture(
@@ -318,7 +318,8 @@ def _range(outputs):
     return np.stack([outputs.min(axis=0), outputs.max(axis=0)], axis=-1)
 
 
-def _warn(run, share, names, settings, views):
+def _warn(run, share, problem):
+    names, settings = problem.experts.names, problem.settings
     # With share 1 nothing but the gate was left to learn, and that the last step goes on with.
     if run.improving and share < 1.0:
         warnings.warn(
@@ -337,7 +338,9 @@ def _warn(run, share, names, settings, views):
             stacklevel=6,
         )
     reseeded = np.any([iteration.reseeded for iteration in run.history], axis=0)
-    lost = reseeded & dead_experts(run.best.responsibilities, views) & ~starved
+    weight = problem.data.sample_weight
+    dead = dead_experts(run.best.responsibilities, problem.gate.views, weight)
+    lost = reseeded & dead & ~starved
     if lost.any():
         warnings.warn(
             f"the experts {_chosen(names, lost)} are responsible for next to no rows, also after "

@@ -314,7 +314,7 @@ def with_a_dead_expert():
 def test_a_dead_expert_gets_the_worst_rows():
     given, explores = with_a_dead_expert()
     np.testing.assert_array_equal(
-        dead_experts(given.responsibilities, explores.views), [False, True, False]
+        dead_experts(given.responsibilities, explores.views, np.ones(90)), [False, True, False]
     )
     learned, reseeded = explores.learned(given, history(2), share=0.1)
     np.testing.assert_array_equal(reseeded, [False, True, False])
@@ -328,6 +328,21 @@ def test_a_dead_expert_gets_the_worst_rows():
             learned[view, ~given_to], given.responsibilities[view, ~given_to]
         )
     assert given.responsibilities[:, :, 1].max() < 0.01  # the iterate itself is left as it is
+
+
+def test_to_be_dead_is_a_matter_of_weight():
+    """A row of weight 2 counts as two rows."""
+    given = np.random.default_rng(0).dirichlet(np.ones(3), size=(1, 60))
+    weight = np.random.default_rng(1).integers(0, 4, 60)
+    mass = weight @ given[0, :, 2]
+    for rows, is_dead in [(0.0, True), (2.0, True), (4.0, False), (8.0, False)]:
+        responsibilities = given * [1.0, 1.0, rows / mass]
+        by_weight = dead_experts(responsibilities, (np.arange(60),), weight)
+        repeated = np.repeat(responsibilities, weight, axis=1)
+        everything = np.arange(weight.sum())
+        by_rows = dead_experts(repeated, (everything,), np.ones(len(everything)))
+        np.testing.assert_array_equal(by_weight, [False, False, is_dead])
+        np.testing.assert_array_equal(by_rows, by_weight)
 
 
 def test_the_weight_of_rows_counts_for_how_many_are_given():
