@@ -178,7 +178,8 @@ def run_em(
         Limits what an expert may be responsible for.
     exploration : Exploration, optional
         Alters what M-steps learn from. While it does, and when it has re-seeded an expert, an
-        iteration without improvement is no reason to stop.
+        iteration without improvement is no reason to stop. When it ends, EM goes on from the
+        best iterate.
     earlier : sequence of Iteration, default=()
         History of the run that `start` comes from.
     report : callable, optional
@@ -222,7 +223,8 @@ def run_em(
             log_likelihood=float(np.average(log_likelihoods[own_view], weights=sample_weight)),
         )
         gain = state.log_likelihood - best.log_likelihood
-        stalled = 0 if gain > tol or _explores(exploration, history, reseeded) else stalled + 1
+        exploring = _explores(exploration, history)
+        stalled = 0 if gain > tol or exploring or reseeded.any() else stalled + 1
         if gain > 0:
             best = state
         shares = np.average(responsibilities[own_view], axis=0, weights=sample_weight)
@@ -230,6 +232,8 @@ def run_em(
         history.append(Iteration(state.log_likelihood, shares, seconds, judged.starved, reseeded))
         if report is not None:
             report(len(history), history[-1])
+        if exploring and not _explores(exploration, history):
+            state = best  # which need not be where exploration has ended
     converged = stalled >= PATIENCE
     return EMResult(best, history, converged, not converged and state is best)
 
@@ -241,8 +245,9 @@ def _learned(exploration, state, history, share):
     return exploration.learned(state, history, share)
 
 
-def _explores(exploration, history, reseeded):
-    return reseeded.any() or (exploration is not None and exploration.explores(len(history) + 1))
+def _explores(exploration, history):
+    """Whether the next iteration explores."""
+    return exploration is not None and exploration.explores(len(history) + 1)
 
 
 def _e_steps(log_gate, log_density, capacity):

@@ -2,9 +2,10 @@
 
 Each M-step learns from the responsibilities of the iterate before. `Exploration` alters these,
 and only these: log-likelihoods, and hence the choice of the iterate to keep, are those of the
-mixture as it is. Exploration is confined to the first iterations of a run; after these EM settles
-undisturbed, and so does the last step of training. (Measured with ``benchmarks/routing.py``:
-dropout that never ends costs likelihood on every data set, dropout that ends costs none.)
+mixture as it is. Exploration is confined to the first iterations of a run; after these EM goes on
+undisturbed from the best iterate, and so does the last step of training. (As measured with
+``benchmarks/routing.py``, dropout that never ends costs likelihood, and annealing may melt experts
+into one, so that they are best left where they were.)
 
 Random numbers come from a generator of their own for each iteration, so that they depend on
 nothing but the seeds and the number of the iteration.

@@ -303,6 +303,17 @@ def test_em_does_not_stop_while_it_explores(problem):
     assert several.n_iter_ >= EXPLORING_ITERATIONS
 
 
+def test_what_led_nowhere_is_left(problem):
+    """So hot a start melts all experts into one; EM goes on from what came before it."""
+    X, y = problem
+    plain = fitted(X, y, max_iter=60)
+    trace = (melted := fitted(X, y, annealing=0.01, max_iter=60)).history_["log_likelihood"]
+    ended = EXPLORING_ITERATIONS + 1
+    assert trace[5:ended].max() < trace[0] - 0.1
+    assert trace[ended] > trace[0]
+    assert melted.log_likelihood_ > plain.history_["log_likelihood"][0]
+
+
 # Re-seeding
 
 
