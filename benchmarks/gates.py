@@ -9,7 +9,7 @@ columns encoded and targets scaled by what the training part shows, share=0.1, o
 their defaults. ``sectors`` are drawn anew for each seed: 16 sectors of a plane among five
 features, with as many experts.
 
-    python benchmarks/gates.py [--data FOLDER] [--seeds 5]
+    python benchmarks/gates.py [--data FOLDER] [--seeds 5] [--names concrete sectors]
 """
 
 import argparse
@@ -23,6 +23,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures
 from sklearn.tree import DecisionTreeClassifier
@@ -42,6 +43,9 @@ NAMES = ("concrete", "kin8nm", "phoneme", "sectors")
 TRAIN_ROWS = 1500
 GATES = {
     "softmax": SoftmaxGate(),
+    "softmax, alpha auto": SoftmaxGate("auto"),
+    "softmax, balance": SoftmaxGate(balance=0.1),
+    "softmax, z-loss": SoftmaxGate(z_loss=0.001),
     "gaussian, tied": GaussianGate(),
     "gaussian, diagonal": GaussianGate("diag"),
     "hierarchical": HierarchicalGate(),
@@ -50,6 +54,7 @@ GATES = {
     "quadratic": ClassifierGate(
         make_pipeline(PolynomialFeatures(2), LogisticRegression(max_iter=300))
     ),
+    "30 neighbours": ClassifierGate(KNeighborsClassifier(30)),
 }
 
 
@@ -57,9 +62,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=DATA, help="folder with datasets.json")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--names", nargs="+", choices=NAMES, default=NAMES, help="data sets")
     options = parser.parse_args()
     print(f"{'data':10} {'gate':20} {'gain in log-likelihood':>24} {'loss':>7} {'M-step':>8}")
-    for name in NAMES:
+    for name in options.names:
         results = [measure(options.data, name, seed) for seed in range(options.seeds)]
         for gate in GATES:
             report(name, gate, results)

@@ -17,6 +17,7 @@ from sklearn.utils.validation import _num_samples, check_is_fitted
 from ._arithmetic import e_step
 from ._diagram import diagram
 from ._dispatch import dense_blocks, each_expert, mix, mix_outputs, sparse_blocks
+from ._revive import RevivedWithDefaults
 from ._routing import Route, Utilization, route_by
 from ._shared import mixed_log_density, shared_kind
 from ._surgery import (
@@ -40,7 +41,9 @@ from .gates._answer import gate_probabilities
 from .gates._judge import as_gate
 
 
-class BaseMixtureOfExperts(ExpertSurgery, MetaEstimatorMixin, _BaseComposition, metaclass=ABCMeta):
+class BaseMixtureOfExperts(
+    ExpertSurgery, RevivedWithDefaults, MetaEstimatorMixin, _BaseComposition, metaclass=ABCMeta
+):
     """Base of the mixtures; use `MixtureOfExpertsClassifier` or `MixtureOfExpertsRegressor`.
 
     A subclass says how a target is validated and encoded, which likelihood turns experts'
@@ -60,6 +63,9 @@ class BaseMixtureOfExperts(ExpertSurgery, MetaEstimatorMixin, _BaseComposition, 
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "shared_expert": [None, StrOptions({"auto", "generalist", "consensus"})],
+        "capacity_factor": [None, Interval(Real, 1, None, closed="left")],
+        "expert_dropout": [Interval(Real, 0, 1, closed="left")],
+        "annealing": [Interval(Real, 0, 1, closed="right")],
         "top_k": [None, Interval(Integral, 1, None, closed="left")],
         "n_jobs": [None, Integral],
         "random_state": ["random_state"],

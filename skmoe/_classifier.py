@@ -63,6 +63,16 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     tol : float, default=1e-4
         EM stops after three iterations in a row that improve the mean log-likelihood per row
         by no more than this.
+    capacity_factor : float or None, default=None
+        In training, no expert is responsible for more than ``capacity_factor / n_experts`` of the
+        weight of the rows. None means no limit. Prediction knows no capacity.
+    expert_dropout : float in [0, 1), default=0.0
+        Probability that an expert is masked for a row in one of the first twenty E-steps; one
+        expert of a row is always left.
+    annealing : float in (0, 1], default=1.0
+        Power to which the first posteriors are raised before anything is learned from them; it
+        rises to 1 over twenty iterations (deterministic annealing EM). Below 1, the start matters
+        less. No part of it if `fit` goes on from a fitted model.
     top_k : int or None, default=None
         Experts evaluated for each row in prediction, the most probable ones; None means all.
         See `max_error` of the prediction methods for as many as a given error needs.
@@ -96,7 +106,9 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     history_ : dict of ndarray
         Of the run kept, first axis the iterations: ``log_likelihood``; ``expert_share``, the
         mean responsibility of each expert; ``seconds``; ``starved``, experts that were left
-        as they were because too few rows remained for them.
+        as they were because too few rows remained for them; ``reseeded``, experts without rows
+        that were given those which the mixture explained worst (each once, unless ``share_``
+        is 1).
     n_iter_ : int
         Iterations of the run kept.
     converged_ : bool
@@ -152,6 +164,9 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         n_init=1,
         max_iter=30,
         tol=1e-4,
+        capacity_factor=None,
+        expert_dropout=0.0,
+        annealing=1.0,
         top_k=None,
         n_jobs=None,
         random_state=None,
@@ -170,6 +185,9 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         self.n_init = n_init
         self.max_iter = max_iter
         self.tol = tol
+        self.capacity_factor = capacity_factor
+        self.expert_dropout = expert_dropout
+        self.annealing = annealing
         self.top_k = top_k
         self.n_jobs = n_jobs
         self.random_state = random_state

@@ -25,7 +25,7 @@ Shapes: n rows, K experts, V views.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,7 +44,8 @@ class EMState(NamedTuple):
     experts, gate : records returned by ``judge``, or None before the first iteration
     dispersion : ndarray of shape (n_experts, ...)
     responsibilities : ndarray of shape (V, n, K)
-        Of the E-step that follows, that is, the posterior under this iterate in each view.
+        Of the E-step that follows, that is, the posterior under this iterate in each view (with
+        a capacity: the closest to it that respects that).
     log_density : ndarray of shape (n, K)
         Of each expert, held out.
     row_log_likelihood : ndarray of shape (n,)
@@ -69,6 +70,7 @@ class Iteration(NamedTuple):
     expert_share: np.ndarray
     seconds: float
     starved: np.ndarray
+    reseeded: np.ndarray
 
 
 class EMResult(NamedTuple):
@@ -79,6 +81,7 @@ class EMResult(NamedTuple):
     best : EMState
         The iterate with the largest log-likelihood.
     history : list of Iteration
+        With those that the run went on from.
     converged : bool
         Whether the log-likelihood had ceased to improve before `max_iter` was reached.
     improving : bool
@@ -143,6 +146,9 @@ def run_em(
     share: float,
     max_iter: int,
     tol: float,
+    capacity: Any = None,
+    exploration: Any = None,
+    earlier: Sequence[Iteration] = (),
     report: Callable[[int, Iteration], None] | None = None,
 ) -> EMResult:
     """Alternate M-steps and E-steps; keep the iterate with the largest log-likelihood.
@@ -165,8 +171,17 @@ def run_em(
     share : float
         See `expert_weights`.
     max_iter : int
+        Iterations in all, the earlier ones included.
     tol : float
         In units of the mean log-likelihood per row.
+    capacity : Capacity, optional
+        Limits what an expert may be responsible for.
+    exploration : Exploration, optional
+        Alters what M-steps learn from. While it does, and when it has re-seeded an expert, an
+        iteration without improvement is no reason to stop. When it ends, EM goes on from the
+        best iterate.
+    earlier : sequence of Iteration, default=()
+        History of the run that `start` comes from.
     report : callable, optional
         Called after each iteration with its number (from 1) and its record.
 
@@ -180,23 +195,24 @@ def run_em(
     algorithm. Neural Computation, 6(2), 181-214.
     """
     state = best = start
-    history: list[Iteration] = []
+    history = list(earlier)
     stalled = 0
     own_view = (judging_view, np.arange(len(sample_weight)))
     while len(history) < max_iter and stalled < PATIENCE:
         started = time.perf_counter()
+        learned, reseeded = _learned(exploration, state, history, share)
         # The gate comes first: what it cannot take, it says before any expert is fitted.
-        judged_gate = gate.judge(state.responsibilities, sample_weight, state.gate)
-        weights = expert_weights(state.responsibilities, sample_weight, share)
+        judged_gate = gate.judge(learned, sample_weight, state.gate)
+        weights = expert_weights(learned, sample_weight, share)
         judged = experts.judge(weights, state.experts, len(history) + 1)
         dispersion = likelihood.update_dispersion(
             y,
             judged.outputs,
-            sample_weight[:, np.newaxis] * state.responsibilities[own_view],
+            sample_weight[:, np.newaxis] * learned[own_view],
             state.dispersion,
         )
         log_density = likelihood.log_density(y, judged.outputs, dispersion)
-        responsibilities, log_likelihoods = _e_steps(judged_gate.log_proba, log_density)
+        responsibilities, log_likelihoods = _e_steps(judged_gate.log_proba, log_density, capacity)
         state = EMState(
             judged,
             judged_gate,
@@ -207,27 +223,41 @@ def run_em(
             log_likelihood=float(np.average(log_likelihoods[own_view], weights=sample_weight)),
         )
         gain = state.log_likelihood - best.log_likelihood
-        stalled = 0 if gain > tol else stalled + 1
+        exploring = _explores(exploration, history)
+        stalled = 0 if gain > tol or exploring or reseeded.any() else stalled + 1
         if gain > 0:
             best = state
         shares = np.average(responsibilities[own_view], axis=0, weights=sample_weight)
         seconds = time.perf_counter() - started
-        history.append(Iteration(state.log_likelihood, shares, seconds, judged.starved))
+        history.append(Iteration(state.log_likelihood, shares, seconds, judged.starved, reseeded))
         if report is not None:
             report(len(history), history[-1])
+        if exploring and not _explores(exploration, history):
+            state = best  # which need not be where exploration has ended
     converged = stalled >= PATIENCE
     return EMResult(best, history, converged, not converged and state is best)
 
 
-def joined(first, second):
-    """One result for a run and its continuation, which started from the first's best."""
-    return second._replace(history=first.history + second.history)
+def _learned(exploration, state, history, share):
+    """Responsibilities (V, n, K) that the next M-step learns from, and experts re-seeded (K,)."""
+    if exploration is None:
+        return state.responsibilities, np.zeros(state.responsibilities.shape[-1], dtype=bool)
+    return exploration.learned(state, history, share)
 
 
-def _e_steps(log_gate, log_density):
+def _explores(exploration, history):
+    """Whether the next iteration explores."""
+    return exploration is not None and exploration.explores(len(history) + 1)
+
+
+def _e_steps(log_gate, log_density, capacity):
     """Responsibilities (V, n, K) and row log-likelihoods (V, n) in each view."""
     responsibilities = np.empty_like(log_gate)
     log_likelihoods = np.empty(log_gate.shape[:2])
     for view, own in enumerate(log_gate):
         responsibilities[view], log_likelihoods[view] = e_step(own, log_density)
+    if capacity is not None:  # the mixture as it is knows none
+        biases = capacity.biases(log_gate, log_density)
+        for view, (own, bias) in enumerate(zip(log_gate, biases, strict=True)):
+            responsibilities[view] = e_step(own + bias, log_density)[0]
     return responsibilities, log_likelihoods

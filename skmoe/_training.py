@@ -10,9 +10,11 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
+from ._capacity import Capacity
 from ._dispatch import mix_outputs
-from ._em import initial_state, joined, run_em
+from ._em import initial_state, run_em
 from ._experts import ExpertPool, JudgedExperts, offers_out_of_bag, seeded
+from ._exploration import Exploration, balance_and_exploration, dead_experts
 from ._init import checked_responsibilities, starting_responsibilities
 from ._lift import Lift, measure_lift
 from ._shared import (
@@ -52,6 +54,9 @@ class TrainingSettings:
     n_init: int
     max_iter: int
     tol: float
+    capacity_factor: float | None
+    expert_dropout: float
+    annealing: float
     n_jobs: int | None
     verbose: int
 
@@ -153,9 +158,12 @@ def train(
         sample_weight=data.sample_weight,
         n_jobs=settings.n_jobs,
     )
-    problem = _Problem(data, target, pool, judge_gate, likelihood, settings)
+    capacity, exploration = balance_and_exploration(
+        settings, judge_gate, pool, fresh=start is None
+    )
+    problem = _Problem(data, target, pool, judge_gate, likelihood, settings, capacity, exploration)
     share, run = _best_run(problem, start, rng)
-    _warn(run, share, names, settings)
+    _warn(run, share, problem)
     final = run.best if settings.e_step == "insample" else _last_step(problem, run.best, share)
     responsibilities = final.responsibilities[judging_view, np.arange(len(target))]
     trained_shared = _shared(problem, final, shared, rng)
@@ -194,6 +202,8 @@ class _Problem(NamedTuple):
     gate: GateJudge
     likelihood: Any
     settings: TrainingSettings
+    capacity: Capacity | None
+    exploration: Exploration
 
 
 def _splits(data, settings, classifier, rng):
@@ -224,7 +234,10 @@ def _best_run(problem, start, rng):
     starts = _starts(problem, start, n_experts, rng)
     candidates = [(share, state) for state in starts for share in shares]
     alone = len(candidates) == 1
-    first = settings.max_iter if alone else min(SHORT_RUN, settings.max_iter)
+    short = SHORT_RUN
+    if problem.exploration.explores(2):  # likelihoods can be compared when that is over
+        short += problem.exploration.n_exploring
+    first = settings.max_iter if alone else min(short, settings.max_iter)
     runs = []
     for number, (share, state) in enumerate(candidates, 1):
         prefix = f"candidate {number}/{len(candidates)}, share {share:g}"
@@ -233,8 +246,7 @@ def _best_run(problem, start, rng):
     share, run = candidates[winner][0], runs[winner]
     if first < settings.max_iter and not run.converged:
         prefix = f"going on with share {share:g}"
-        longer = _run(problem, run.best, share, settings.max_iter - first, prefix)
-        run = joined(run, longer)
+        run = _run(problem, run.best, share, settings.max_iter, prefix, earlier=run.history)
     return share, run
 
 
@@ -264,14 +276,18 @@ def _starts(problem, start, n_experts, rng):
     return [initial_state(each, dispersion, len(gate.views)) for each in starts]
 
 
-def _run(problem, start, share, max_iter, prefix):
+def _run(problem, start, share, max_iter, prefix, earlier=()):
     data, settings = problem.data, problem.settings
 
     def report(number, iteration):
         shares = " ".join(f"{value:.2f}" for value in iteration.expert_share)
         print(
             f"[skmoe] {prefix}, iteration {number}/{max_iter}: log-likelihood "
-            f"{iteration.log_likelihood:.5f}, experts' shares {shares}, {iteration.seconds:.2f} s",
+            f"{iteration.log_likelihood:.5f}, experts' shares {shares}, {iteration.seconds:.2f} s"
+            + "".join(
+                f", re-seeded {problem.experts.names[k]}"
+                for k in np.flatnonzero(iteration.reseeded)
+            ),
             flush=True,
         )
 
@@ -286,6 +302,9 @@ def _run(problem, start, share, max_iter, prefix):
         share=share,
         max_iter=max_iter,
         tol=settings.tol,
+        capacity=problem.capacity,
+        exploration=problem.exploration,
+        earlier=earlier,
         report=report if settings.verbose else None,
     )
 
@@ -303,6 +322,7 @@ def _last_step(problem, best, share):
         share=share,
         max_iter=LAST_STEP_ITERATIONS,
         tol=problem.settings.tol / 10,
+        capacity=problem.capacity,
     )
     return run.best
 
@@ -342,7 +362,8 @@ def _range(outputs):
     return np.stack([outputs.min(axis=0), outputs.max(axis=0)], axis=-1)
 
 
-def _warn(run, share, names, settings):
+def _warn(run, share, problem):
+    names, settings = problem.experts.names, problem.settings
     # With share 1 nothing but the gate was left to learn, and that the last step goes on with.
     if run.improving and share < 1.0:
         warnings.warn(
@@ -353,14 +374,28 @@ def _warn(run, share, names, settings):
         )
     starved = run.best.experts.starved
     if starved.any():
-        few = [name for name, is_starved in zip(names, starved, strict=True) if is_starved]
         warnings.warn(
-            f"too few rows were left for the experts {few}, which were kept as they were in the "
-            "iteration before (in the first: fitted on all rows); use fewer experts, or a larger "
-            "share",
+            f"too few rows were left for the experts {_chosen(names, starved)}, which were kept "
+            "as they were in the iteration before (in the first: fitted on all rows); use fewer "
+            "experts, or a larger share",
             ConvergenceWarning,
             stacklevel=6,
         )
+    reseeded = np.any([iteration.reseeded for iteration in run.history], axis=0)
+    weight = problem.data.sample_weight
+    dead = dead_experts(run.best.responsibilities, problem.gate.views, weight)
+    lost = reseeded & dead & ~starved
+    if lost.any():
+        warnings.warn(
+            f"the experts {_chosen(names, lost)} are responsible for next to no rows, also after "
+            "they were re-seeded on the rows that were explained worst; use fewer experts",
+            ConvergenceWarning,
+            stacklevel=6,
+        )
+
+
+def _chosen(names, mask):
+    return [name for name, is_chosen in zip(names, mask, strict=True) if is_chosen]
 
 
 def _as_arrays(history):
@@ -370,4 +405,5 @@ def _as_arrays(history):
         "expert_share": np.array([iteration.expert_share for iteration in history]),
         "seconds": np.array([iteration.seconds for iteration in history]),
         "starved": np.array([iteration.starved for iteration in history]),
+        "reseeded": np.array([iteration.reseeded for iteration in history]),
     }

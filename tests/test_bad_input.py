@@ -14,7 +14,6 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import KFold, ShuffleSplit
-from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -308,11 +307,18 @@ def test_gate_without_predict_proba():
     refuse(regressor(gate=Ridge()), "'gate'", "predict_proba", "Ridge")
 
 
-def test_gate_classifier_without_sample_weight():
-    gate = KNeighborsClassifier()
-    for template in [gate, make_pipeline(StandardScaler(), gate)]:
-        words = "gate", "KNeighborsClassifier", "sample_weight", "SoftmaxGate()"
-        refuse(regressor(gate=template), *words)
+class UnweightedGate(BaseEstimator):
+    def fit(self, X, R):
+        return self
+
+    def predict_proba(self, X):
+        return np.full((len(X), 2), 0.5)
+
+
+def test_gate_without_sample_weight():
+    for gate in [UnweightedGate(), make_pipeline(StandardScaler(), UnweightedGate())]:
+        words = "gate", "UnweightedGate", "sample_weight", "SoftmaxGate()"
+        refuse(regressor(gate=gate), *words)
 
 
 def test_gate_class_instead_of_an_instance():

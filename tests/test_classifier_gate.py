@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -20,6 +20,7 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils import get_tags
 
+from skmoe import MixtureOfExpertsRegressor
 from skmoe.gates import ClassifierGate, SoftmaxGate
 
 
@@ -150,13 +151,70 @@ def test_no_rows_and_subsets(problem):
     np.testing.assert_allclose(gate.predict_proba(X[7:8]), gate.predict_proba(X)[7:8])
 
 
-@pytest.mark.parametrize(
-    "classifier",
-    [KNeighborsClassifier(), make_pipeline(StandardScaler(), KNeighborsClassifier())],
-)
-def test_classifiers_without_weights_are_named(problem, classifier):
-    with pytest.raises(ValueError, match="KNeighborsClassifier.*takes no sample_weight.*Use a"):
-        ClassifierGate(classifier).fit(*problem)
+class Unweighted(ClassifierMixin, BaseEstimator):
+    """Remember what `fit` is given, which are no weights."""
+
+    def fit(self, X, y):
+        self.seen_ = X, y
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict_proba(self, X):
+        return np.full((len(X), len(self.classes_)), 1 / len(self.classes_))
+
+
+def resample(R, weights=None):
+    """How often each pair of row and expert is in the resample."""
+    rows = np.arange(len(R))[:, np.newaxis]
+    seen, labels = ClassifierGate(Unweighted()).fit(rows, R, weights).estimator_.seen_
+    counts = np.zeros(R.shape)
+    np.add.at(counts, (seen[:, 0], labels), 1)
+    return counts
+
+
+def test_without_weights_hard_targets_are_labels():
+    R = np.eye(3)[[0, 2, 1, 1, 0]]
+    np.testing.assert_array_equal(resample(R), R)
+    weights = np.array([2.0, 0.0, 1.0, 3.0, 1.0])
+    np.testing.assert_array_equal(resample(R, weights), weights[:, np.newaxis] * R)
+
+
+def test_without_weights_soft_targets_are_resampled(problem):
+    _, R = problem
+    R = np.repeat(R, 10, axis=0)
+    counts = resample(R)
+    scale = counts.sum() / len(R)
+    assert 1.0 <= scale < 1.1
+    np.testing.assert_allclose(counts.sum(axis=0), scale * R.sum(axis=0), atol=1.5)
+    assert np.all(np.abs(counts - scale * R) < 1)  # rounded down or up
+    # Rows that are alike are not all sent to the same expert.
+    drawn = resample(np.full((1000, 2), [0.7, 0.3]))
+    for half in (drawn[:500], drawn[500:]):
+        assert half[:, 0].sum() / half.sum() == pytest.approx(0.7, abs=0.01)
+    np.testing.assert_array_equal(resample(R), counts)
+
+
+@pytest.mark.parametrize("steps", [[], [StandardScaler()]])
+def test_neighbours_as_a_gate(problem, steps):
+    X = problem[0][:, :1]
+    R = np.repeat(np.where(X > 0, [[0.9, 0.1]], [[0.2, 0.8]]), 5, axis=0)
+    gate = ClassifierGate(make_pipeline(*steps, KNeighborsClassifier(50)))
+    proba = gate.fit(np.repeat(X, 5, axis=0), R).predict_proba(X)[:, 0]
+    far = np.abs(X[:, 0]) > 1
+    np.testing.assert_allclose(proba[far], np.where(X[far, 0] > 0, 0.9, 0.2), atol=0.15)
+
+
+@pytest.mark.filterwarnings("ignore:EM stopped")
+def test_neighbours_as_the_gate_of_a_mixture(problem):
+    X, _ = problem
+    y = np.abs(X[:, 0])
+    gate = KNeighborsClassifier(10)
+    settings = {"n_experts": 2, "share": 0.0, "max_iter": 4, "tol": 0.1, "random_state": 0}
+    model = MixtureOfExpertsRegressor(LinearRegression(), gate=gate, **settings).fit(X, y)
+    assert isinstance(model.gate_, ClassifierGate)
+    assert np.isfinite(model.log_likelihood_)
+    again = clone(model).fit(X, y)
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
 
 
 @pytest.mark.parametrize("estimator", [SVC(), StandardScaler(), None])

@@ -20,18 +20,20 @@ LAYERS = [
     ["_classifier", "_regressor"],
     ["_base"],
     ["_training", "_surgery"],
-    ["_em", "_lift", "_diagram", "_dispatch", "_truncation"],
+    ["_shared"],
+    ["_consensus", "_diagram", "_dispatch", "_em", "_exploration", "_lift", "_truncation"],
     ["_experts", "_init", "_likelihoods", "_routing", "_validation", "gates", "gates._judge"],
     ["gates._answer", "gates._hierarchical", "gates._renormalised"],
     ["gates._classifier", "gates._cosine", "gates._gaussian", "gates._softmax"],
     ["gates._prepared"],
+    ["gates._penalty", "gates._regularised"],
     ["gates._base", "gates._solver"],
     ["gates._quasi_newton", "gates._newton_cg", "gates._reduced"],
     ["gates._curvature"],
     ["gates._design", "gates._packed"],
-    ["_least_squares", "_weights"],
+    ["_capacity", "_least_squares", "_weights"],
     ["_arithmetic"],
-    ["_kernels", "_plain", "_threads", "_version", "datasets"],
+    ["_kernels", "_plain", "_revive", "_threads", "_version", "datasets"],
 ]
 
 # These see what a user sees, so that whatever they need is public and stays so.

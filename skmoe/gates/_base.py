@@ -6,11 +6,13 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_sample_weight, _num_samples
 
+from skmoe._revive import RevivedWithDefaults
+
 ROW_SUM_TOLERANCE = 1e-6
 """How far a row of targets may sum from 1."""
 
 
-class BaseGate(BaseEstimator, ABC):
+class BaseGate(RevivedWithDefaults, BaseEstimator, ABC):
     """A gate: an estimator that is fitted on responsibilities and predicts them.
 
     It is not tagged as a classifier, because its targets are soft and have no classes.

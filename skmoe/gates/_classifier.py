@@ -6,7 +6,7 @@ from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
-from skmoe._weights import fit_weighted, weight_keyword
+from skmoe._weights import fit_weighted, resampled_counts, weight_keyword
 
 from ._base import BaseGate, check_row_weights, check_targets
 
@@ -22,12 +22,14 @@ class ClassifierGate(MetaEstimatorMixin, BaseGate):
 
     The classifier is fitted on the rows of X repeated once per expert: the copy for expert k
     has label k and weight ``sample_weight_i * R_ik``, so that a log-loss over the copies is
-    the cross-entropy with the soft targets.
+    the cross-entropy with the soft targets. A classifier that takes no weights gets a resample of
+    these copies instead, in which each occurs as often as its weight says, on average.
 
     Parameters
     ----------
     estimator : classifier with predict_proba
-        Takes ``sample_weight`` in `fit`; a Pipeline takes it at its last step. It is cloned.
+        Takes ``sample_weight`` in `fit`, if it can; a Pipeline takes it at its last step. It is
+        cloned.
 
     Attributes
     ----------
@@ -44,6 +46,13 @@ class ClassifierGate(MetaEstimatorMixin, BaseGate):
     Responsibilities below 1e-8 are dropped. Every probability has a floor of 1e-10 (the
     classifier's probabilities are mixed with that much of the uniform distribution), also for
     an expert that had no responsibility at all, so that logarithms are finite.
+
+    The resample for a classifier without weights (nearest neighbours, say) has about as many rows
+    as the weights add up to (more if all are below 1), and of each expert its own part of them to
+    within one row. It is drawn systematically, down the copies of one expert after the other,
+    with a fixed offset: the same targets give the same gate. Targets that are 0 or 1 are thereby
+    taken as they are; of rows that several experts share, each has some copies in the resample,
+    so that probabilities are noisier than with weights.
 
     Metadata routing is off while the classifier is fitted: the weights are responsibilities,
     not metadata of the user.
@@ -86,26 +95,24 @@ class ClassifierGate(MetaEstimatorMixin, BaseGate):
         Raises
         ------
         ValueError
-            If the classifier takes no sample weights, or if R or the weights are not valid.
+            If R or the weights are not valid.
         """
-        if weight_keyword(self.estimator) is None:
-            raise ValueError(
-                f"{self.estimator!r} takes no sample_weight, so it cannot be fitted to the soft "
-                "targets of a gate. Use a classifier whose fit has sample_weight, such as "
-                "LogisticRegression or HistGradientBoostingClassifier, or leave the gate at its "
-                "default, SoftmaxGate()."
-            )
         validate_data(self, X, skip_check_array=True)
         targets = check_targets(R, _num_samples(X))
         weights = check_row_weights(sample_weight, X)[:, None] * targets
         weights[targets < NEGLIGIBLE_RESPONSIBILITY] = 0.0
         rows, labels = np.nonzero(weights)
+        copies = weights[rows, labels]
+        if weight_keyword(self.estimator) is None:
+            order = np.argsort(labels, kind="stable")  # to keep the total of each expert
+            drawn = np.repeat(order, resampled_counts(copies[order], np.random.RandomState(0)))
+            rows, labels, copies = rows[drawn], labels[drawn], None
         self.n_experts_ = targets.shape[1]
         self._present = np.unique(labels)
         self.estimator_ = None
         if len(self._present) > 1:
             self.estimator_ = fit_weighted(
-                clone(self.estimator), _safe_indexing(X, rows), labels, weights[rows, labels]
+                clone(self.estimator), _safe_indexing(X, rows), labels, copies
             )
         return self
 

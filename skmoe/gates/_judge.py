@@ -23,11 +23,14 @@ class JudgedGate(NamedTuple):
     models : tuple of fitted gates, one per view
     solutions : tuple
         What the solver of a gate that was prepared goes on from, one per view; else empty.
+    alphas : tuple of float
+        Penalties that further M-steps keep, one per view; empty where none is chosen yet.
     """
 
     log_proba: np.ndarray
     models: tuple
     solutions: tuple = ()
+    alphas: tuple = ()
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,10 @@ class GateJudge:
     expected log-likelihood per row by more than `accuracy`: any rise keeps the guarantee of EM
     (Dempster et al., 1977, section 1: generalised EM), and what lies below the tolerance of EM is
     not worth a pass over the data. With `accuracy` 0 the gate's own `tol` decides.
+
+    A penalty that the gate is to choose itself is chosen once in a run, in each view without its
+    fold: in the second M-step, since in the first the targets are a start and no posterior (the
+    labels of k-means are so easy to predict that no penalty would seem right).
 
     Parameters
     ----------
@@ -97,22 +104,30 @@ class GateJudge:
             n_experts = responsibilities.shape[-1]
             self._prepared.append(self.template.prepare(self.Z, sample_weight, n_experts))
         (prepared,) = self._prepared
+        weights = np.zeros(responsibilities.shape[:2])
+        for view, rows in enumerate(self.views):
+            weights[view, rows] = sample_weight[rows]
+        alphas: tuple = ()
+        if previous is not None:
+            alphas = previous.alphas or tuple(
+                map(prepared.chosen_alpha, responsibilities, weights)
+            )
         log_proba = np.empty_like(responsibilities)
         solutions = []
-        for view, rows in enumerate(self.views):
-            weights = np.zeros(len(sample_weight))
-            weights[rows] = sample_weight[rows]
-            last = previous.solutions[view] if previous is not None else None
+        for view, targets in enumerate(responsibilities):
+            last = None if previous is None else previous.solutions[view]
             solution = prepared.solve(
-                responsibilities[view],
-                weights,
+                targets,
+                weights[view],
                 start=None if last is None else last.coef,
                 memory=None if last is None else last.memory,
                 accuracy=self.accuracy,
+                alpha=alphas[view] if alphas else None,
             )
             log_proba[view] = prepared.log_proba(solution)
             solutions.append(solution)
-        return JudgedGate(log_proba, tuple(map(prepared.gate, solutions)), tuple(solutions))
+        models = tuple(map(prepared.gate, solutions))
+        return JudgedGate(log_proba, models, tuple(solutions), alphas)
 
     def refit(self, judged, responsibilities, sample_weight):
         """The gate for prediction: fitted on all rows.
@@ -158,10 +173,12 @@ def as_gate(gate):
             f"gate must be an estimator instance, got {gate!r}"
             + (f"; did you mean {gate.__name__}()?" if isinstance(gate, type) else "")
         )
+    if is_classifier(gate):
+        return ClassifierGate(clone(gate))
     if weight_keyword(gate) is None:
         raise ValueError(
             f"gate={gate!r} takes no sample_weight, so it cannot be fitted to responsibilities; "
-            "use a classifier whose fit has sample_weight, such as LogisticRegression or "
-            "HistGradientBoostingClassifier, or leave the gate at its default, SoftmaxGate()"
+            "give its fit that argument, use a classifier with predict_proba, or leave the gate "
+            "at its default, SoftmaxGate()"
         )
-    return ClassifierGate(clone(gate)) if is_classifier(gate) else clone(gate)
+    return clone(gate)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import copy
 
 import numpy as np
+from scipy.sparse import issparse
 
 from ._base import check_targets
-from ._design import Scaling, complete, missing_features
+from ._design import DenseDesign, Scaling, SparseDesign, complete, missing_features
+from ._penalty import PROVISIONAL, choose_penalty
+from ._regularised import minimize_regularised
 from ._solver import make_design, minimize_cross_entropy
 
 
@@ -45,9 +48,19 @@ class PreparedSoftmaxGate:
                 np.concatenate([self._means, indicators.mean]),
                 np.concatenate([self.scaling.inverse, indicators.inverse]),
             )
-        self.design = make_design(X, self.scaling, n_experts)
+        if gate.balance or gate.z_loss:  # of which the fast solver knows nothing
+            design = SparseDesign if issparse(X) else DenseDesign
+            self.design = design(X, self.scaling, n_experts)
+        else:
+            self.design = make_design(X, self.scaling, n_experts)
 
-    def solve(self, targets, weights, *, start=None, memory=None, accuracy=0.0):
+    def chosen_alpha(self, targets, weights):
+        """The gate's penalty, chosen now if it is "auto"."""
+        if self._gate.alpha == "auto":
+            return choose_penalty(self, targets, weights)
+        return self._gate.alpha
+
+    def solve(self, targets, weights, *, start=None, memory=None, accuracy=0.0, alpha=None):
         """Minimise over ``W / temperature``, in which the penalty is alpha * temperature^2.
 
         Parameters
@@ -59,6 +72,8 @@ class PreparedSoftmaxGate:
             Of the solution that `start` comes from.
         accuracy : float, default=0.0
             0 solves to the gate's `tol`. Otherwise see `_quasi_newton.minimize`.
+        alpha : float, default=None
+            The penalty. None means the gate's, and 1e-3 where that is "auto".
 
         Returns
         -------
@@ -67,17 +82,20 @@ class PreparedSoftmaxGate:
         if not np.isfinite(targets.sum()):
             check_targets(targets, len(targets))  # says which row
         gate = self._gate
-        return minimize_cross_entropy(
-            self.design,
-            targets,
-            weights,
-            gate.alpha * gate.temperature**2,
-            start=start,
-            memory=memory,
-            tol=gate.tol,
-            accuracy=accuracy,
-            max_iter=gate.max_iter,
-        )
+        if alpha is None:
+            alpha = PROVISIONAL if gate.alpha == "auto" else gate.alpha
+        penalty = alpha * gate.temperature**2
+        stopping = {"tol": gate.tol, "accuracy": accuracy, "max_iter": gate.max_iter}
+        if gate.balance or gate.z_loss:
+            losses = {"balance": gate.balance, "z_loss": gate.z_loss}
+            solution = minimize_regularised(
+                self.design, targets, weights, penalty, start=start, **losses, **stopping
+            )
+        else:
+            solution = minimize_cross_entropy(
+                self.design, targets, weights, penalty, start=start, memory=memory, **stopping
+            )
+        return solution._replace(alpha=float(alpha))
 
     def log_proba(self, solution):
         """Log-probabilities (n_samples, n_experts) of all rows."""
@@ -99,4 +117,5 @@ class PreparedSoftmaxGate:
         gate.missing_features_ = self.indicated
         gate.feature_means_ = self._means
         gate.n_experts_ = self.design.n_experts
+        gate.alpha_ = solution.alpha
         gate.n_iter_ = solution.n_iter

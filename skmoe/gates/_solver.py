@@ -44,6 +44,8 @@ class Solution(NamedTuple):
     memory : object
         What the solver knows of the curvature; it makes the next problem with the same design
         and weights cheaper, if that starts where this ended.
+    alpha : float or None
+        The gate's penalty, for the record.
     """
 
     coef: np.ndarray
@@ -51,6 +53,7 @@ class Solution(NamedTuple):
     converged: bool
     relative_gradient: float
     memory: Any = None
+    alpha: float | None = None
 
 
 def make_design(X, scaling, n_experts):
