@@ -29,6 +29,7 @@ from ._shared import (
 )
 from ._validation import TrainingData, check_splits
 from .gates._judge import GateJudge
+from .gates._penalty import PENALTIES, PROVISIONAL
 
 SHARES = (0.0, 0.1, 0.3, 1.0)
 """Candidates of ``share="auto"``, from the classical mixture to stacking."""
@@ -39,7 +40,7 @@ GATE_ACCURACY = 0.1
 SHORT_RUN = 5
 """Iterations that each candidate gets where there are several starts or shares."""
 
-LAST_STEP_ITERATIONS = 100
+LAST_STEP_ITERATIONS = 30
 """At most so many EM iterations of gate and dispersion after the experts are settled."""
 
 
@@ -140,6 +141,8 @@ def train(
         views=tuple(train for train, _ in splits),
         accuracy=GATE_ACCURACY * settings.tol,
     )
+    if getattr(judge_gate.template, "alpha", None) == "auto":
+        judge_gate = judge_gate.with_penalty(PROVISIONAL)
     _check_out_of_bag(templates, settings)
     judging_view = np.empty(len(target), dtype=np.intp)
     for view, (_, test) in enumerate(splits):
@@ -164,7 +167,10 @@ def train(
     problem = _Problem(data, target, pool, judge_gate, likelihood, settings, capacity, exploration)
     share, run = _best_run(problem, start, rng)
     _warn(run, share, problem)
-    final = run.best if settings.e_step == "insample" else _last_step(problem, run.best, share)
+    final = run.best
+    if settings.e_step != "insample":
+        problem = _with_best_penalty(problem, final, share)
+        final = _settled_run(problem, final, share, LAST_STEP_ITERATIONS)
     responsibilities = final.responsibilities[judging_view, np.arange(len(target))]
     trained_shared = _shared(problem, final, shared, rng)
     row_log_likelihood = final.row_log_likelihood
@@ -174,7 +180,7 @@ def train(
         )
     return TrainedMixture(
         experts=pool.refit(final.experts),
-        gate=judge_gate.refit(final.gate, responsibilities, data.sample_weight),
+        gate=problem.gate.refit(final.gate, responsibilities, data.sample_weight),
         dispersion=final.dispersion,
         output_range=_range(final.experts.outputs),
         share=share,
@@ -309,22 +315,45 @@ def _run(problem, start, share, max_iter, prefix, earlier=()):
     )
 
 
-def _last_step(problem, best, share):
-    """Train gate and dispersion to convergence on the settled experts' held-out outputs."""
-    run = run_em(
+def _settled_run(problem, state, share, max_iter):
+    """EM of gate and dispersion on the settled experts' held-out outputs."""
+    return run_em(
         problem.target,
         problem.data.sample_weight,
         problem.experts.judging_view,
-        best,
-        experts=_Settled(best.experts),
+        state,
+        experts=_Settled(state.experts),
         gate=problem.gate,
         likelihood=problem.likelihood,
         share=share,
-        max_iter=LAST_STEP_ITERATIONS,
-        tol=problem.settings.tol / 10,
+        max_iter=max_iter,
+        tol=problem.settings.tol,
         capacity=problem.capacity,
-    )
-    return run.best
+    ).best
+
+
+def _with_best_penalty(problem, state, share):
+    """Choose the gate's penalty by the held-out log-likelihood, if it is left to choose.
+
+    The experts stay as they are, so that each candidate costs a few M-steps of the gate. The
+    search goes from the penalty at hand to stronger or to weaker ones as long as that helps.
+    """
+    if not problem.gate.chooses_penalty or problem.settings.e_step == "insample":
+        return problem
+    best = _settled_run(problem, state, share, SHORT_RUN).log_likelihood
+    for step in (-1, 1):
+        position = PENALTIES.index(problem.gate.penalty) + step
+        improved = False
+        while 0 <= position < len(PENALTIES):
+            candidate = problem._replace(gate=problem.gate.with_penalty(PENALTIES[position]))
+            reached = _settled_run(candidate, state, share, SHORT_RUN).log_likelihood
+            if reached <= best:
+                break
+            problem, best, improved = candidate, reached, True
+            position += step
+        if improved:
+            break
+    return problem
 
 
 def _lone_log_density(problem, final):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,14 +23,11 @@ class JudgedGate(NamedTuple):
     models : tuple of fitted gates, one per view
     solutions : tuple
         What the solver of a gate that was prepared goes on from, one per view; else empty.
-    alphas : tuple of float
-        Penalties that further M-steps keep, one per view; empty where none is chosen yet.
     """
 
     log_proba: np.ndarray
     models: tuple
     solutions: tuple = ()
-    alphas: tuple = ()
 
 
 @dataclass(frozen=True)
@@ -48,9 +45,8 @@ class GateJudge:
     (Dempster et al., 1977, section 1: generalised EM), and what lies below the tolerance of EM is
     not worth a pass over the data. With `accuracy` 0 the gate's own `tol` decides.
 
-    A penalty that the gate is to choose itself is chosen once in a run, in each view without its
-    fold: in the second M-step, since in the first the targets are a start and no posterior (the
-    labels of k-means are so easy to predict that no penalty would seem right).
+    A penalty that is left to be chosen (``alpha="auto"``) is chosen by whoever trains the mixture,
+    with `with_penalty`: its held-out log-likelihood says more than that of the gate alone.
 
     Parameters
     ----------
@@ -60,6 +56,8 @@ class GateJudge:
         The rows that each view fits on.
     accuracy : float, default=0.0
         In units of the log-likelihood per row.
+    penalty : float, default=None
+        That of the template, if it is one of those to choose from.
 
     References
     ----------
@@ -71,6 +69,7 @@ class GateJudge:
     Z: Any
     views: tuple[np.ndarray, ...]
     accuracy: float = 0.0
+    penalty: float | None = None
     _prepared: list = field(default_factory=list, init=False, repr=False, compare=False)
 
     def judge(self, responsibilities, sample_weight, previous=None):
@@ -104,30 +103,32 @@ class GateJudge:
             n_experts = responsibilities.shape[-1]
             self._prepared.append(self.template.prepare(self.Z, sample_weight, n_experts))
         (prepared,) = self._prepared
-        weights = np.zeros(responsibilities.shape[:2])
-        for view, rows in enumerate(self.views):
-            weights[view, rows] = sample_weight[rows]
-        alphas: tuple = ()
-        if previous is not None:
-            alphas = previous.alphas or tuple(
-                map(prepared.chosen_alpha, responsibilities, weights)
-            )
         log_proba = np.empty_like(responsibilities)
         solutions = []
-        for view, targets in enumerate(responsibilities):
+        for view, rows in enumerate(self.views):
+            weights = np.zeros(len(sample_weight))
+            weights[rows] = sample_weight[rows]
             last = None if previous is None else previous.solutions[view]
             solution = prepared.solve(
-                targets,
-                weights[view],
+                responsibilities[view],
+                weights,
                 start=None if last is None else last.coef,
                 memory=None if last is None else last.memory,
                 accuracy=self.accuracy,
-                alpha=alphas[view] if alphas else None,
             )
             log_proba[view] = prepared.log_proba(solution)
             solutions.append(solution)
-        models = tuple(map(prepared.gate, solutions))
-        return JudgedGate(log_proba, models, tuple(solutions), alphas)
+        return JudgedGate(log_proba, tuple(map(prepared.gate, solutions)), tuple(solutions))
+
+    @property
+    def chooses_penalty(self):
+        """Whether the gate's penalty is left to be chosen on held-out rows."""
+        return self.penalty is not None
+
+    def with_penalty(self, penalty):
+        """The same with another penalty."""
+        template = clone(self.template).set_params(alpha=penalty)
+        return replace(self, template=template, penalty=penalty)
 
     def refit(self, judged, responsibilities, sample_weight):
         """The gate for prediction: fitted on all rows.
@@ -167,7 +168,7 @@ def as_gate(gate):
         If it takes no weights.
     """
     if gate is None:
-        return SoftmaxGate()
+        return SoftmaxGate(alpha="auto")
     if isinstance(gate, type) or not hasattr(gate, "get_params"):
         raise TypeError(
             f"gate must be an estimator instance, got {gate!r}"
