@@ -42,8 +42,8 @@ class Payload(Protocol):
 
     suffix: str
 
-    def dump(self, value: Any, title: str) -> Any:
-        """Bytes of an object."""
+    def dump(self, value: Any, title: str) -> list[bytes]:
+        """Bytes of an object, in pieces."""
 
     def check_trust(self, contents: dict[str, bytes]) -> None:
         """Refuse members that need more trust than was granted, before one is loaded."""
@@ -66,8 +66,8 @@ class JoblibPayload:
     def __init__(self, trusted: Any = None) -> None:
         self.trusted = trusted
 
-    def dump(self, value: Any, title: str) -> Any:
-        """Bytes of a pickle.
+    def dump(self, value: Any, title: str) -> list[bytes]:
+        """Bytes of a pickle, in pieces.
 
         Raises
         ------
@@ -128,8 +128,8 @@ class SkopsPayload:
         self.io = import_skops()
         self.trusted = trusted
 
-    def dump(self, value: Any, title: str) -> Any:
-        """Bytes of a skops file.
+    def dump(self, value: Any, title: str) -> list[bytes]:
+        """Bytes of a skops file, in one piece.
 
         Raises
         ------
@@ -139,7 +139,7 @@ class SkopsPayload:
         from ._skops import canonical
 
         try:
-            return canonical(self.io.dumps(value))
+            return [canonical(self.io.dumps(value))]
         except Exception as error:
             raise ModelKindError(
                 f"{title} cannot be written by skops ({type(error).__name__}: {error}); "

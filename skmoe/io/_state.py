@@ -236,10 +236,20 @@ def attributes(value: Any) -> dict[str, Any]:
     return value.__getstate__()
 
 
+def has_default(field: dataclasses.Field) -> bool:
+    """Whether a field of a dataclass may be left out."""
+    missing = dataclasses.MISSING
+    return field.default is not missing or field.default_factory is not missing
+
+
 def build(kind: type, state: dict[str, Any]) -> Any:
     """Build an object of a class of skmoe from its attributes, as pickle would."""
     if dataclasses.is_dataclass(kind):
-        return kind(**state)
+        # A record may have gained fields since it was written, or lost some.
+        known = {f.name: f for f in dataclasses.fields(kind)}
+        absent = [n for n, f in known.items() if n not in state and not has_default(f)]
+        given = {name: value for name, value in state.items() if name in known}
+        return kind(**given, **dict.fromkeys(absent))
     value: Any = object.__new__(kind)
     value.__setstate__(state)
     return value

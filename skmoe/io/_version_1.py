@@ -12,7 +12,7 @@ from ._errors import BundleError, DamagedBundleError, ModelKindError
 from ._format import STATE
 from ._golden import replay_expert
 from ._json import from_json
-from ._lazy import LazyExpert
+from ._lazy import LazyExpert, stand_in
 from ._payload import PAYLOADS, Payload, Source
 from ._state import Decoder, find_class, is_mixture
 
@@ -141,7 +141,8 @@ def lazy_expert(bundle: Bundle, payload: Payload, options: Options, number: int)
             replay_expert(expert, number, classifier, golden)
         return expert
 
-    return LazyExpert(f"{entry['name']}: {entry['type']}", load_expert)
+    kind = stand_in(LazyExpert, entry["type"].rpartition(".")[2])
+    return kind(f"{entry['name']}: {entry['type']}", load_expert)
 
 
 def check_same_file(archive: Archive, path: str | None) -> None:
