@@ -170,6 +170,7 @@ def test_manifest():
     assert manifest.model["class"] == "skmoe.MixtureOfExpertsRegressor"
     assert manifest.model["feature_names"] == list(X.columns)
     assert manifest.model["parameters"]["gate_features"] == "['number']"
+    assert "\n" in repr(model.experts) and "\n" not in manifest.model["parameters"]["experts"]
     assert [expert["name"] for expert in manifest.experts] == ["expert_0", "expert_1"]
     assert manifest.experts[0]["type"] == "sklearn.pipeline.Pipeline"
     assert manifest.training["rows"] == len(Y)
@@ -181,7 +182,8 @@ def test_manifest():
         "int64",
     ]
     text = repr(manifest)
-    for part in ("Pipeline", "Regressor", "number", "pickles", "format 1", "scikit-learn"):
+    assert max(map(len, text.splitlines())) < 100
+    for part in ("Pipeline", "Regressor", "number", "pickles", "format 1", *manifest.versions):
         assert part in text
     classes = skmoe.inspect(io.BytesIO(saved(fitted("logistic")[0]))).model
     assert classes["classes"] == ["no", "perhaps", "yes"]
@@ -229,6 +231,7 @@ def test_what_cannot_be_pickled_is_named():
         ({"metadata": [1]}, TypeError),
         ({"key": "a string that is long enough"}, TypeError),
         ({"key": b"short"}, ValueError),
+        ({"compress": 1.0}, ValueError),
     ],
 )
 def test_wrong_arguments(options, error, tmp_path):
@@ -251,10 +254,25 @@ def test_files_of_all_kinds(tmp_path):
     with open(tmp_path / "open", "rb") as file:
         assert file.read(6) == b"before"
         assert_same(model, skmoe.load(file), X)
-    with pytest.raises(IsADirectoryError):
-        skmoe.dump(model, tmp_path)
     with pytest.raises(FileNotFoundError):
         skmoe.load(tmp_path / "missing")
+
+
+def test_what_is_no_binary_file_is_refused_before_any_work(tmp_path, monkeypatch):
+    model, X = fitted("ridge")
+    monkeypatch.delattr("skmoe.io._writer.bundle_parts")
+    with pytest.raises(IsADirectoryError, match="give the name of a file"):
+        skmoe.dump(model, tmp_path)
+    with pytest.raises(FileNotFoundError):
+        skmoe.dump(model, tmp_path / "missing" / "model.skmoe")
+    with pytest.raises(TypeError, match="PathLike"):
+        skmoe.dump(model, None)
+    with open(tmp_path / "text", "w") as file, pytest.raises(TypeError, match="mode 'wb'"):
+        skmoe.dump(model, file)
+    for read in (skmoe.load, skmoe.inspect, verify):
+        with open(tmp_path / "text") as file, pytest.raises(TypeError, match="mode 'rb'"):
+            read(file)
+    assert os.listdir(tmp_path) == ["text"]
 
 
 class Dribble(io.RawIOBase):

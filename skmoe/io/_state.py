@@ -149,7 +149,7 @@ class Decoder:
             "dict": lambda pairs: {self.decode(key): self.decode(item) for key, item in pairs},
             "bunch": lambda items: Bunch(**{k: self.decode(item) for k, item in items.items()}),
             "float": float,
-            "scalar": lambda pair: np.dtype(pair[0]).type(self.decode(pair[1])),
+            "scalar": lambda pair: self._scalar(*pair),
             "objects": self._object_array,
             "array": lambda name: self._member("array", name),
             "object": lambda name: self._member("object", name),
@@ -171,6 +171,12 @@ class Decoder:
             ((tag, content),) = tree.items()
             return self.read[tag](content)
         return tree
+
+    def _scalar(self, name: str, item: Any) -> Any:
+        dtype = np.dtype(name)
+        if dtype.kind not in SCALAR_KINDS:  # np.void(10**9) would take so many bytes
+            raise ValueError(f"a scalar of type {dtype}")
+        return dtype.type(self.decode(item))
 
     def _object_array(self, content: Any) -> np.ndarray:
         shape, items = content

@@ -37,7 +37,11 @@ def read_version_1(bundle: Bundle, options: Options) -> Any:
         raise ValueError("this bundle is compressed, so that mmap_mode has nothing to map")
     contents = verified_contents(bundle, [name for name in bundle.listed if name not in later])
     payload.check_trust(
-        {name: c for name, c in contents.items() if name.endswith(f".{payload.suffix}")}
+        {
+            name: content
+            for name, content in contents.items()
+            if name in experts or name.endswith(f".{payload.suffix}")
+        }
     )
     decoder = Decoder(
         load_experts(bundle, payload, options, contents),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from numbers import Integral
 from typing import Any
 
 from sklearn.utils.validation import check_is_fitted
 
 from ._arrays import array_to_bytes
 from ._atomic import replacing
+from ._bundle import refuse_text
 from ._environment import versions
 from ._errors import ModelKindError
 from ._format import FORMAT, MANIFEST, SIGNATURE, STATE, VERSION
@@ -103,17 +106,25 @@ def dump(
     check_is_fitted(model)
     if payload not in PAYLOADS:
         raise ValueError(f"payload must be one of {sorted(PAYLOADS)}, got {payload!r}")
-    if type(compress) is not int or not 0 <= compress <= 9:
+    if not isinstance(compress, Integral) or compress is True or not 0 <= compress <= 9:
         raise ValueError(f"compress must be an integer from 0 to 9, got {compress!r}")
     metadata = check_metadata(metadata)
     key = None if key is None else check_key(key)
-    with Packer(PAYLOADS[payload](), compress) as packer:
-        parts = bundle_parts(model, packer, golden_rows, metadata, key)
-    if hasattr(file, "write"):
-        write_pieces(file, parts)
-    else:
-        with replacing(os.fsdecode(file)) as target:
-            write_pieces(target, parts)
+    # Opened first: what is wrong with the path is known before the work is done.
+    with opened(file) as target, Packer(PAYLOADS[payload](), compress) as packer:
+        write_pieces(target, bundle_parts(model, packer, golden_rows, metadata, key))
+
+
+def opened(file: Any) -> AbstractContextManager[Any]:
+    """Context of a file to write to.
+
+    Raises
+    ------
+    TypeError
+        If it is no path and no binary file.
+    """
+    refuse_text(file, "wb")
+    return nullcontext(file) if hasattr(file, "write") else replacing(os.fsdecode(file))
 
 
 class Packer:
