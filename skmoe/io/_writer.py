@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from numbers import Integral
 from typing import Any
 
 from sklearn.utils.validation import check_is_fitted
 
 from ._arrays import array_to_bytes
-from ._atomic import replacing
+from ._atomic import check_target, replacing
 from ._bundle import refuse_text
 from ._environment import versions
 from ._errors import ModelKindError
@@ -110,21 +110,14 @@ def dump(
         raise ValueError(f"compress must be an integer from 0 to 9, got {compress!r}")
     metadata = check_metadata(metadata)
     key = None if key is None else check_key(key)
-    # Opened first: what is wrong with the path is known before the work is done.
-    with opened(file) as target, Packer(PAYLOADS[payload](), compress) as packer:
-        write_pieces(target, bundle_parts(model, packer, golden_rows, metadata, key))
-
-
-def opened(file: Any) -> AbstractContextManager[Any]:
-    """Context of a file to write to.
-
-    Raises
-    ------
-    TypeError
-        If it is no path and no binary file.
-    """
     refuse_text(file, "wb")
-    return nullcontext(file) if hasattr(file, "write") else replacing(os.fsdecode(file))
+    path = None if hasattr(file, "write") else os.fsdecode(file)
+    if path is not None:
+        check_target(path)
+    with Packer(PAYLOADS[payload](), compress) as packer:
+        parts = bundle_parts(model, packer, golden_rows, metadata, key)
+    with nullcontext(file) if path is None else replacing(path) as target:
+        write_pieces(target, parts)
 
 
 class Packer:
