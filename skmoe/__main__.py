@@ -43,7 +43,9 @@ def parser() -> argparse.ArgumentParser:
     show.add_argument("--json", action="store_true", help="print the whole manifest")
     check = commands.add_parser("verify", help="compare all sizes, hashes and the signature")
     check.add_argument("file")
-    check.add_argument("--key-file", type=Path, help="file that holds the key of the signature")
+    check.add_argument(
+        "--key-file", type=Path, help="file whose bytes, all of them, are the key of the signature"
+    )
     return top
 
 

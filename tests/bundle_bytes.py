@@ -34,7 +34,7 @@ def members(content):
 def zipped(contents, compress=0):
     """Archive of (name, content) pairs in the layout of bundles."""
     pairs = contents.items() if isinstance(contents, dict) else contents
-    return b"".join(archive_bytes([pack(name, content, compress) for name, content in pairs]))
+    return b"".join(archive_bytes([pack(name, [content], compress) for name, content in pairs]))
 
 
 def with_manifest(content, edit, **contents):

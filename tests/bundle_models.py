@@ -34,7 +34,8 @@ from sklearn.utils import Bunch
 
 import skmoe
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, SoftmaxGate
-from skmoe.gates import ClassifierGate
+from skmoe.gates import ClassifierGate, CosineGate, GaussianGate, HierarchicalGate
+from skmoe.io._lazy import LazyExpert
 
 N_ROWS = 60
 RNG = np.random.RandomState(0)
@@ -163,6 +164,13 @@ MODELS = {
     "frozen twice": (regressor([("one", ONE_FROZEN), ("two", ONE_FROZEN)]), X, Y),
     "nested": (regressor(regressor(Ridge(), n_experts=2)), X, Y),
     "gate parameters": (regressor(gate=SoftmaxGate(alpha=0.1, temperature=2.0)), X, Y),
+    "gaussian gate": (regressor(gate=GaussianGate()), X, Y),
+    "cosine gate": (classifier(GaussianNB(), gate=CosineGate()), X, LABELS),
+    "gate of gates": (
+        regressor(n_experts=3, gate=HierarchicalGate(GaussianGate(), groups=[[0, 2], 1])),
+        X,
+        Y,
+    ),
     "gate is a tree": (regressor(gate=DecisionTreeClassifier(max_depth=2)), X, Y),
     "gate is wrapped": (regressor(gate=ClassifierGate(GaussianNB())), X, Y),
     "gate is a pipeline": (
@@ -202,9 +210,31 @@ MODELS["gate is a pipeline"] = (
 )
 
 
+# What operations on fitted mixtures give: name -> (name of the mixture, operation on it).
+OPERATIONS = {
+    "expert added": ("ridge", lambda m, X, y: m.add_expert("new", DecisionTreeRegressor(), X, y)),
+    "expert dropped": ("different experts", lambda m, X, y: m.drop_expert("..")),
+    "expert dropped, wrapped gate": (
+        "gate of three is wrapped",
+        lambda m, X, y: m.drop_expert("expert_1"),
+    ),
+    "expert frozen": ("logistic", lambda m, X, y: m.freeze("expert_0")),
+    "pruned": ("different experts", lambda m, X, y: m.prune(X, y, min_mass=0.3)),
+}
+MODELS["gate of three is wrapped"] = (
+    regressor(n_experts=3, gate=ClassifierGate(GaussianNB())),
+    X,
+    Y,
+)
+NAMES = [*MODELS, *OPERATIONS]
+
+
 @functools.cache
 def fitted(name):
     """Fitted mixture and its training rows; one object for all tests, which must not change it."""
+    if name in OPERATIONS:
+        before, operation = OPERATIONS[name]
+        return operation(fitted(before)[0], *MODELS[before][1:]), MODELS[before][1]
     model, X, y = MODELS[name]
     return model.fit(X, y), X
 
@@ -212,9 +242,9 @@ def fitted(name):
 def differences(first, second, path="model", seen=None):
     """Paths at which two objects differ, attribute by attribute, whatever they are made of."""
     seen = {} if seen is None else seen
-    if type(first).__name__ == "LazyExpert":
+    if isinstance(first, LazyExpert):
         first = first.__lazy_expert__()
-    if type(second).__name__ == "LazyExpert":
+    if isinstance(second, LazyExpert):
         second = second.__lazy_expert__()
     if first is second or (id(first), id(second)) in seen:
         return []

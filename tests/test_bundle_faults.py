@@ -100,7 +100,7 @@ def bomb_of_lies(size=50 * 2**20):
 
 def overlapping():
     """Two entries of the central directory that refer to the same bytes."""
-    parts = [pack(name, content, 0) for name, content in members(GOOD).items()]
+    parts = [pack(name, [content], 0) for name, content in members(GOOD).items()]
     content = b"".join(archive_bytes(parts))
     start = content.index(b"PK\x01\x02")
     directory = content[start:]

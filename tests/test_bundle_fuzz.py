@@ -55,6 +55,12 @@ def test_only_classes_of_skmoe_are_built(name):
         load(with_manifest(GOOD, lambda m: None, **{"state.json": state}))
 
 
+def test_scalars_are_numbers_and_texts():
+    state = to_json({"scalar": ["V1", 10**12]})  # in NumPy, a request for so many bytes
+    with pytest.raises(DamagedBundleError, match="a scalar of type"):
+        load(with_manifest(GOOD, lambda m: None, **{"state.json": state}))
+
+
 def npy(dtype, shape, data=b""):
     header = f"{{'descr': {dtype!r}, 'fortran_order': False, 'shape': {shape}}}".encode()
     header += b" " * (53 - len(header) % 64 + 64) + b"\n"

@@ -7,15 +7,17 @@ import threading
 import joblib
 import numpy as np
 import pytest
-from bundle_models import MODELS, assert_same, fitted
+from bundle_models import NAMES, Y, assert_same, fitted, regressor
 from bundle_models import X as ROWS
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import Ridge
 
 import skmoe
+from skmoe.io._lazy import LazyExpert, stand_in
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-EVERY_KIND = pytest.mark.parametrize("name", MODELS)
+EVERY_KIND = pytest.mark.parametrize("name", NAMES)
 
 
 @EVERY_KIND
@@ -68,6 +70,34 @@ def test_lazy_experts_are_experts(routed):
     skmoe.dump(pipeline, path)
     lazy = skmoe.load(path, lazy=True).experts_[0]
     assert len(lazy) == 2 and isinstance(lazy[-1], Ridge) and len(list(lazy)) == 2 and lazy
+
+
+class Stubborn(RegressorMixin, BaseEstimator):
+    """An expert that refuses to predict once it has been trained and saved."""
+
+    allowed = True
+
+    def fit(self, X, y, sample_weight=None):
+        return self
+
+    def predict(self, X):
+        if not Stubborn.allowed:
+            raise ValueError("no")
+        return np.zeros(X.shape[0])
+
+
+def test_messages_call_a_lazy_expert_what_it_is(tmp_path, monkeypatch):
+    path = tmp_path / "model.skmoe"
+    skmoe.dump(regressor(Stubborn()).fit(ROWS, Y), path, golden_rows=False)
+    lazy = skmoe.load(path, lazy=True)
+    assert [type(expert).__name__ for expert in lazy.experts_] == ["Stubborn", "Stubborn"]
+    assert loaded_experts(lazy) == [False, False]
+    monkeypatch.setattr(Stubborn, "allowed", False)
+    with pytest.raises(ValueError, match=r"'expert_0' \(Stubborn\) could not predict: no"):
+        lazy.predict(ROWS)
+    # The manifest may say anything, and is read before it is believed.
+    for name in ("", "a b", "\0", "\ud800"):
+        assert stand_in(LazyExpert, name).__name__ == "LazyExpert"
 
 
 def test_a_lazy_model_survives_the_replacement_of_its_file(routed):

@@ -1,14 +1,18 @@
 """Bundles without pickles."""
 
 import io
+import json
 import sys
 
 import numpy as np
 import pytest
-from bundle_models import MODELS, Telltale, X, Y, answers, differences, fitted, regressor, saved
+from bundle_bytes import members, zipped
+from bundle_models import NAMES, Telltale, X, Y, answers, differences, fitted, regressor, saved
+from sklearn.linear_model import Ridge
 
 import skmoe
 from skmoe.io import ModelKindError, UntrustedPayloadError
+from skmoe.io._payload import SkopsPayload, Source
 
 pytest.importorskip("skops")
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -32,7 +36,7 @@ def load_reviewed(content):
         return load(content, trusted=list(error.types))
 
 
-@pytest.mark.parametrize("name", sorted(set(MODELS)))
+@pytest.mark.parametrize("name", NAMES)
 def test_round_trip(name):
     model, rows = fitted(name)
     # Trees of neighbours count how often they are asked, so these are not.
@@ -68,6 +72,29 @@ def test_types_that_skops_does_not_know_are_reported_at_once():
     assert caught.value.types == ("bundle_models.Telltale",)
     assert load(content, trusted=True).n_experts_ == 2
     assert load(content, trusted=["bundle_models.Telltale"]).n_experts_ == 2
+
+
+def test_no_name_of_a_member_escapes_the_audit():
+    """Experts are audited because they are experts, and not because of a suffix."""
+    model = regressor([("a", Telltale()), ("b", Ridge())]).fit(X, Y)
+    model.experts = None  # nothing but the expert needs trust
+    contents = members(saved(model, payload="skops"))
+    contents["experts/0.x"] = contents.pop("experts/0.skops")
+    manifest = json.loads(contents["manifest.json"])
+    for entry in manifest["members"]:
+        if entry["name"] == "experts/0.skops":
+            entry["name"] = "experts/0.x"
+    manifest["experts"][0]["member"] = "experts/0.x"
+    order = ["manifest.json", *(entry["name"] for entry in manifest["members"])]
+    contents["manifest.json"] = json.dumps(manifest).encode()
+    hidden = zipped({name: contents[name] for name in order})
+    with pytest.raises(UntrustedPayloadError) as caught:
+        load(hidden)
+    assert caught.value.types == ("bundle_models.Telltale",)
+    payload = SkopsPayload()
+    payload.check_trust({})
+    with pytest.raises(UntrustedPayloadError):
+        payload.load(Source("experts/0.x", contents["experts/0.x"]))
 
 
 def test_lazy_experts_are_audited_too(tmp_path):

@@ -97,6 +97,13 @@ def test_pickles_are_refused_without_trust(trusted, tmp_path):
     assert_same(MODEL, load(GOOD, trusted=True), X)
 
 
+@pytest.mark.parametrize("trusted", ["a.B", 1, [b"a.B"]])
+def test_trusted_is_a_list_of_names(trusted):
+    with pytest.raises(TypeError, match="trusted must be"):
+        load(GOOD, trusted=trusted)
+    assert UNPICKLED == []
+
+
 def test_payload_of_a_module_that_is_missing(monkeypatch):
     model = regressor(Telltale()).fit(X, Y)
     content = saved(model)

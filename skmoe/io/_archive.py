@@ -187,13 +187,13 @@ class Archive:
         DamagedBundleError
             If the header is not one, or has another name than the central directory.
         """
-        header = self.read_at(member.header_offset, LOCAL_HEADER.size)
-        if len(header) == LOCAL_HEADER.size:
-            magic, *_, name_size, extra_size = LOCAL_HEADER.unpack(header)
-            start = member.header_offset + LOCAL_HEADER.size
-            name = self.read_at(start, name_size)
-            if magic == b"PK\x03\x04" and name == member.name.encode("utf-8"):
-                return start + name_size + extra_size
+        name = member.name.encode("utf-8")
+        size = LOCAL_HEADER.size + len(name)
+        header = self.read_at(member.header_offset, size)
+        if len(header) == size:
+            magic, *_, name_size, extra_size = LOCAL_HEADER.unpack_from(header)
+            if (magic, name_size) == (b"PK\x03\x04", len(name)) and header.endswith(name):
+                return member.header_offset + size + extra_size
         raise DamagedBundleError(
             f"the header of {member.name} at byte {member.header_offset} is damaged. {AGAIN}"
         )

@@ -65,6 +65,19 @@ def replacing(path: str) -> Iterator[BinaryIO]:
     sync_directory(folder)
 
 
+def check_target(path: str) -> None:
+    """Raise at once what `replacing` would after the work is done, if the path is a wrong one.
+
+    Raises
+    ------
+    OSError
+        If it is a directory, a device or a pipe, or in a directory that does not exist.
+    """
+    target = os.path.realpath(path)
+    mode_of(target)
+    os.stat(os.path.dirname(target))
+
+
 def mode_of(target: str) -> int | None:
     """Permissions of a regular file; None if there is no file."""
     try:

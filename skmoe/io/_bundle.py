@@ -54,9 +54,21 @@ class Bundle(NamedTuple):
 
 def open_archive(file: Any) -> Archive:
     """Archive of a path, or of what is left to read of a file object."""
+    refuse_text(file, "rb")
     if hasattr(file, "read"):
         return Archive(io.BytesIO(file.read()))
     return Archive(open(os.fsdecode(file), "rb"))
+
+
+def refuse_text(file: Any, mode: str) -> None:
+    """Say how to open a file that was opened as text.
+
+    Raises
+    ------
+    TypeError
+    """
+    if isinstance(file, io.TextIOBase):
+        raise TypeError(f"the file is open as text; give its path, or open it with mode {mode!r}")
 
 
 def open_bundle(archive: Archive, key: bytes | None) -> Bundle:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 from importlib.metadata import version
 from typing import Any
@@ -21,11 +22,17 @@ def versions() -> dict[str, str]:
         "scikit-learn": sklearn.__version__,
         "numpy": numpy.__version__,
         "scipy": scipy.__version__,
-        "numba": version("numba"),  # importing it takes longer than all else
+        "numba": numba_version(),
         "joblib": joblib.__version__,
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
     }
+
+
+@functools.cache
+def numba_version() -> str:
+    """Version of numba, without importing it: that takes longer than all else."""
+    return version("numba")
 
 
 def version_differences(saved: dict[str, Any]) -> list[str]:

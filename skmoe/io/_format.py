@@ -28,7 +28,8 @@ not change for a new entry that old readers may ignore.
 4. Tell users in CHANGELOG.md which release reads what.
 
 A class of skmoe that moves to another module or gets another name keeps its old name in ``MOVED``;
-one that gains an attribute gives it a value in its ``__setstate__``. Neither bumps the version.
+one that gains an attribute gives it a value in its ``__setstate__``, a dataclass a default;
+without a default, a field that a file lacks is None. Nothing of this bumps the version.
 """
 
 from __future__ import annotations

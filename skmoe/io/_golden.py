@@ -7,6 +7,7 @@ loaded: what hashes cannot see, a library that computes something else than it d
 from __future__ import annotations
 
 import contextlib
+import copy
 import importlib.util
 import warnings
 from collections.abc import Iterator
@@ -15,8 +16,10 @@ from typing import Any
 import numpy as np
 from joblib import parallel_config
 from sklearn.base import is_classifier
+from sklearn.utils import Bunch
 
 from ._errors import BundleWarning, GoldenRowsError
+from ._lazy import stand_in
 from ._rows import (
     first_rows,
     numbers_from_record,
@@ -75,7 +78,7 @@ def golden_record(model: Any, rows: Any) -> dict[str, Any] | None:
             f"({type(error).__name__}: {error}); pass some real rows as golden_rows=, or "
             "golden_rows=False to do without",
             BundleWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
         return None
 
@@ -104,16 +107,61 @@ def invented_rows(model: Any) -> Any:
     return importlib.import_module(library).DataFrame(dict(zip(names, X.T, strict=True)))
 
 
+class Overheard:
+    """Stands in for an expert that the mixture asks, and keeps what it says of all rows.
+
+    To predict is the larger part of the work with golden rows: what the mixture has asked need
+    not be asked again.
+
+    Parameters
+    ----------
+    expert : fitted estimator
+    n_rows : int
+        A mixture that routes rows asks some experts about fewer.
+    """
+
+    def __init__(self, expert: Any, n_rows: int) -> None:
+        self.expert = expert
+        self.n_rows = n_rows
+        self.answer: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.expert, name)
+
+    def predict(self, X: Any) -> Any:
+        """Prediction of a regressor."""
+        return self._keep(X, self.expert.predict(X))
+
+    def predict_proba(self, X: Any) -> Any:
+        """Class probabilities of a classifier."""
+        return self._keep(X, self.expert.predict_proba(X))
+
+    def _keep(self, X: Any, answer: Any) -> Any:
+        if X.shape[0] == self.n_rows:
+            self.answer = answer
+        return answer
+
+
 def answers(model: Any, X: Any) -> dict[str, Any]:
     """Predictions of the mixture, its gate, and each of its experts."""
+    asked = {
+        name: stand_in(Overheard, type(expert).__name__)(expert, X.shape[0])
+        for name, expert in model.named_experts_.items()
+    }
+    overheard = copy.copy(model)
+    overheard.experts_, overheard.named_experts_ = list(asked.values()), Bunch(**asked)
     with parallel_config(backend="sequential"):
+        predictions = mixture_answer(overheard, X)
+        experts = [
+            expert_answer(each.expert, is_classifier(model), X)
+            if each.answer is None
+            else each.answer
+            for each in asked.values()
+        ]
         return {
-            "predictions": numbers_to_record(mixture_answer(model, X)),
+            "predictions": numbers_to_record(predictions),
             "gate_proba": numbers_to_record(model.gate_proba(X)),
-            "experts": [
-                numbers_to_record(expert_answer(expert, is_classifier(model), X))
-                for expert in model.experts_
-            ],
+            "experts": [numbers_to_record(answer) for answer in experts],
         }
 
 

@@ -26,8 +26,7 @@ def _format(value: Any, indent: str) -> str:
     return f"{opening}\n{deeper}" + f",\n{deeper}".join(lines) + f"\n{indent}{closing}"
 
 
-def _scalar(value: Any) -> str:
-    return json.dumps(value, allow_nan=False)
+_scalar = json.JSONEncoder(allow_nan=False).encode
 
 
 def from_json(content: bytes) -> Any:

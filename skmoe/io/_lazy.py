@@ -7,6 +7,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 
+def stand_in(kind: type, name: str) -> type:
+    """Class for an object in place of an expert, with the name of the expert's class.
+
+    It is what messages call an expert by, and must not depend on whether the expert can be loaded.
+    """
+    return type(name if name.isidentifier() else kind.__name__, (kind,), {})
+
+
 class LazyExpert:
     """Stands in for an expert of a bundle and loads it at the first use of an attribute.
 

@@ -17,6 +17,7 @@ LONGEST_TEXT = 500
 """Characters of a parameter's representation that are kept."""
 
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+LINE_BREAK = re.compile(r"\n\s*")
 
 SUMMARY = ("log_likelihood_", "converged_", "n_iter_", "share_", "scale_", "floor_")
 REPORTS = ("lift_", "utilization_", "history_")
@@ -67,8 +68,8 @@ def readable(value: Any) -> Any:
 
 
 def text_of(value: Any) -> str:
-    """Representation without the addresses that differ from run to run, and not too long."""
-    text = ADDRESS.sub("", repr(value))
+    """Representation on one line, not too long, without addresses: they differ between runs."""
+    text = ADDRESS.sub("", LINE_BREAK.sub(" ", repr(value)))
     return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 3] + "..."
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import io
+from collections.abc import Iterable
 from typing import Any, NamedTuple, Protocol
 
 import joblib
@@ -42,8 +43,8 @@ class Payload(Protocol):
 
     suffix: str
 
-    def dump(self, value: Any, title: str) -> Any:
-        """Bytes of an object."""
+    def dump(self, value: Any, title: str) -> list[bytes]:
+        """Bytes of an object, in pieces."""
 
     def check_trust(self, contents: dict[str, bytes]) -> None:
         """Refuse members that need more trust than was granted, before one is loaded."""
@@ -66,8 +67,8 @@ class JoblibPayload:
     def __init__(self, trusted: Any = None) -> None:
         self.trusted = trusted
 
-    def dump(self, value: Any, title: str) -> Any:
-        """Bytes of a pickle.
+    def dump(self, value: Any, title: str) -> list[bytes]:
+        """Bytes of a pickle, in pieces.
 
         Raises
         ------
@@ -128,8 +129,8 @@ class SkopsPayload:
         self.io = import_skops()
         self.trusted = trusted
 
-    def dump(self, value: Any, title: str) -> Any:
-        """Bytes of a skops file.
+    def dump(self, value: Any, title: str) -> list[bytes]:
+        """Bytes of a skops file, in one piece.
 
         Raises
         ------
@@ -139,7 +140,7 @@ class SkopsPayload:
         from ._skops import canonical
 
         try:
-            return canonical(self.io.dumps(value))
+            return [canonical(self.io.dumps(value))]
         except Exception as error:
             raise ModelKindError(
                 f"{title} cannot be written by skops ({type(error).__name__}: {error}); "
@@ -154,36 +155,42 @@ class SkopsPayload:
         UntrustedPayloadError
             With all of these types, of all members.
         """
-        if self.trusted is True:
-            return
-        allowed = set(self.trusted or ())
-        unknown: set[str] = set()
-        for title, content in contents.items():
-            unknown |= {name for name in self._untrusted(title, content) if not is_ours(name)}
-        if unknown - allowed:
-            types = tuple(sorted(unknown))
-            raise UntrustedPayloadError(
-                f"skops does not know whether these types are harmless: "
-                f"{sorted(unknown - allowed)}. Review them; if they are, load with "
-                f"trusted={list(types)!r}",
-                types,
-            )
+        self._check_types(
+            {name for title, content in contents.items() for name in self._types(title, content)}
+        )
 
     def load(self, source: Source, mmap_mode: str | None = None) -> Any:
-        """Object of a skops file whose types `check_trust` has let pass.
+        """Object of a skops file.
 
         Raises
         ------
+        UntrustedPayloadError
+            As `check_trust`, which has seen all members together if all is well.
         PayloadError
             If it cannot be built with the libraries that are installed here.
         """
-        trusted = self._untrusted(source.title, source.content)
+        types = self._types(source.title, source.content)
+        self._check_types(types)
         try:
-            return self.io.loads(source.content, trusted=trusted)
+            return self.io.loads(source.content, trusted=types)
         except Exception as error:
             raise cannot_build(source.title, error) from error
 
-    def _untrusted(self, title: str, content: bytes) -> list[str]:
+    def _check_types(self, types: Iterable[str]) -> None:
+        if self.trusted is True:
+            return
+        unknown = {name for name in types if not is_ours(name)}
+        refused = sorted(unknown.difference(self.trusted or ()))
+        if refused:
+            review = tuple(sorted(unknown))
+            raise UntrustedPayloadError(
+                f"skops does not know whether these types are harmless: {refused}. Review them; "
+                f"if they are, load with trusted={list(review)!r}",
+                review,
+            )
+
+    def _types(self, title: str, content: bytes) -> list[str]:
+        """Types in a skops file that skops does not know to be harmless."""
         try:
             return self.io.get_untrusted_types(data=content)
         except Exception as error:

@@ -74,6 +74,8 @@ def load(
     """
     if mmap_mode not in (None, "r", "c"):
         raise ValueError(f"mmap_mode must be None, 'r' or 'c', got {mmap_mode!r}")
+    if not (trusted is None or isinstance(trusted, bool)) and not is_list_of_names(trusted):
+        raise TypeError(f"trusted must be None, a bool or a list of types' names, got {trusted!r}")
     in_memory = hasattr(file, "read")
     if in_memory and (lazy or mmap_mode):
         raise ValueError("lazy and mmap_mode need the path of a file, not a file object")
@@ -149,6 +151,13 @@ def verify(file: Any, *, key: bytes | None = None) -> Manifest:
         return Manifest(bundle.entries, SIGNATURE in archive.names)
     finally:
         archive.close()
+
+
+def is_list_of_names(value: Any) -> bool:
+    """Whether a value is a list (or tuple, or set) of strings."""
+    return isinstance(value, list | tuple | set | frozenset) and all(
+        isinstance(name, str) for name in value
+    )
 
 
 def compare(model: Any, entries: dict[str, Any], whole: bool) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
+from itertools import zip_longest
 from typing import Any
 
 from ._format import VERSION
 
-WIDTH = 78
-"""Longest line, about; long values are cut."""
+WIDTH, LINES = 78, 3
+"""Longest value, about, in characters to a line and in lines; what is longer is cut."""
 
 
 def report(manifest: Any) -> str:
@@ -65,10 +67,11 @@ def payload(manifest: Any) -> str:
 
 
 def field(title: str, value: Any) -> list[str]:
-    """One line with a title."""
-    text = clean(value)
-    text = text if len(text) <= WIDTH else text[: WIDTH - 3] + "..."
-    return [f"  {title:<12} {text}"]
+    """A value beside its title, on as few lines as it takes."""
+    lines = textwrap.wrap(clean(value), WIDTH, max_lines=LINES, placeholder=" ...") or [""]
+    return [
+        f"  {heading:<12} {line}" for heading, line in zip_longest([title], lines, fillvalue="")
+    ]
 
 
 def pairs(values: Any) -> str:

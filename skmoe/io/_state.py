@@ -149,7 +149,7 @@ class Decoder:
             "dict": lambda pairs: {self.decode(key): self.decode(item) for key, item in pairs},
             "bunch": lambda items: Bunch(**{k: self.decode(item) for k, item in items.items()}),
             "float": float,
-            "scalar": lambda pair: np.dtype(pair[0]).type(self.decode(pair[1])),
+            "scalar": lambda pair: self._scalar(*pair),
             "objects": self._object_array,
             "array": lambda name: self._member("array", name),
             "object": lambda name: self._member("object", name),
@@ -171,6 +171,12 @@ class Decoder:
             ((tag, content),) = tree.items()
             return self.read[tag](content)
         return tree
+
+    def _scalar(self, name: str, item: Any) -> Any:
+        dtype = np.dtype(name)
+        if dtype.kind not in SCALAR_KINDS:  # np.void(10**9) would take so many bytes
+            raise ValueError(f"a scalar of type {dtype}")
+        return dtype.type(self.decode(item))
 
     def _object_array(self, content: Any) -> np.ndarray:
         shape, items = content
@@ -236,10 +242,20 @@ def attributes(value: Any) -> dict[str, Any]:
     return value.__getstate__()
 
 
+def has_default(field: dataclasses.Field) -> bool:
+    """Whether a field of a dataclass may be left out."""
+    missing = dataclasses.MISSING
+    return field.default is not missing or field.default_factory is not missing
+
+
 def build(kind: type, state: dict[str, Any]) -> Any:
     """Build an object of a class of skmoe from its attributes, as pickle would."""
     if dataclasses.is_dataclass(kind):
-        return kind(**state)
+        # A record may have gained fields since it was written, or lost some.
+        known = {f.name: f for f in dataclasses.fields(kind)}
+        absent = [n for n, f in known.items() if n not in state and not has_default(f)]
+        given = {name: value for name, value in state.items() if name in known}
+        return kind(**given, **dict.fromkeys(absent))
     value: Any = object.__new__(kind)
     value.__setstate__(state)
     return value

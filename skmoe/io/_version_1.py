@@ -12,7 +12,7 @@ from ._errors import BundleError, DamagedBundleError, ModelKindError
 from ._format import STATE
 from ._golden import replay_expert
 from ._json import from_json
-from ._lazy import LazyExpert
+from ._lazy import LazyExpert, stand_in
 from ._payload import PAYLOADS, Payload, Source
 from ._state import Decoder, find_class, is_mixture
 
@@ -37,7 +37,11 @@ def read_version_1(bundle: Bundle, options: Options) -> Any:
         raise ValueError("this bundle is compressed, so that mmap_mode has nothing to map")
     contents = verified_contents(bundle, [name for name in bundle.listed if name not in later])
     payload.check_trust(
-        {name: c for name, c in contents.items() if name.endswith(f".{payload.suffix}")}
+        {
+            name: content
+            for name, content in contents.items()
+            if name in experts or name.endswith(f".{payload.suffix}")
+        }
     )
     decoder = Decoder(
         load_experts(bundle, payload, options, contents),
@@ -141,7 +145,8 @@ def lazy_expert(bundle: Bundle, payload: Payload, options: Options, number: int)
             replay_expert(expert, number, classifier, golden)
         return expert
 
-    return LazyExpert(f"{entry['name']}: {entry['type']}", load_expert)
+    kind = stand_in(LazyExpert, entry["type"].rpartition(".")[2])
+    return kind(f"{entry['name']}: {entry['type']}", load_expert)
 
 
 def check_same_file(archive: Archive, path: str | None) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
+from numbers import Integral
 from typing import Any
 
 from sklearn.utils.validation import check_is_fitted
 
 from ._arrays import array_to_bytes
-from ._atomic import replacing
+from ._atomic import check_target, replacing
+from ._bundle import refuse_text
 from ._environment import versions
 from ._errors import ModelKindError
 from ._format import FORMAT, MANIFEST, SIGNATURE, STATE, VERSION
@@ -19,7 +22,7 @@ from ._manifest import describe, describe_training, type_name
 from ._payload import PAYLOADS, Payload
 from ._signature import check_key, sign
 from ._state import Encoder, is_mixture
-from ._zip_writer import Part, archive_bytes, pack
+from ._zip_writer import Part, archive_bytes, pack, total_size
 
 HASHING_THREADS, COMPRESSING_THREADS = 1, 4
 """That work while this one pickles; one keeps up with hashing, and more were slower."""
@@ -103,18 +106,18 @@ def dump(
     check_is_fitted(model)
     if payload not in PAYLOADS:
         raise ValueError(f"payload must be one of {sorted(PAYLOADS)}, got {payload!r}")
-    if type(compress) is not int or not 0 <= compress <= 9:
+    if not isinstance(compress, Integral) or compress is True or not 0 <= compress <= 9:
         raise ValueError(f"compress must be an integer from 0 to 9, got {compress!r}")
     metadata = check_metadata(metadata)
     key = None if key is None else check_key(key)
-    golden = golden_record(model, golden_rows)
+    refuse_text(file, "wb")
+    path = None if hasattr(file, "write") else os.fsdecode(file)
+    if path is not None:
+        check_target(path)
     with Packer(PAYLOADS[payload](), compress) as packer:
-        parts = bundle_parts(model, packer, golden, metadata, key)
-    if hasattr(file, "write"):
-        write_pieces(file, parts)
-    else:
-        with replacing(os.fsdecode(file)) as target:
-            write_pieces(target, parts)
+        parts = bundle_parts(model, packer, golden_rows, metadata, key)
+    with nullcontext(file) if path is None else replacing(path) as target:
+        write_pieces(target, parts)
 
 
 class Packer:
@@ -137,13 +140,13 @@ class Packer:
     def __exit__(self, *error: Any) -> None:
         self.threads.shutdown()
 
-    def pack(self, name: str, content: Any) -> Future[Part]:
+    def pack(self, name: str, pieces: list[bytes]) -> Future[Part]:
         """Member with this content; what is small is quicker done than handed over."""
-        if len(content) < WORTH_A_THREAD:
+        if total_size(pieces) < WORTH_A_THREAD:
             done: Future[Part] = Future()
-            done.set_result(pack(name, content, self.compress))
+            done.set_result(pack(name, pieces, self.compress))
             return done
-        return self.threads.submit(pack, name, content, self.compress)
+        return self.threads.submit(pack, name, pieces, self.compress)
 
     def pack_object(self, name: str, value: Any, title: str) -> Future[Part]:
         """Member that holds an object, named with the payload's suffix."""
@@ -153,7 +156,7 @@ class Packer:
 def bundle_parts(
     model: Any,
     packer: Packer,
-    golden: dict[str, Any] | None,
+    golden_rows: Any,
     metadata: dict[str, Any],
     key: bytes | None,
 ) -> list[Part]:
@@ -164,13 +167,14 @@ def bundle_parts(
             title = f"expert {name!r} ({type_name(expert)})"
             member = f"experts/{len(experts)}"
             experts[id(expert)] = packer.pack_object(member, expert, title)
+    golden = golden_record(model, golden_rows)  # while another thread hashes the experts
     encoder = Encoder(list(model.experts_))
     tree = to_json(encoder.encode(model))
     waiting: list[tuple[Future[Part], dict[str, Any]]] = []
-    waiting.append((packer.pack(STATE, tree), {"holds": "attributes"}))
+    waiting.append((packer.pack(STATE, [tree]), {"holds": "attributes"}))
     for name, array in encoder.arrays.items():
         details = {"dtype": str(array.dtype), "shape": list(array.shape)}
-        waiting.append((packer.pack(name, array_to_bytes(array)), details))
+        waiting.append((packer.pack(name, [array_to_bytes(array)]), details))
     for name, (path, value) in encoder.objects.items():
         title = f"{path}: {type_name(value)}"
         waiting.append((packer.pack_object(name, value, title), {"holds": title}))
@@ -196,9 +200,9 @@ def bundle_parts(
             ],
         }
     )
-    head = [packer.pack(MANIFEST, manifest)]
+    head = [packer.pack(MANIFEST, [manifest])]
     if key is not None:
-        head.append(packer.pack(SIGNATURE, sign(manifest, key)))
+        head.append(packer.pack(SIGNATURE, [sign(manifest, key)]))
     return [part.result() for part in head] + parts
 
 

@@ -11,7 +11,7 @@ import hashlib
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ._archive import DEFLATED, LOCAL_HEADER, STORED
 from ._format import ALIGNMENT
@@ -39,8 +39,8 @@ class Part(NamedTuple):
     Attributes
     ----------
     name : str
-    stored : bytes-like
-        The content, deflated if it is to be.
+    stored : list of bytes
+        The content in pieces, deflated if it is to be.
     size : int
         Of the content.
     sha256 : str
@@ -51,7 +51,7 @@ class Part(NamedTuple):
     """
 
     name: str
-    stored: Any
+    stored: list[bytes]
     size: int
     sha256: str
     crc: int
@@ -69,13 +69,14 @@ class Entry(NamedTuple):
     crc: int
 
 
-def pack(name: str, content: Any, compress: int) -> Part:
+def pack(name: str, pieces: list[bytes], compress: int) -> Part:
     """Do everything that takes time with a member; Python runs other threads meanwhile.
 
     Parameters
     ----------
     name : str
-    content : bytes-like
+    pieces : list of bytes
+        The content.
     compress : int
         0 stores the content, 1 to 9 deflates it at this level.
 
@@ -83,22 +84,30 @@ def pack(name: str, content: Any, compress: int) -> Part:
     -------
     part : Part
     """
-    digest = hashlib.sha256(content).hexdigest()
-    stored = deflated(content, compress) if compress else content
+    digest, crc = hashlib.sha256(), 0
+    for piece in pieces:
+        digest.update(piece)
+        crc = zlib.crc32(piece, crc)
+    stored = deflated(pieces, compress) if compress else pieces
     method = DEFLATED if compress else STORED
-    return Part(name, stored, len(content), digest, zlib.crc32(content), method)
+    return Part(name, stored, total_size(pieces), digest.hexdigest(), crc, method)
 
 
-def archive_bytes(parts: list[Part]) -> Iterator[Any]:
+def total_size(pieces: list[bytes]) -> int:
+    """Bytes in all pieces together."""
+    return sum(map(len, pieces))
+
+
+def archive_bytes(parts: list[Part]) -> Iterator[bytes]:
     """Yield a zip archive in pieces."""
     entries = []
     position = 0
     for part in parts:
-        stored_size = len(part.stored)
+        stored_size = total_size(part.stored)
         entry = Entry(part.name.encode(), position, stored_size, part.size, part.method, part.crc)
         header = local_header(entry)
         yield header
-        yield part.stored
+        yield from part.stored
         position += len(header) + stored_size
         entries.append(entry)
     directory = b"".join(map(central_header, entries))
@@ -106,10 +115,10 @@ def archive_bytes(parts: list[Part]) -> Iterator[Any]:
     yield end_records(len(entries), position, len(directory))
 
 
-def deflated(content: Any, level: int) -> bytes:
+def deflated(pieces: list[bytes], level: int) -> list[bytes]:
     """Content as a raw deflate stream."""
     deflator = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
-    return deflator.compress(content) + deflator.flush()
+    return [*map(deflator.compress, pieces), deflator.flush()]
 
 
 def local_header(entry: Entry) -> bytes:
