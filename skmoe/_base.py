@@ -73,6 +73,8 @@ class BaseMixtureOfExperts(
         "warm_start": ["boolean"],
     }
 
+    _shared = None  # of models that were fitted before there was one
+
     def get_params(self, deep=True):
         """Parameters of the mixture, of its experts by name, and of its gate.
 
@@ -237,7 +239,7 @@ class BaseMixtureOfExperts(
             del self.pruned_experts_  # of an earlier operation
         self.gate_ = trained.gate
         self.share_ = trained.share
-        self._shared = trained.shared
+        self._set_shared(trained.shared)
         self.log_likelihood_ = trained.log_likelihood
         self.history_ = trained.history
         self.n_iter_ = len(trained.history["log_likelihood"])
@@ -247,6 +249,11 @@ class BaseMixtureOfExperts(
         self.utilization_ = Utilization.from_proba(proba, names, self.top_k)
         self._gate_columns = columns
         self._likelihood = likelihood
+
+    def _set_shared(self, shared):
+        self._shared = shared
+        self.shared_expert_ = None if shared is None else shared.model
+        self.shared_weight_ = 0.0 if shared is None else shared.weight
 
     def gate_proba(self, X):
         """Gate probabilities of all experts.

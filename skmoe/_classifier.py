@@ -33,21 +33,33 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     n_experts : int, default=4
         Number of clones if `experts` is one estimator.
     gate : gate, classifier with ``predict_proba``, or None, default=None
-        Learns from the features which expert is responsible. None means `SoftmaxGate`. A
+        Learns from the features which expert is responsible. None means `SoftmaxGate` with
+        ``alpha="auto"``, which is chosen by the held-out likelihood of the mixture. A
         Pipeline that ends in either may prepare the features.
     gate_features : None, str, int, list, slice, boolean mask or callable, default=None
         Columns that the gate sees, chosen as in `ColumnTransformer`; None means all.
     share : float in [0, 1] or "auto", default="auto"
         How much of every row each expert sees whoever is responsible: 0 is the classical
         mixture, 1 is input-dependent stacking (experts see all rows, only the gate is
-        learned). "auto" tries 0, 0.1, 0.3 and 1 for five iterations each and goes on with that
-        of the largest held-out likelihood.
+        learned). "auto" takes 1 for experts of different kinds; otherwise it tries 0, 0.1, 0.3
+        and 1 for five iterations each and goes on with that of the largest held-out likelihood.
+    shared_expert : {"auto", "generalist", "consensus"} or None, default="auto"
+        An expert that answers for every row beside those that the gate chooses between, with a
+        constant weight, so that a mixture that does not earn its keep does no harm. "generalist":
+        a clone of `experts` that is fitted to all rows. "consensus": a blend of the predictions of
+        all experts, as in stacking, which a forest of extremely randomised trees corrects where
+        all of them err to the same side. The weight is the largest one whose held-out loss is
+        within a standard error of the smallest; 1 leaves nothing to the mixture, and 0 leaves
+        the shared expert out. "auto" takes the generalist for clones and the consensus for
+        experts of which no two are of a kind; but None for frozen experts, for
+        ``e_step="insample"``, for fewer than 50 rows and, as to the consensus, if `top_k` is
+        given: it has to ask all experts. Predictions with fewer go without it.
     e_step : {"crossfit", "oob", "insample"}, default="crossfit"
         Which predictions the experts are judged by. "crossfit": those of models fitted on the
         other folds. "oob": out-of-bag predictions where an expert offers them, cross-fitted
         ones for the others. "insample": those of the fitted experts themselves, the classical
         algorithm, which suits only experts that cannot memorise, such as linear models.
-    cv : int, splitter or iterable, default=3
+    cv : int, splitter or iterable, default=5
         Folds for "crossfit" and for judging the gate; None means 5. An int means shuffled folds,
         stratified by class.
         The test parts must be a partition of the rows.
@@ -101,6 +113,10 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         Learned from held-out predictions; 1e-6 throughout if `e_step` is "insample".
     share_ : float
         The share that was used.
+    shared_expert_ : estimator, Consensus or None
+        The shared expert; None if there is none or if its weight is 0.
+    shared_weight_ : float
+        Its weight in the density and in the prediction.
     log_likelihood_ : float
         Mean log-likelihood per row of the model kept: held out, unless `e_step` is "insample".
     history_ : dict of ndarray

@@ -80,9 +80,7 @@ def measure_lift(
     """
     best = int(np.argmax(np.average(lone_log_density, axis=0, weights=sample_weight)))
     constant_weights, constant = _constant_mixture(log_density, sample_weight)
-    over_best, over_best_se = paired(
-        row_log_likelihood - lone_log_density[:, best], sample_weight
-    )
+    over_best, over_best_se = paired(row_log_likelihood - lone_log_density[:, best], sample_weight)
     over_constant, over_constant_se = paired(row_log_likelihood - constant, sample_weight)
     return Lift(
         names[best],

@@ -45,6 +45,7 @@ class ExpertSurgery:
     gate_: Any
     utilization: Callable
     _per_expert_attributes: tuple[str, ...]
+    _shared: Any
 
     def add_expert(self, name, estimator, X, y, sample_weight=None):
         """Train one more expert and let the gate learn where to use it.
@@ -129,7 +130,8 @@ class ExpertSurgery:
         Without data the gate's probabilities of the other experts are renormalised, which is
         exact (the gate given that it is not this expert), and the figures of training, which no
         longer hold, are removed: ``log_likelihood_``, ``history_``, ``n_iter_``, ``converged_``,
-        ``lift_`` and ``utilization_``. With data the gate is trained.
+        ``lift_`` and ``utilization_``. A consensus, which was trained to hear all experts, is
+        removed as well. With data the gate is trained.
 
         Parameters
         ----------
@@ -164,6 +166,8 @@ class ExpertSurgery:
         mixture.gate_ = without_expert(self.gate_, position)
         for attribute in self._per_expert_attributes:
             setattr(mixture, attribute, np.delete(getattr(self, attribute), position, axis=0))
+        if self._shared is not None and self._shared.needs_all_experts:
+            mixture._set_shared(None)
         for figure in FIGURES:
             if hasattr(mixture, figure):  # not so after an earlier drop
                 delattr(mixture, figure)
