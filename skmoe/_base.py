@@ -11,9 +11,9 @@ from sklearn.base import MetaEstimatorMixin, _fit_context, is_classifier
 from sklearn.utils import check_consistent_length, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import _BaseComposition
-from sklearn.utils.validation import _num_samples, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
-from ._arithmetic import e_step
+from ._arithmetic import check_top_k, e_step
 from ._dispatch import dense_blocks, each_expert, mix, sparse_blocks
 from ._routing import Route, Utilization, route_by
 from ._surgery import (
@@ -33,7 +33,6 @@ from ._validation import (
     keep_weighted_rows,
     select_columns,
 )
-from .gates._answer import gate_probabilities
 from .gates._judge import as_gate
 
 
@@ -196,11 +195,8 @@ class BaseMixtureOfExperts(ExpertSurgery, MetaEstimatorMixin, _BaseComposition, 
                 f"n_experts={n_experts} is more than the number of rows with positive weight, "
                 f"n_samples={n_samples}; give more rows or fewer experts"
             )
-        if self.top_k is not None and self.top_k > n_experts:
-            raise ValueError(
-                f"top_k={self.top_k} is more than n_experts={n_experts}; "
-                "give at most that many, or None for all experts"
-            )
+        if self.top_k is not None:
+            check_top_k(self.top_k, n_experts)
 
     def _settings(self):
         names = [field.name for field in dataclasses.fields(TrainingSettings)]
@@ -222,7 +218,7 @@ class BaseMixtureOfExperts(ExpertSurgery, MetaEstimatorMixin, _BaseComposition, 
         self.n_iter_ = len(trained.history["log_likelihood"])
         self.converged_ = trained.converged
         self.lift_ = trained.lift
-        proba = gate_probabilities(trained.gate, Z)
+        proba = trained.gate.predict_proba(Z)
         self.utilization_ = Utilization.from_proba(proba, names, self.top_k)
         self._gate_columns = columns
         self._likelihood = likelihood
@@ -343,7 +339,7 @@ class BaseMixtureOfExperts(ExpertSurgery, MetaEstimatorMixin, _BaseComposition, 
         return check_features(self, X, reset=False)
 
     def _gate_proba(self, X):
-        return gate_probabilities(self.gate_, select_columns(X, self._gate_columns))
+        return self.gate_.predict_proba(select_columns(X, self._gate_columns))
 
     def _route(self, X, top_k=None, max_error=None) -> Route:
         if max_error is None:
@@ -368,11 +364,12 @@ class BaseMixtureOfExperts(ExpertSurgery, MetaEstimatorMixin, _BaseComposition, 
         """Mix the outputs of the routed experts: class probabilities or means."""
         X = self._check_X(X)
         if max_error is None and self.top_k in (None, self.n_experts_):
-            blocks = dense_blocks(self._gate_proba(X))
+            proba = self._gate_proba(X)
+            n_samples, blocks = len(proba), dense_blocks(proba)
         else:
-            blocks = sparse_blocks(self._route(X, max_error=max_error), self.n_experts_)
+            route = self._route(X, max_error=max_error)
+            n_samples, blocks = len(route.mass), sparse_blocks(route, self.n_experts_)
         experts, dispersion = self.named_experts_, self._dispersion
-        n_samples = _num_samples(X)
         return mix(X, n_samples, blocks, experts, self._likelihood, dispersion, self.n_jobs)
 
     def __sklearn_tags__(self):

@@ -525,6 +525,11 @@ def test_posterior_with_bad_targets(fitted, method):
         getattr(clone(fitted), method)(X, Y)
 
 
+def test_utilization_of_no_rows(fitted):
+    with pytest.raises(ValueError, match="utilization of no rows"):
+        fitted.utilization(X[:0])
+
+
 def test_posterior_of_an_unknown_class():
     model = classifier(DecisionTreeClassifier(max_depth=1)).fit(X, LABELS)
     with pytest.raises(ValueError, match="not seen.*maybe"):
@@ -533,7 +538,7 @@ def test_posterior_of_an_unknown_class():
 
 @pytest.mark.parametrize("top_k", [0, 3, -1])
 def test_route_to_too_many_experts(fitted, top_k):
-    with pytest.raises(ValueError, match=f"top_k must be between 1 and n_experts_=2, got {top_k}"):
+    with pytest.raises(ValueError, match=f"top_k={top_k} .* between 1 and n_experts=2"):
         fitted.route(X, top_k=top_k)
 
 
