@@ -542,6 +542,17 @@ def test_route_to_too_many_experts(fitted, top_k):
         fitted.route(X, top_k=top_k)
 
 
+# Gates with a `top_k` of their own, and without.
+@pytest.mark.parametrize("gate", [None, DecisionTreeClassifier()])
+@pytest.mark.parametrize(
+    ("top_k", "error"), [(0, ValueError), (3, ValueError), ("all", TypeError), (1.0, TypeError)]
+)
+def test_top_k_that_was_set_after_the_fit(gate, top_k, error):
+    model = regressor(gate=gate).fit(X, Y).set_params(top_k=top_k)
+    with pytest.raises(error, match=f"top_k={top_k!r} .*n_experts=2, or None"):
+        model.predict(X)
+
+
 # a failed fit changes nothing ---------------------------------------------------------------
 
 
