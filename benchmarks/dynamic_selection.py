@@ -14,6 +14,7 @@ import numpy as np
 from _data import DATA, load_split, tasks
 from _serving import (
     EXPERTS,
+    compile_kernels,
     dynamic_selections,
     dynamic_selections_of,
     mixture,
@@ -115,6 +116,7 @@ def main():
     quick = parser.parse_args().quick
     repeats = 1 if quick else 3
     with threadpool_limits(1):
+        compile_kernels()
         if not dynamic_selections("linear", 4):
             print("DESlib is not available here")
             return
