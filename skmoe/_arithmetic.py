@@ -6,6 +6,7 @@ that a fit does not depend on what the process did before. Both have the same fu
 """
 
 import importlib
+from numbers import Integral
 
 from . import _plain
 
@@ -45,11 +46,33 @@ def e_step(log_gate, log_density):
     return implementation(*log_gate.shape).e_step(log_gate, log_density)
 
 
+def check_top_k(top_k, n_experts):
+    """Refuse a number of experts per row that there cannot be.
+
+    Parameters
+    ----------
+    top_k : object
+    n_experts : int
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no int, or not between 1 and `n_experts`.
+    """
+    remedy = f"give an int between 1 and n_experts={n_experts}, or None for all experts"
+    if not isinstance(top_k, Integral):
+        raise TypeError(f"top_k={top_k!r} is no int; {remedy}")
+    if not 1 <= int(top_k) <= n_experts:
+        raise ValueError(f"top_k={top_k} is not possible; {remedy}")
+
+
 def top_k(proba, k):
-    """See `skmoe._plain.top_k`."""
+    """See `skmoe._plain.top_k`; checks k."""
+    check_top_k(k, proba.shape[1])
     return implementation(*proba.shape).top_k(proba, k)
 
 
 def linear_top_k(X, coef, intercept, k):
-    """See `skmoe._plain.linear_top_k`."""
+    """See `skmoe._plain.linear_top_k`; checks k."""
+    check_top_k(k, len(coef))
     return implementation(len(X), len(coef)).linear_top_k(X, coef, intercept, k)

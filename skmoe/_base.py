@@ -7,19 +7,17 @@ import dataclasses
 from abc import ABCMeta, abstractmethod
 from numbers import Integral, Real
 
-import numpy as np
 from sklearn.base import MetaEstimatorMixin, _fit_context, is_classifier
-from sklearn.utils import check_consistent_length, get_tags
+from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import _BaseComposition
-from sklearn.utils.validation import _num_samples, check_is_fitted
 
-from ._arithmetic import e_step
+from ._arithmetic import check_top_k
 from ._diagram import diagram
-from ._dispatch import dense_blocks, each_expert, mix, mix_outputs, sparse_blocks
+from ._prediction import MixturePrediction
 from ._revive import RevivedWithDefaults
-from ._routing import Route, Utilization, route_by
-from ._shared import mixed_log_density, shared_kind
+from ._routing import Utilization
+from ._shared import shared_kind
 from ._surgery import (
     ExpertSurgery,
     kept_as_frozen,
@@ -29,7 +27,6 @@ from ._surgery import (
     surgical_settings,
 )
 from ._training import TrainingSettings, train
-from ._truncation import bounded_route
 from ._validation import (
     check_experts,
     check_features,
@@ -37,12 +34,16 @@ from ._validation import (
     keep_weighted_rows,
     select_columns,
 )
-from .gates._answer import gate_probabilities
 from .gates._judge import as_gate
 
 
 class BaseMixtureOfExperts(
-    ExpertSurgery, RevivedWithDefaults, MetaEstimatorMixin, _BaseComposition, metaclass=ABCMeta
+    MixturePrediction,
+    ExpertSurgery,
+    RevivedWithDefaults,
+    MetaEstimatorMixin,
+    _BaseComposition,
+    metaclass=ABCMeta,
 ):
     """Base of the mixtures; use `MixtureOfExpertsClassifier` or `MixtureOfExpertsRegressor`.
 
@@ -218,11 +219,8 @@ class BaseMixtureOfExperts(
                 f"n_experts={n_experts} is more than the number of rows with positive weight, "
                 f"n_samples={n_samples}; give more rows or fewer experts"
             )
-        if self.top_k is not None and self.top_k > n_experts:
-            raise ValueError(
-                f"top_k={self.top_k} is more than n_experts={n_experts}; "
-                "give at most that many, or None for all experts"
-            )
+        if self.top_k is not None:
+            check_top_k(self.top_k, n_experts)
 
     def _settings(self):
         names = [field.name for field in dataclasses.fields(TrainingSettings)]
@@ -245,7 +243,7 @@ class BaseMixtureOfExperts(
         self.n_iter_ = len(trained.history["log_likelihood"])
         self.converged_ = trained.converged
         self.lift_ = trained.lift
-        proba = gate_probabilities(trained.gate, Z)
+        proba = trained.gate.predict_proba(Z)
         self.utilization_ = Utilization.from_proba(proba, names, self.top_k)
         self._gate_columns = columns
         self._likelihood = likelihood
@@ -254,197 +252,6 @@ class BaseMixtureOfExperts(
         self._shared = shared
         self.shared_expert_ = None if shared is None else shared.model
         self.shared_weight_ = 0.0 if shared is None else shared.weight
-
-    def gate_proba(self, X):
-        """Gate probabilities of all experts.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        proba : ndarray of shape (n_samples, n_experts)
-            Rows sum to 1.
-        """
-        return self._gate_proba(self._check_X(X))
-
-    def apply(self, X):
-        """Index of the most probable expert of each row; ties go to the first.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        expert : ndarray of shape (n_samples,), dtype intp
-        """
-        return self._route(self._check_X(X), 1).indices[:, 0]
-
-    def route(self, X, top_k=None, max_error=None):
-        """The experts that answer for each row, and with which weights.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
-        top_k : int, default=None
-            Experts per row; None takes the parameter of the same name.
-        max_error : float, default=None
-            Take as many experts per row as that error needs, instead of `top_k`; see the
-            prediction methods, which have the same parameter.
-
-        Returns
-        -------
-        route : named tuple
-            ``indices`` (n_samples, k), experts by decreasing probability; ``weights``
-            (n_samples, k), renormalised; ``mass`` (n_samples,), the probability kept;
-            ``experts_per_row`` (n_samples,), how many are evaluated. With `max_error`, k is the
-            largest of these, and rows that need fewer experts are padded with weight 0.
-        """
-        return self._route(self._check_X(X), top_k, max_error)
-
-    def utilization(self, X):
-        """How rows are spread over the experts.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        utilization : Utilization
-            Rows, probability mass and mean weight per expert; measures of balance. Prints
-            as a table; ``to_frame()`` gives a pandas frame.
-        """
-        return Utilization.from_proba(self.gate_proba(X), tuple(self.named_experts_), self.top_k)
-
-    def predict_experts(self, X):
-        """Predictions of each expert alone.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
-
-        Returns
-        -------
-        outputs : ndarray of shape (n_samples, n_experts[, n_classes or n_outputs])
-            Class probabilities of classifiers (without floor), predictions of regressors.
-        """
-        return each_expert(self._check_X(X), self.named_experts_, self._likelihood, self.n_jobs)
-
-    def responsibilities(self, X, y):
-        """Posterior probability that each expert produced the target of each row.
-
-        The experts have seen the rows that they were trained on: on these, an expert that
-        memorises claims what it was given. Judge with new rows.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-
-        Returns
-        -------
-        responsibilities : ndarray of shape (n_samples, n_experts)
-            Rows sum to 1.
-        """
-        return self._e_step(X, y)[0]
-
-    def score_samples(self, X, y):
-        """Log-density ``log p(y | x)`` of each row under the mixture of all experts.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-
-        Returns
-        -------
-        log_density : ndarray of shape (n_samples,)
-        """
-        log_density = self._e_step(X, y)[1]
-        if self._shared is None:
-            return log_density
-        X, target = self._check_X(X), self._encode(y)
-        output = self._shared_output(X, self.predict_experts(X))
-        alone = self._likelihood.log_density(
-            target, output[:, np.newaxis], self._shared.dispersion
-        )
-        return mixed_log_density(log_density, alone[:, 0], self._shared.weight)
-
-    def _check_X(self, X):
-        if not hasattr(self, "gate_"):  # to ask that is ten times quicker
-            check_is_fitted(self)
-        return check_features(self, X, reset=False)
-
-    def _gate_proba(self, X):
-        return gate_probabilities(self.gate_, select_columns(X, self._gate_columns))
-
-    def _route(self, X, top_k=None, max_error=None) -> Route:
-        if max_error is None:
-            Z = select_columns(X, self._gate_columns)
-            top_k = self.top_k if top_k is None else top_k
-            return route_by(self.gate_, Z, self.n_experts_, top_k)
-        if top_k is not None:
-            raise ValueError(f"give top_k={top_k} or max_error={max_error}, not both")
-        return bounded_route(self._gate_proba(X), max_error, self._truncation_bound())
-
-    def _e_step(self, X, y):
-        outputs = self.predict_experts(X)
-        target = self._encode(y)
-        check_consistent_length(outputs, target)
-        log_density = self._likelihood.log_density(target, outputs, self._dispersion)
-        log_gate = self.gate_.predict_log_proba(
-            select_columns(self._check_X(X), self._gate_columns)
-        )
-        return e_step(log_gate, log_density)
-
-    def _mixed(self, X, max_error=None):
-        """Mix the outputs of the routed experts: class probabilities or means."""
-        X = self._check_X(X)
-        shared, n_samples = self._shared, _num_samples(X)
-        of_all = max_error is None and self.top_k in (None, self.n_experts_)
-        if shared is not None and shared.needs_all_experts:
-            if max_error is not None:
-                raise ValueError(
-                    f"max_error={max_error} is to save experts, but the consensus of this model "
-                    "has to ask all of them; fit it with shared_expert=None"
-                )
-            if of_all:
-                outputs, mixed = self._all_experts(X)
-                return shared.blended(mixed, self._shared_component(X, outputs))
-            shared = None  # where only few experts are asked, these answer without it
-        if of_all:
-            blocks = dense_blocks(self._gate_proba(X))
-        else:
-            blocks = sparse_blocks(self._route(X, max_error=max_error), self.n_experts_)
-        mixed = mix(
-            X,
-            n_samples,
-            blocks,
-            self.named_experts_,
-            self._likelihood,
-            self._dispersion,
-            self.n_jobs,
-        )
-        if shared is None or n_samples == 0:
-            return mixed
-        return shared.blended(mixed, self._shared_component(X, None))
-
-    def _all_experts(self, X):
-        """Outputs of all experts, and the mixture of them."""
-        outputs = each_expert(X, self.named_experts_, self._likelihood, self.n_jobs)
-        proba = self._gate_proba(X)
-        return outputs, mix_outputs(outputs, proba, self._likelihood, self._dispersion)
-
-    def _shared_output(self, X, outputs):
-        Z = select_columns(X, self._gate_columns)
-        return self._shared.output(X, Z, outputs, self._likelihood)
-
-    def _shared_component(self, X, outputs):
-        output = self._shared_output(X, outputs)
-        return self._likelihood.component(output, self._shared.dispersion[0])
 
     def _sk_visual_block_(self):
         return diagram(self, self._default_expert())

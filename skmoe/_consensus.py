@@ -37,7 +37,7 @@ INVERSE_PENALTIES = (0.01, 0.1, 1.0)
 """Candidates of the penalty (scikit-learn's ``C``) of pooled log-probabilities."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Consensus:
     """A blend of the experts' opinions, and a forest that corrects it.
 
@@ -142,7 +142,7 @@ def fit_consensus(opinions, Z, target, sample_weight, splits, *, likelihood, see
     return consensus, candidates[best]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MeanBlend:
     """Mean of real opinions with constant weights, none negative, that sum to 1 (Breiman, 1996).
 
@@ -191,7 +191,7 @@ class MeanBlend:
         return blended + correction
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ClassBlend:
     """Logistic regression on the logarithms of the experts' probabilities.
 

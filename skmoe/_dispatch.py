@@ -58,7 +58,7 @@ def dense_blocks(gate_proba):
         By expert. Rows for which an expert's probability has underflowed to 0 are left out.
     """
     blocks = []
-    for expert, weights in enumerate(gate_proba.T):
+    for expert, weights in enumerate(np.ascontiguousarray(gate_proba.T)):
         rows = np.flatnonzero(weights)
         if len(rows):
             blocks.append(_block(expert, rows, weights[rows], len(weights)))

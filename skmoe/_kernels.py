@@ -263,8 +263,6 @@ def _mark_irregular(log_gate, log_density, first, n_rows, responsibilities, log_
 def top_k(proba, k):
     """Find the k largest entries of every row; see `skmoe._plain.top_k`."""
     n_samples, n_experts = proba.shape
-    if k < 1 or k > n_experts:
-        raise ValueError("k must lie between 1 and the number of experts.")
     indices = np.empty((n_samples, k), dtype=np.intp)
     values = np.empty((n_samples, k), dtype=proba.dtype)
     tile = np.empty((n_experts, LANES))

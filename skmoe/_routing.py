@@ -52,7 +52,7 @@ def route(gate_proba, top_k):
         If `top_k` is no int, or not between 1 and the number of experts.
     """
     n_experts = gate_proba.shape[1]
-    indices, kept = _top_k(gate_proba, _checked(top_k, n_experts))
+    indices, kept = _top_k(gate_proba, n_experts if top_k is None else top_k)
     return _renormalised(indices, kept, n_experts)
 
 
@@ -75,24 +75,14 @@ def route_by(gate, Z, n_experts, top_k):
     """
     if top_k is None or not hasattr(gate, "top_k"):
         return route(gate.predict_proba(Z), top_k)
-    indices, kept = gate.top_k(Z, _checked(top_k, n_experts))
+    indices, kept = gate.top_k(Z, top_k)
     return _renormalised(indices, kept, n_experts)
-
-
-def _checked(top_k, n_experts):
-    if top_k is None:
-        return n_experts
-    if not isinstance(top_k, (int, np.integer)):
-        raise TypeError(f"top_k must be an int or None, got {top_k!r}")
-    if not 1 <= top_k <= n_experts:
-        raise ValueError(f"top_k must be between 1 and n_experts_={n_experts}, got {top_k}")
-    return top_k
 
 
 def _renormalised(indices, kept, n_experts):
     if indices.shape[1] == n_experts:  # nothing is dropped, so not even rounding may change it
         return Route(indices, kept, np.ones(len(kept)))
-    mass = kept.sum(axis=1)
+    mass = kept[:, 0] if indices.shape[1] == 1 else kept.sum(axis=1)
     return Route(indices, kept / mass[:, np.newaxis], mass)
 
 
@@ -121,7 +111,9 @@ class Utilization:
 
     @classmethod
     def from_proba(cls, gate_proba, names, top_k=None):
-        """Measure gate probabilities of shape (n_samples, n_experts)."""
+        """Measure gate probabilities of shape (n_samples, n_experts), n_samples > 0."""
+        if len(gate_proba) == 0:
+            raise ValueError("utilization of no rows is not defined; give at least one row")
         routed = route(gate_proba, top_k)
         n_experts = len(names)
         chosen = routed.indices.ravel()

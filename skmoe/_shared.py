@@ -23,7 +23,8 @@ MIN_ROWS = 50
 """Held-out rows below which nothing can be said of the worth of a shared expert."""
 
 
-class SharedExpert(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class SharedExpert:
     """A fitted shared expert.
 
     The density of the whole is ``(1 - weight) * mixture + weight * shared``, its prediction the

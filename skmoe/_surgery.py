@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import Bunch
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils import Bunch, check_consistent_length
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from ._arithmetic import log_softmax
 from ._experts import offers_out_of_bag
@@ -43,7 +44,7 @@ class ExpertSurgery:
     named_experts_: Bunch
     n_experts_: int
     gate_: Any
-    utilization: Callable
+    route: Callable
     _per_expert_attributes: tuple[str, ...]
     _shared: Any
 
@@ -211,8 +212,8 @@ class ExpertSurgery:
         X, y, sample_weight
             As for `add_expert`.
         min_mass : float, default=0.01
-            Experts whose mean weight in prediction (given `top_k`) over the rows of X is below
-            this are removed.
+            Between 0 and 1. Experts whose mean weight in prediction (given `top_k`) over the
+            rows of X, each as often as its `sample_weight` says, is below this are removed.
 
         Returns
         -------
@@ -223,22 +224,29 @@ class ExpertSurgery:
         Raises
         ------
         ValueError
-            If no expert would remain.
+            If no expert would remain, if there are no rows, or if `min_mass` is no such number.
         """
-        used = self.utilization(X)
-        weight = used.rows * used.mean_weight
-        mass = weight / weight.sum()
-        idle = {name for name, own in zip(used.names, mass, strict=True) if own < min_mass}
+        if not isinstance(min_mass, Real) or not 0 <= float(min_mass) <= 1:
+            raise ValueError(f"min_mass must be a number between 0 and 1, got {min_mass!r}")
+        routed = self.route(X)
+        check_consistent_length(routed.mass, y)
+        weight = _check_sample_weight(sample_weight, routed.mass)[:, np.newaxis]
+        if not weight.any():
+            raise ValueError("prune needs rows of positive weight, like those to be served")
+        weight = weight * routed.weights
+        served = np.bincount(routed.indices.ravel(), weight.ravel(), minlength=self.n_experts_)
+        mass = dict(zip(self.named_experts_, (served / served.sum()).tolist(), strict=True))
+        idle = tuple(name for name in mass if mass[name] < min_mass)
         if len(idle) == self.n_experts_:
             raise ValueError(
                 f"min_mass={min_mass} would remove all experts; their masses are "
-                f"{dict(zip(used.names, mass.round(4).tolist(), strict=True))}"
+                f"{ {name: round(own, 4) for name, own in mass.items()} }"
             )
         if idle:
             mixture = self._reduced(idle, X, y, sample_weight)
         else:
             mixture = _copy_with(self, _members(self))
-        mixture.pruned_experts_ = tuple(name for name in used.names if name in idle)
+        mixture.pruned_experts_ = idle
         return mixture
 
     def _reduced(self, names, X, y, sample_weight):

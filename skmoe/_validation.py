@@ -6,7 +6,6 @@ import numbers
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn import get_config
 from sklearn.base import is_classifier, is_regressor
 from sklearn.ensemble import StackingClassifier
 from sklearn.exceptions import NotFittedError
@@ -22,6 +21,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from ._quick_check import is_valid_array
 from ._weights import last_step
 
 
@@ -67,7 +67,7 @@ def check_features(estimator, X, reset):
     -------
     X : ndarray, sparse matrix or frame of shape (n_samples, n_features)
     """
-    if not reset and _is_plain(estimator, X):
+    if not reset and is_valid_array(estimator, X, "df"):
         return X
     if is_frame(X):
         return validate_data(estimator, X, reset=reset, skip_check_array=True)
@@ -80,19 +80,6 @@ def check_features(estimator, X, reset):
         ensure_all_finite="allow-nan",
         ensure_min_samples=1 if reset else 0,
     )
-
-
-def _is_plain(estimator, X):
-    """Whether X is a float array in which scikit-learn's checks would find nothing.
-
-    The same questions, asked of the commonest case at a tenth of the cost: for a single row the
-    full checks take as long as a linear expert.
-    """
-    if type(X) is not np.ndarray or X.ndim != 2 or X.dtype.char not in "df":
-        return False
-    if X.shape[1] != estimator.n_features_in_ or hasattr(estimator, "feature_names_in_"):
-        return False
-    return get_config()["assume_finite"] or bool(np.isfinite(X).all())
 
 
 def check_class_target(estimator, y):

@@ -47,12 +47,26 @@ SPARSE = sparse.csr_matrix(np.where(X > 0, X, 0.0))
 
 
 def regressor(experts=None, **parameters):
-    quick = {"n_experts": 2, "cv": 2, "max_iter": 4, "tol": 10.0, "random_state": 0}
+    quick = {
+        "n_experts": 2,
+        "cv": 2,
+        "shared_expert": None,
+        "max_iter": 4,
+        "tol": 10.0,
+        "random_state": 0,
+    }
     return MixtureOfExpertsRegressor(experts, **(quick | parameters))
 
 
 def classifier(experts=None, **parameters):
-    quick = {"n_experts": 2, "cv": 2, "max_iter": 4, "tol": 10.0, "random_state": 0}
+    quick = {
+        "n_experts": 2,
+        "cv": 2,
+        "shared_expert": None,
+        "max_iter": 4,
+        "tol": 10.0,
+        "random_state": 0,
+    }
     return MixtureOfExpertsClassifier(experts, **(quick | parameters))
 
 

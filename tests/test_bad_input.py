@@ -467,13 +467,17 @@ def test_expert_that_raises_in_fit(error, kind, n_jobs):
 
 
 def test_the_iteration_of_the_failure_is_named():
-    model = regressor(Raising(ValueError("not today"), at=7), init="random")  # 2 * 3 fits before
+    three = {"cv": 3, "shared_expert": None}
+    model = regressor(
+        Raising(ValueError("not today"), at=7), init="random", **three
+    )  # 2 * 3 fits before
     with pytest.raises(ValueError, match="'expert_0' .* in EM iteration 2 .*not today"):
         model.fit(X, Y)
 
 
 def test_failure_in_the_last_step_is_named():
-    model = regressor(Raising(ValueError("not today"), at=7), share=1.0)
+    three = {"cv": 3, "shared_expert": None}
+    model = regressor(Raising(ValueError("not today"), at=7), share=1.0, **three)
     with pytest.raises(ValueError, match="'expert_0' .* in the last step .*not today"):
         model.fit(X, Y)
 
@@ -531,6 +535,11 @@ def test_posterior_with_bad_targets(fitted, method):
         getattr(clone(fitted), method)(X, Y)
 
 
+def test_utilization_of_no_rows(fitted):
+    with pytest.raises(ValueError, match="utilization of no rows"):
+        fitted.utilization(X[:0])
+
+
 def test_posterior_of_an_unknown_class():
     model = classifier(DecisionTreeClassifier(max_depth=1)).fit(X, LABELS)
     with pytest.raises(ValueError, match="not seen.*maybe"):
@@ -539,8 +548,19 @@ def test_posterior_of_an_unknown_class():
 
 @pytest.mark.parametrize("top_k", [0, 3, -1])
 def test_route_to_too_many_experts(fitted, top_k):
-    with pytest.raises(ValueError, match=f"top_k must be between 1 and n_experts_=2, got {top_k}"):
+    with pytest.raises(ValueError, match=f"top_k={top_k} .* between 1 and n_experts=2"):
         fitted.route(X, top_k=top_k)
+
+
+# Gates with a `top_k` of their own, and without.
+@pytest.mark.parametrize("gate", [None, DecisionTreeClassifier()])
+@pytest.mark.parametrize(
+    ("top_k", "error"), [(0, ValueError), (3, ValueError), ("all", TypeError), (1.0, TypeError)]
+)
+def test_top_k_that_was_set_after_the_fit(gate, top_k, error):
+    model = regressor(gate=gate).fit(X, Y).set_params(top_k=top_k)
+    with pytest.raises(error, match=f"top_k={top_k!r} .*n_experts=2, or None"):
+        model.predict(X)
 
 
 # a failed fit changes nothing ---------------------------------------------------------------

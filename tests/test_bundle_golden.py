@@ -52,7 +52,7 @@ def test_the_answers_of_all_experts_to_all_golden_rows_are_kept(name):
 
 
 def test_experts_are_asked_once_about_the_golden_rows(monkeypatch):
-    model = regressor(Counting()).fit(ROWS, Y)
+    model = regressor(Counting(), shared_expert=None).fit(ROWS, Y)
     monkeypatch.setattr(Counting, "asked", 0)
     content = saved(model, golden_rows=ROWS)
     assert Counting.asked == 2

@@ -51,6 +51,7 @@ SMALL = {
     "max_iter": 1,
     "cv": 2,
     "share": 0.1,
+    "shared_expert": None,
 }
 
 
@@ -243,6 +244,63 @@ def test_each_expert_is_called_once_on_its_own_rows(kind, dtype, top_k):
         assert alive == 0
 
 
+def test_blocks_are_contiguous():
+    class Layout(Witness):
+        def predict(self, X):
+            seen.append(X.flags.c_contiguous)
+            return np.zeros(len(X))
+
+    seen = []
+    model = with_top_k(regressor(Layout()), 1)
+    seen.clear()
+    model.predict(X)
+    assert seen == [True] * K
+
+
+@pytest.mark.parametrize("frame_library", ["pandas", "polars"])
+def test_frames_keep_the_types_of_their_columns(frame_library):
+    library = pytest.importorskip(frame_library)
+    columns = {f"x{j}": X[:, j] for j in range(X.shape[1])}
+    columns["count"] = np.arange(len(X))
+    columns["word"] = np.where(LABELS > 0, "high", "low")
+    frame = library.DataFrame(columns)
+    if frame_library == "pandas":
+        frame["word"] = frame["word"].astype("category")
+    seen = []
+
+    class Columns(Witness):
+        def predict(self, X):
+            seen.append((type(X), list(X.dtypes)))
+            return np.zeros(len(X))
+
+    model = regressor(Columns(), X=frame, gate_features=slice(0, K))
+    for top_k in (1, None):
+        seen.clear()
+        with_top_k(model, top_k).predict(frame)
+        assert seen == [(type(frame), list(frame.dtypes))] * K
+
+
+class Counted(ReadsGate):
+    """Counts how often it is asked."""
+
+    asked = 0
+
+    def predict_proba(self, X):
+        type(self).asked += 1
+        return super().predict_proba(X)
+
+
+@pytest.mark.parametrize("how", [{"top_k": None}, {"top_k": 1}, {"top_k": 2}, {"max_error": 0.1}])
+def test_the_gate_is_asked_once(how):
+    settings = SMALL | {"gate": Counted()}
+    tree = DecisionTreeRegressor(max_depth=4)
+    model = MixtureOfExpertsRegressor(tree, random_state=0, **settings).fit(X, Y)
+    model.set_params(top_k=how.get("top_k"))
+    Counted.asked = 0
+    model.predict(X, max_error=how.get("max_error"))
+    assert Counted.asked == 1
+
+
 def test_all_rows_are_not_copied():
     model = regressor(Witness())
     certain = X.copy()
@@ -315,14 +373,31 @@ def with_missing(X):
 @pytest.mark.parametrize("missing", [False, True])
 @pytest.mark.parametrize("gate_features", [None, [5, 6]])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_the_short_way_to_the_gate_is_the_gate(missing, gate_features, dtype):
+@pytest.mark.parametrize("assume_finite", [False, True])
+def test_the_gate_of_arrays_is_that_of_lists(missing, gate_features, dtype, assume_finite):
+    """Whose checks are not cut short."""
     tree = DecisionTreeClassifier(max_depth=3)
     data = with_missing(X) if missing else X
     model = serving_model(data, experts=tree, gate_features=gate_features)
     for rows in (X.astype(dtype), with_missing(X).astype(dtype), X[:1].astype(dtype)):
         seen = rows if gate_features is None else rows[:, gate_features]
-        expected = model.gate_.predict_proba(seen)
-        np.testing.assert_allclose(model.gate_proba(rows), expected, rtol=1e-12)
+        expected = model.gate_.predict_proba(seen.tolist())
+        with config_context(assume_finite=assume_finite):
+            np.testing.assert_allclose(model.gate_proba(rows), expected, rtol=1e-12)
+            indices, proba = model.gate_.top_k(seen, 2)
+        np.testing.assert_array_equal(indices, np.argsort(-expected, axis=1, kind="stable")[:, :2])
+        np.testing.assert_allclose(proba, np.take_along_axis(expected, indices, axis=1))
+
+
+@pytest.mark.parametrize("top_k", [None, 1, 2])
+def test_a_row_alone_is_the_row_in_a_batch_to_rounding_with_the_default_gate(top_k):
+    """The product of matrices may round differently; a compiled pass serves the large batch."""
+    model = serving_model(experts=DecisionTreeClassifier(max_depth=3), top_k=top_k)
+    many = np.tile(X, (50, 1))  # enough rows for compiled functions
+    whole = model.predict_proba(many)
+    alone = np.concatenate([model.predict_proba(X[[i]]) for i in range(len(X))])
+    np.testing.assert_allclose(alone, whole[: len(X)], rtol=1e-12)
+    np.testing.assert_allclose(whole, np.tile(whole[: len(X)], (50, 1)), rtol=1e-12)
 
 
 def test_checks_of_a_plain_array_are_those_of_any_other():
@@ -344,6 +419,14 @@ def test_checks_of_a_plain_array_are_those_of_any_other():
     framed = serving_model(pd.DataFrame(X, columns=list("abcdefgh")))
     with pytest.warns(UserWarning, match="does not have valid feature names"):
         framed.gate_proba(X)
+
+
+def test_infinite_values_do_not_pass_the_gate():
+    gate = serving_model().gate_
+    for rows in (np.where(X > 2, np.inf, X), np.where(X > 2, -np.inf, X).astype(np.float32)):
+        for ask in (gate.predict_proba, gate.predict_log_proba, lambda rows: gate.top_k(rows, 1)):
+            with pytest.raises(ValueError, match="infinity"):
+                ask(rows)
 
 
 def test_assume_finite_is_honoured():

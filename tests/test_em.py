@@ -315,7 +315,7 @@ def test_expert_weights(share):
 def test_only_the_most_likely_candidate_goes_on(two_lines):
     X, y, _ = two_lines
     CountsFits.fits = 0
-    settings = {"n_experts": 2, "cv": 2, "tol": 0.0, "random_state": 0}
+    settings = {"n_experts": 2, "cv": 2, "tol": 0.0, "random_state": 0, "shared_expert": None}
     model = MixtureOfExpertsRegressor(
         CountsFits(), share=0.1, n_init=3, init="random", max_iter=12, **settings
     ).fit(X, y)

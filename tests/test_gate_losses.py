@@ -14,7 +14,6 @@ from test_softmax_gate import make_problem, standardise
 from skmoe import MixtureOfExpertsRegressor, SoftmaxGate
 from skmoe.gates import _penalty
 from skmoe.gates._design import DenseDesign, Scaling, SparseDesign
-from skmoe.gates._judge import GateJudge
 from skmoe.gates._packed import PackedDesign
 from skmoe.gates._penalty import PENALTIES, PROVISIONAL
 from skmoe.gates._regularised import RegularisedObjective
@@ -227,38 +226,22 @@ def count_choices(monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_a_mixture_chooses_once_per_view_and_for_the_final_gate(monkeypatch):
+def test_a_mixture_chooses_by_its_own_likelihood(monkeypatch):
     calls = count_choices(monkeypatch)
-    X, _ = make_problem(200, 3)
-    y = np.abs(X[:, 0] - 2) + 0.1 * X[:, 1]
-    settings = dict(n_experts=2, share=0.0, max_iter=12, tol=0.0, random_state=0, cv=3)
-    model = MixtureOfExpertsRegressor(LinearRegression(), gate=SoftmaxGate("auto"), **settings)
-    model.fit(X, y)
-    assert model.n_iter_ > 3
-    assert len(calls) == 3 + 1
-    assert model.gate_.alpha_ == calls[-1]
-    assert model.gate_.alpha == "auto"
-    calls.clear()
-    insample = clone(model).set_params(e_step="insample").fit(X, y)
-    assert calls == [insample.gate_.alpha_]
-
-
-def test_the_choice_of_a_view_knows_nothing_of_its_fold(problem):
-    X, R, weights = problem
-    fold = np.arange(len(X)) % 2
-    views = tuple(np.flatnonzero(fold != view) for view in range(2))
-    judge = GateJudge(SoftmaxGate("auto"), X, views)
-
-    def alphas(R):
-        both = np.stack([R, R])
-        return judge.judge(both, weights, judge.judge(both, weights)).alphas
-
-    other = R.copy()
-    # Hopeless targets for the rows that view 0 leaves out, which view 1 learns from.
-    other[fold == 0] = np.random.default_rng(0).permutation(np.eye(4)[np.arange(60) % 4])
-    before, after = alphas(R), alphas(other)
-    assert before[0] == after[0]
-    assert before[1] < after[1]
+    X, _ = make_problem(300, 3)
+    y = np.where(X[:, 0] > X[:, 0].mean(), X[:, 1], -X[:, 1])
+    settings = dict(n_experts=2, share=0.0, random_state=0, cv=3, shared_expert=None)
+    auto, *fixed = (
+        MixtureOfExpertsRegressor(LinearRegression(), gate=SoftmaxGate(alpha), **settings)
+        for alpha in ("auto", 1.0, 1e-3)
+    )
+    auto.fit(X, y)
+    assert not calls  # the gate alone was not asked
+    assert auto.gate_.alpha in PENALTIES
+    assert auto.gate_.alpha < 1e-3  # the regimes have a sharp border
+    for model in fixed:
+        assert auto.log_likelihood_ > model.fit(X, y).log_likelihood_
+    assert clone(auto).set_params(e_step="insample").fit(X, y).gate_.alpha == 1e-3
 
 
 # Persistence

@@ -199,10 +199,14 @@ def test_top_k(run, dtype, layout, k):
     np.testing.assert_array_equal(values, np.take_along_axis(np.asarray(proba), expected, axis=1))
 
 
-@pytest.mark.parametrize("k", [0, 4])
-def test_top_k_rejects_impossible_numbers(run, k):
-    with pytest.raises(ValueError, match="between 1 and the number of experts"):
-        run("top_k", np.ones((2, 3)), k)
+@pytest.mark.parametrize("n_samples", [2, 20_000])  # plain and compiled
+@pytest.mark.parametrize(("k", "error"), [(0, ValueError), (4, ValueError), (1.0, TypeError)])
+def test_top_k_refuses_impossible_numbers(n_samples, k, error):
+    remedy = f"top_k={k} .* int between 1 and n_experts=3"
+    with pytest.raises(error, match=remedy):
+        _arithmetic.top_k(np.ones((n_samples, 3)), k)
+    with pytest.raises(error, match=remedy):
+        _arithmetic.linear_top_k(np.ones((n_samples, 1)), np.ones((3, 1)), np.zeros(3), k)
 
 
 @pytest.mark.parametrize("k", [1, 3, 5])

@@ -36,6 +36,7 @@ WEIGHTED = [f"check_sample_weight_equivalence_on_{kind}_data" for kind in ["dens
 # Rows that are repeated are drawn otherwise than rows that have a weight.  Where nothing is drawn
 # the check passes: here with `ByPosition`, and in `test_weights_are_repetitions`.
 KMEANS = dict.fromkeys(WEIGHTED, "k-means++ draws its first centres from the rows")
+ONE_ERROR = dict.fromkeys(WEIGHTED, "a standard error knows repeated rows from heavy ones")
 BOOTSTRAP = dict.fromkeys(WEIGHTED, "forests draw bootstrap samples")
 
 
@@ -57,6 +58,7 @@ C, R = MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 def quick(kind, experts=None, fails=(), **parameters):
     """A small mixture, and the checks that it fails (beside those that all fail)."""
     small = dict(n_experts=2, share=0.1, cv=2, max_iter=2, tol=0.1, init=ByPosition())
+    small["shared_expert"] = None
     return kind(experts, **(small | parameters)), NEEDS_Y | dict(fails)
 
 
@@ -77,6 +79,19 @@ QUICK = [
     quick(C, top_k=1),
     quick(R, RIDGE, share="auto", max_iter=1, likelihood="laplace"),
     quick(R, RIDGE, gate=LogisticRegression()),
+    quick(R, RIDGE, shared_expert="generalist", fails=ONE_ERROR),
+    quick(
+        C,
+        [("tree", DecisionTreeClassifier(max_depth=2)), ("linear", LogisticRegression())],
+        shared_expert="consensus",
+        fails=BOOTSTRAP,
+    ),
+    quick(
+        R,
+        [("tree", DecisionTreeRegressor(max_depth=2)), ("linear", RIDGE)],
+        shared_expert="consensus",
+        fails=BOOTSTRAP,
+    ),
 ]
 
 DEFAULTS = [(C(), NEEDS_Y | KMEANS), (R(), NEEDS_Y | KMEANS)]

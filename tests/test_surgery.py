@@ -325,6 +325,16 @@ def test_prune_removes_those_that_serve_no_row(lines, top_k):
         three.prune(X, Y, min_mass=0.9)
 
 
+def test_prune_counts_rows_by_their_weight(lines):
+    three = lines.add_expert("c", LinearRegression(), X, Y)
+    elsewhere = X[:, 0] < 0.5
+    model = three.prune(X, Y, min_mass=0.05, sample_weight=elsewhere.astype(float))
+    assert model.pruned_experts_ == ("c",)  # whose rows are absent
+    part = three.prune(X[elsewhere], Y[elsewhere], min_mass=0.05)
+    np.testing.assert_array_equal(answers(model), answers(part))
+    assert three.prune(X, Y, min_mass=0.05).pruned_experts_ == ()
+
+
 def test_prune_looks_at_what_top_k_leaves(trees):
     second = clone(trees).set_params(init=np.tile([0.5, 0.3, 0.2], (len(X_OLD), 1)))
     second.set_params(gate=SoftmaxGate(alpha=1e6), share=1.0, max_iter=1).fit(X_OLD, LABELS_OLD)
@@ -394,6 +404,10 @@ class Raising(RegressorMixin, BaseEstimator):
         (lambda m: m.drop_expert("a", X), "both X and y"),
         (lambda m: m.drop_expert("a").drop_expert("b"), "'b' is the only expert"),
         (lambda m: m.freeze(["a", "z"]), "no expert 'z'"),
+        (lambda m: m.prune(X, Y, min_mass="small"), "min_mass must be a number between 0 and 1"),
+        (lambda m: m.prune(X, Y, min_mass=1.5), "min_mass must be a number between 0 and 1"),
+        (lambda m: m.prune(X[:0], Y[:0]), "(?i)weight"),
+        (lambda m: m.prune(X, Y[:-1]), "inconsistent numbers of samples"),
         (lambda m: clone(m).add_expert("c", Ridge(), X, Y), "not fitted"),
         (lambda m: clone(m).drop_expert("a"), "not fitted"),
     ],
@@ -405,7 +419,7 @@ def test_a_failure_loses_nothing(lines, operation, message):
 
 def test_top_k_must_not_exceed_what_is_left(lines):
     model = pickle.loads(pickle.dumps(lines)).set_params(top_k=2)
-    with pytest.raises(ValueError, match="top_k=2 is more than n_experts=1"):
+    with pytest.raises(ValueError, match="top_k=2 .* between 1 and n_experts=1"):
         model.drop_expert("a")
 
 

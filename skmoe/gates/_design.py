@@ -1,5 +1,6 @@
 """The features as the softmax gate sees them: complete, standardised, with an intercept."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,10 +55,9 @@ def complete(X, fill, indicated):
     """
     if sparse.issparse(X):
         return _complete_sparse(X, fill, indicated)
-    with np.errstate(invalid="ignore", over="ignore"):
-        # The sum is NaN where an entry is, and costs no mask as large as X.
-        if not len(indicated) and not np.isnan(X.sum()):
-            return X
+    # The minimum is NaN where an entry is, and costs no mask as large as X.
+    if not len(indicated) and not math.isnan(X.min(initial=0.0)):
+        return X
     missing = np.isnan(X)
     return np.hstack([np.where(missing, fill, X), missing[:, indicated].astype(np.float64)])
 

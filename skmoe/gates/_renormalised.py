@@ -1,12 +1,9 @@
 """A fitted gate that chooses among fewer experts than it was trained for."""
 
-import copy
-
 import numpy as np
 
 from .._arithmetic import log_softmax
 from ._base import BaseGate
-from ._softmax import SoftmaxGate
 
 
 def without_expert(gate, expert):
@@ -17,8 +14,8 @@ def without_expert(gate, expert):
     Parameters
     ----------
     gate : fitted gate
-        A `SoftmaxGate` remains one. A gate of another kind may offer ``without(expert)``, which
-        returns a fitted gate and leaves itself as it was; else it is wrapped.
+        If it offers ``without(expert)``, as `SoftmaxGate` does, that returns a fitted gate of
+        its own kind and leaves it as it was; else it is wrapped.
     expert : int
 
     Returns
@@ -29,10 +26,10 @@ def without_expert(gate, expert):
     Examples
     --------
     >>> import numpy as np
-    >>> from skmoe.gates import SoftmaxGate
+    >>> from skmoe.gates import GaussianGate
     >>> from skmoe.gates._renormalised import without_expert
     >>> X = np.array([[-1.0], [0.0], [1.0]])
-    >>> gate = SoftmaxGate().fit(X, np.eye(3) * 0.7 + 0.1)
+    >>> gate = GaussianGate().fit(X, np.eye(3) * 0.7 + 0.1)
     >>> proba = without_expert(gate, 1).predict_proba(X)
     >>> expected = gate.predict_proba(X)[:, [0, 2]]
     >>> np.allclose(proba, expected / expected.sum(axis=1, keepdims=True))
@@ -40,19 +37,7 @@ def without_expert(gate, expert):
     """
     if hasattr(gate, "without"):
         return gate.without(expert)
-    if type(gate) is SoftmaxGate:
-        return _softmax_without(gate, expert)
     return RenormalisedGate(gate, np.delete(np.arange(gate.n_experts_), expert))
-
-
-def _softmax_without(gate, expert):
-    """Softmax is closed under conditioning: the expert's row of the coefficients goes."""
-    reduced = copy.copy(gate)
-    for name in ("coef_", "missing_coef_", "intercept_"):
-        rows = np.delete(getattr(gate, name), expert, axis=0)
-        setattr(reduced, name, rows - rows.mean(axis=0))  # which changes no probability
-    reduced.n_experts_ = gate.n_experts_ - 1
-    return reduced
 
 
 class RenormalisedGate(BaseGate):

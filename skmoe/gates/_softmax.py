@@ -1,5 +1,6 @@
 """The softmax gate: L2-penalised softmax regression on responsibilities."""
 
+import copy
 import warnings
 from numbers import Integral, Real
 
@@ -11,6 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmoe._arithmetic import linear_top_k, log_softmax, softmax, top_k
+from skmoe._quick_check import is_valid_array
 
 from ._base import BaseGate, check_numeric_columns, check_row_weights, check_targets
 from ._design import complete
@@ -280,20 +282,47 @@ class SoftmaxGate(BaseGate):
             return top_k(softmax(X @ coef.T + intercept), k)
         return linear_top_k(X, coef, intercept, k)
 
+    def without(self, expert):
+        """The fitted gate, given that it is not one of the experts.
+
+        ``p(k | x, not expert) = p(k | x) / (1 - p(expert | x))``: no data are needed, since the
+        softmax is closed under conditioning. The expert's row of the coefficients goes.
+
+        Parameters
+        ----------
+        expert : int
+
+        Returns
+        -------
+        gate : SoftmaxGate
+            A new fitted one; this one is left as it was.
+        """
+        reduced = copy.copy(self)
+        for name in ("coef_", "missing_coef_", "intercept_"):
+            rows = np.delete(getattr(self, name), expert, axis=0)
+            setattr(reduced, name, rows - rows.mean(axis=0))  # which changes no probability
+        reduced.n_experts_ = self.n_experts_ - 1
+        return reduced
+
     def _logits(self, X):
         X, coef, intercept = self._linear(X)
         return X @ coef.T + intercept
 
     def _linear(self, X):
         """Completed columns, and the coefficients and intercepts of the logits."""
-        check_is_fitted(self)
+        if not hasattr(self, "coef_"):  # to ask that is ten times quicker
+            check_is_fitted(self)
         X = complete(
             self._validate_features(X, reset=False), self.feature_means_, self.missing_features_
         )
-        coef = np.hstack([self.coef_, self.missing_coef_]) / self.temperature
-        return X, coef, self.intercept_ / self.temperature
+        coef = self.coef_
+        if len(self.missing_features_):
+            coef = np.hstack([coef, self.missing_coef_])
+        return X, coef / self.temperature, self.intercept_ / self.temperature
 
     def _validate_features(self, X, reset):
+        if not reset and is_valid_array(self, X, "d"):
+            return X
         check_numeric_columns(X)
         return validate_data(
             self,
