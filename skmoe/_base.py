@@ -74,8 +74,6 @@ class BaseMixtureOfExperts(
         "warm_start": ["boolean"],
     }
 
-    _shared = None  # of models that were fitted before there was one
-
     def get_params(self, deep=True):
         """Parameters of the mixture, of its experts by name, and of its gate.
 

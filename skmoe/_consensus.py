@@ -158,7 +158,7 @@ class MeanBlend:
     """
 
     scale: np.ndarray
-    weights: np.ndarray | None = None
+    weights: Any = None
 
     def fit(self, opinions, target, sample_weight):
         """A copy with the weights of least squares.
@@ -172,7 +172,7 @@ class MeanBlend:
         errors = opinions - target[:, np.newaxis]
         errors = errors.reshape(len(target), n_opinions, -1) / self.scale
         errors = errors * np.sqrt(sample_weight)[:, np.newaxis, np.newaxis]
-        small = np.linalg.qr(np.moveaxis(errors, 1, 2).reshape(-1, n_opinions), mode="r")
+        small: Any = np.linalg.qr(np.moveaxis(errors, 1, 2).reshape(-1, n_opinions), mode="r")
         size = np.linalg.norm(small) or 1.0
         rows = np.vstack([small / size, np.ones(n_opinions)])
         weights, _ = nnls(rows, np.append(np.zeros(len(small)), 1.0))
@@ -246,20 +246,21 @@ def _log_odds(opinions):
 
 def _best_blend(opinions, target, sample_weight, splits, likelihood):
     """The blend with the penalty that suits best, and what it predicts for held-out rows."""
+    candidates: list[Any]
     if isinstance(likelihood, Categorical):
         candidates = [ClassBlend(likelihood, penalty) for penalty in INVERSE_PENALTIES]
     else:
         candidates = [MeanBlend(likelihood.min_scale)]
-    best = None
+    smallest, best = np.inf, (candidates[0], None)
     for blend in candidates:
         held_out = np.empty((len(target), *likelihood.output_shape))
         for train, test in splits:
             fitted = blend.fit(opinions[train], target[train], sample_weight[train])
             held_out[test] = fitted.predict(opinions[test])
         loss = np.average(likelihood.loss(target, held_out), weights=sample_weight)
-        if best is None or loss < best[0]:
-            best = loss, blend, held_out
-    return best[1:]
+        if loss < smallest:
+            smallest, best = loss, (blend, held_out)
+    return best
 
 
 def _out_of_bag(forest, evidence, left_over, sample_weight):

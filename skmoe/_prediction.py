@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
-from sklearn.utils import check_consistent_length
+from sklearn.utils import Bunch, check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from ._arithmetic import e_step
@@ -16,6 +19,18 @@ from ._validation import check_features, select_columns
 
 class MixturePrediction:
     """Routing, densities and the mixed prediction of a fitted mixture."""
+
+    gate_: Any
+    named_experts_: Bunch
+    n_experts_: int
+    n_jobs: int | None
+    top_k: int | None
+    _dispersion: Any
+    _encode: Callable
+    _gate_columns: Any
+    _likelihood: Any
+    _shared: Any = None  # of models fitted before there was one
+    _truncation_bound: Callable
 
     def gate_proba(self, X):
         """Gate probabilities of all experts.
