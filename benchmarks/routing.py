@@ -50,7 +50,7 @@ OPTIONS = {
     "alpha auto, balance 0.1": {"gate": SoftmaxGate("auto", balance=0.1)},
     "alpha auto, annealing 0.5": {"gate": SoftmaxGate("auto"), "annealing": 0.5},
 }
-REGIMES = (4, 6, 8, 16)
+REGIMES = (4, 6, 8)
 ANNEALING = (1.0, 0.7, 0.5, 0.2)
 
 

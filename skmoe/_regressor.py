@@ -75,14 +75,17 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         by no more than this.
     capacity_factor : float or None, default=None
         In training, no expert is responsible for more than ``capacity_factor / n_experts`` of the
-        weight of the rows. None means no limit. Prediction knows no capacity.
+        weight of the rows. None means no limit. Prediction knows no capacity. Evens the load; as
+        measured, that costs a little accuracy more often than it gains.
     expert_dropout : float in [0, 1), default=0.0
         Probability that an expert is masked for a row in one of the first twenty E-steps; one
-        expert of a row is always left.
+        expert of a row is always left. As measured, 0.1 was worth it on one data set of four
+        and of no effect on the others.
     annealing : float in (0, 1], default=1.0
         Power to which the first posteriors are raised before anything is learned from them; it
         rises to 1 over twenty iterations (deterministic annealing EM). Below 1, the start matters
-        less. No part of it if `fit` goes on from a fitted model.
+        less. No part of it if `fit` goes on from a fitted model. 0.5 is a fair trial, as measured
+        worth it for two data sets of four; lower values melt all experts into one.
     top_k : int or None, default=None
         Experts evaluated for each row in prediction, the most probable ones; None means all.
         See `max_error` of the prediction methods for as many as a given error needs.
@@ -151,6 +154,9 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
 
     Jordan, M. I. and Jacobs, R. A. (1994). Hierarchical mixtures of experts and the EM
     algorithm. Neural Computation, 6(2), 181-214.
+
+    Ueda, N. and Nakano, R. (1998). Deterministic annealing EM algorithm. Neural Networks, 11(2),
+    271-282.
 
     Examples
     --------
