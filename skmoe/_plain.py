@@ -304,14 +304,12 @@ def softmax_cross_entropy(logits, targets, weights):
     loss : float
     residual : ndarray of shape (n_samples, n_experts), float64
         Gradient with respect to the logits: ``(proba - targets) * weights``.
-    proba : ndarray of shape (n_samples, n_experts), float64
-        Softmax of the logits; :func:`hessian_product` wants it.
 
     Examples
     --------
     >>> import numpy as np
     >>> from skmoe._plain import softmax_cross_entropy
-    >>> loss, residual, proba = softmax_cross_entropy(
+    >>> loss, residual = softmax_cross_entropy(
     ...     np.zeros((1, 2)), np.array([[1.0, 0.0]]), np.ones(1)
     ... )
     >>> print(f"{loss:.6f}", residual)
@@ -322,35 +320,4 @@ def softmax_cross_entropy(logits, targets, weights):
     total = proba.sum(axis=1)
     losses = np.log(total) - np.einsum("ik,ik->i", targets, below_peak)
     proba /= total[:, np.newaxis]
-    return float(weights @ losses), (proba - targets) * weights[:, np.newaxis], proba
-
-
-def hessian_product(proba, direction, weights):
-    """Hessian of the weighted softmax cross-entropy, in the logits, times a direction.
-
-    Row i is ``weights_i (diag(p_i) - p_i p_i') direction_i`` with ``p_i`` the probabilities.
-
-    Parameters
-    ----------
-    proba : ndarray of shape (n_samples, n_experts), float64
-        Softmax of the logits at which the Hessian is taken.
-    direction : ndarray of shape (n_samples, n_experts), float64
-        Change of the logits.
-    weights : ndarray of shape (n_samples,), float64
-
-    Returns
-    -------
-    product : ndarray of shape (n_samples, n_experts), float64
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skmoe._plain import hessian_product
-    >>> hessian_product(np.array([[0.5, 0.5]]), np.array([[1.0, 0.0]]), np.ones(1))
-    array([[ 0.25, -0.25]])
-    """
-    mean = np.einsum("ik,ik->i", proba, direction)
-    product = direction - mean[:, np.newaxis]
-    product *= proba
-    product *= weights[:, np.newaxis]
-    return product
+    return float(weights @ losses), (proba - targets) * weights[:, np.newaxis]

@@ -26,7 +26,7 @@ LAYERS = [
     ["gates._classifier", "gates._cosine", "gates._gaussian", "gates._softmax"],
     ["gates._prepared"],
     ["gates._base", "gates._solver"],
-    ["gates._quasi_newton", "gates._newton_cg", "gates._reduced"],
+    ["gates._quasi_newton", "gates._reduced"],
     ["gates._curvature"],
     ["gates._design", "gates._packed"],
     ["_least_squares", "_weights"],

@@ -1,10 +1,10 @@
 """Softmax regression on soft targets by L-BFGS with an estimate of the Hessian in its middle.
 
-L-BFGS needs an initial matrix, and is as good as that is. Here it is the inverse of the Hessian
-on all rows if they are few, which makes the method Newton's, or on a random part of them, which
-leaves L-BFGS to correct the error of sampling within a few passes over the data. At the start
-the Hessian is known in closed form. It is estimated anew when the gradient shrinks so slowly
-that the estimate costs less than the passes that it promises to save.
+L-BFGS needs an initial matrix, and is as good as that is. At the start the Hessian is known in
+closed form. It is estimated anew, on a random part of the rows, when the gradient shrinks so
+slowly that the estimate costs less than the passes that it promises to save; L-BFGS corrects the
+error of sampling within a few passes. Where there are too many coefficients to factorise a
+Hessian, it stays as it was at the start.
 
 References
 ----------
@@ -36,11 +36,11 @@ SUFFICIENT_DECREASE = 1e-4
 SUFFICIENT_FLATTENING = 0.8
 ROUNDING = 1e-12
 
+LARGEST_HESSIAN = 1500
+"""Most coefficients of which a Hessian is formed."""
+
 EXPECTED_RATE = 0.3
 """Shrinkage of the gradient in a pass that a fresh estimate of the Hessian promises."""
-
-SMALL_HESSIAN = 64
-"""Up to so many coefficients the Hessian on all rows is taken anew at each step."""
 
 LASTING_PROGRESS = 1e-3
 """Shrinkage of the gradient that is still to come where more problems follow, at the least."""
@@ -91,6 +91,11 @@ class PackedObjective:
         """Shape of the coefficients."""
         return self.design.n_experts - 1, self.design.n_columns
 
+    @property
+    def has_hessian(self):
+        """Whether there are few enough coefficients to form one."""
+        return not self.centred or np.prod(self.shape) <= LARGEST_HESSIAN
+
     def at(self, coef):
         """Evaluate; one pass over the data."""
         loss, gradient = self.design.loss_and_gradient(*self._packed, coef)
@@ -105,7 +110,7 @@ class PackedObjective:
 
     def initial_curvature(self, coef, n_rows):
         """Hessian where the solver starts; at zero it has a closed form."""
-        if self.centred and not coef.any():
+        if self.centred and not (self.has_hessian and coef.any()):
             return ConstantCurvature.of(self.design, self.weights, self.penalty)
         return self.curvature(coef, n_rows)
 
@@ -227,6 +232,7 @@ def minimize(objective, start=None, *, tol=1e-6, accuracy=0.0, max_iter=100, met
     if metric is None or point.coef is not start:
         metric = Metric(None, n_rows)
     norm, n_iter, converged = objective.norm(point.gradient), 0, False
+    since = 0, norm  # steps and gradient at the last estimate of the Hessian
     while True:
         converged = norm <= threshold
         if converged or n_iter >= max_iter:
@@ -240,9 +246,10 @@ def minimize(objective, start=None, *, tol=1e-6, accuracy=0.0, max_iter=100, met
             break
         successor = _line_search(objective, point, direction) if promise > 0 else None
         if successor is None:
-            if metric.fresh and metric.curvature.exact:
+            if metric.fresh and (metric.curvature.exact or not objective.has_hessian):
                 break  # nothing better is to be had in this precision
             _refresh(objective, metric, point, rate=1.0)
+            since = n_iter, norm
             continue
         metric.remember(successor.coef - point.coef, successor.gradient - point.gradient)
         rate = objective.norm(successor.gradient) / norm
@@ -250,8 +257,10 @@ def minimize(objective, start=None, *, tol=1e-6, accuracy=0.0, max_iter=100, met
         to_go = threshold / norm
         if accuracy > 0.0:
             to_go = min(np.sqrt(accuracy / promise) / rate, LASTING_PROGRESS)
+        rate = (norm / since[1]) ** (1.0 / (n_iter - since[0]))
         if to_go < 1.0 and _worth_refreshing(objective, metric, rate, to_go, max_iter - n_iter):
             _refresh(objective, metric, point, rate)
+            since = n_iter, norm
     return Minimum(
         point.coef,
         n_iter,
@@ -301,9 +310,9 @@ def _worth_refreshing(objective, metric, rate, to_go, steps_left):
 
     Or is the only way to arrive in the steps that are left.
     """
+    if not objective.has_hessian:
+        return False
     takes_all = metric.n_rows >= objective.design.n_samples
-    if takes_all and np.prod(objective.shape) <= SMALL_HESSIAN:
-        return True
     passes = np.log(to_go) / np.log(min(rate, SLOWEST_RATE))
     expected = PASSES_OF_NEWTON if takes_all else np.log(to_go) / np.log(EXPECTED_RATE)
     cost = objective.passes_per_curvature(metric.n_rows)
@@ -315,7 +324,8 @@ def _refresh(objective, metric, point, rate):
     was_sampled = isinstance(metric.curvature, SampledCurvature)
     if was_sampled and not metric.curvature.exact and metric.age <= 1 and rate > POOR_RATE:
         metric.n_rows *= 4
-    metric.curvature = objective.curvature(point.coef, metric.n_rows)
+    if objective.has_hessian:
+        metric.curvature = objective.curvature(point.coef, metric.n_rows)
     metric.pairs = []
     metric.age = 0
 

@@ -35,8 +35,9 @@ class SoftmaxGate(BaseGate):
     temperature : float, default=1.0
         Divides the logits. Since the penalty is on W, a low temperature makes sharp gates
         cheap.
-    max_iter : int, default=100
-        Most Newton steps.
+    max_iter : int, default=1000
+        Most steps. Each takes a pass over the data or two; a few suffice unless there are more
+        than some 1500 coefficients and hardly any penalty.
     tol : float, default=1e-6
         Training ends when the norm of the gradient (with respect to W and b) is below `tol`
         times its norm at W = 0, b = 0.
@@ -59,7 +60,7 @@ class SoftmaxGate(BaseGate):
         Weighted means, which stand in for missing values.
     n_experts_ : int
     n_iter_ : int
-        Newton steps taken; 0 if the start was optimal already.
+        Steps taken; 0 if the start was optimal already.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features,)
         Only if X was a frame with string column names.
@@ -103,7 +104,7 @@ class SoftmaxGate(BaseGate):
         "warm_start": ["boolean"],
     }
 
-    def __init__(self, alpha=1e-3, *, temperature=1.0, max_iter=100, tol=1e-6, warm_start=False):
+    def __init__(self, alpha=1e-3, *, temperature=1.0, max_iter=1000, tol=1e-6, warm_start=False):
         self.alpha = alpha
         self.temperature = temperature
         self.max_iter = max_iter
