@@ -182,7 +182,7 @@ def run_em(
     state = best = start
     history: list[Iteration] = []
     stalled = 0
-    own_view = (judging_view, np.arange(len(sample_weight)))
+    held_out = _held_out(state.responsibilities, judging_view)
     while len(history) < max_iter and stalled < PATIENCE:
         started = time.perf_counter()
         # The gate comes first: what it cannot take, it says before any expert is fitted.
@@ -192,25 +192,27 @@ def run_em(
         dispersion = likelihood.update_dispersion(
             y,
             judged.outputs,
-            sample_weight[:, np.newaxis] * state.responsibilities[own_view],
+            sample_weight[:, np.newaxis] * held_out,
             state.dispersion,
         )
         log_density = likelihood.log_density(y, judged.outputs, dispersion)
         responsibilities, log_likelihoods = _e_steps(judged_gate.log_proba, log_density)
+        held_out = _held_out(responsibilities, judging_view)
+        row_log_likelihood = _held_out(log_likelihoods, judging_view)
         state = EMState(
             judged,
             judged_gate,
             dispersion,
             responsibilities,
             log_density,
-            row_log_likelihood=log_likelihoods[own_view],
-            log_likelihood=float(np.average(log_likelihoods[own_view], weights=sample_weight)),
+            row_log_likelihood,
+            log_likelihood=float(np.average(row_log_likelihood, weights=sample_weight)),
         )
         gain = state.log_likelihood - best.log_likelihood
         stalled = 0 if gain > tol else stalled + 1
         if gain > 0:
             best = state
-        shares = np.average(responsibilities[own_view], axis=0, weights=sample_weight)
+        shares = sample_weight @ held_out / sample_weight.sum()
         seconds = time.perf_counter() - started
         history.append(Iteration(state.log_likelihood, shares, seconds, judged.starved))
         if report is not None:
@@ -226,8 +228,15 @@ def joined(first, second):
 
 def _e_steps(log_gate, log_density):
     """Responsibilities (V, n, K) and row log-likelihoods (V, n) in each view."""
-    responsibilities = np.empty_like(log_gate)
-    log_likelihoods = np.empty(log_gate.shape[:2])
-    for view, own in enumerate(log_gate):
-        responsibilities[view], log_likelihoods[view] = e_step(own, log_density)
-    return responsibilities, log_likelihoods
+    views = [e_step(own, log_density) for own in log_gate]
+    if len(views) == 1:  # no copy
+        return views[0][0][np.newaxis], views[0][1][np.newaxis]
+    responsibilities, log_likelihoods = zip(*views, strict=True)
+    return np.stack(responsibilities), np.stack(log_likelihoods)
+
+
+def _held_out(values, judging_view):
+    """Of values (V, n, ...) each row's in the view that judges it; no copy of a single view."""
+    if len(values) == 1:
+        return values[0]
+    return values[judging_view, np.arange(len(judging_view))]
