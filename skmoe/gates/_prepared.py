@@ -8,7 +8,8 @@ import numpy as np
 
 from ._base import check_targets
 from ._design import Scaling, complete, missing_features
-from ._solver import make_design, minimize_cross_entropy
+from ._quasi_newton import MixtureObjective, PackedObjective
+from ._solver import make_design, minimize
 
 
 class PreparedSoftmaxGate:
@@ -66,17 +67,48 @@ class PreparedSoftmaxGate:
         """
         if not np.isfinite(targets.sum()):
             check_targets(targets, len(targets))  # says which row
+        return self._minimize(
+            PackedObjective, targets, weights, start=start, memory=memory, accuracy=accuracy
+        )
+
+    def climb(self, log_density, weights, last, accuracy):
+        """Maximise the penalised log-likelihood of a mixture whose experts stay as they are.
+
+        Parameters
+        ----------
+        log_density : ndarray of shape (n_samples, n_experts), float64
+            Finite.
+        weights : ndarray of shape (n_samples,), float64
+        last : Solution
+            Where to start.
+        accuracy : float
+            Ends as soon as another step promises no more than this, per unit of weight.
+
+        Returns
+        -------
+        solution : Solution
+        """
+        memory = last.memory.without_pairs() if last.memory is not None else None
+        return self._minimize(
+            MixtureObjective,
+            log_density,
+            weights,
+            start=last.coef,
+            memory=memory,
+            accuracy=accuracy,
+        )
+
+    def _minimize(self, kind, given, weights, **options):
         gate = self._gate
-        return minimize_cross_entropy(
+        return minimize(
+            kind,
             self.design,
-            targets,
+            given,
             weights,
             gate.alpha * gate.temperature**2,
-            start=start,
-            memory=memory,
             tol=gate.tol,
-            accuracy=accuracy,
             max_iter=gate.max_iter,
+            **options,
         )
 
     def log_proba(self, solution):

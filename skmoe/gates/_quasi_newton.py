@@ -18,6 +18,9 @@ information in optimization methods for machine learning. SIAM Journal on Optimi
 Hager, W. W. and Zhang, H. (2005). A new conjugate gradient method with guaranteed descent and
 an efficient line search. SIAM Journal on Optimization 16(1), 170-192.
 
+Jamshidian, M. and Jennrich, R. I. (1997). Acceleration of the EM algorithm by using quasi-Newton
+methods. Journal of the Royal Statistical Society B 59(3), 569-587.
+
 Nocedal, J. and Wright, S. J. (2006). Numerical Optimization, chapter 7. Springer.
 """
 
@@ -27,6 +30,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from skmoe._arithmetic import e_step
 
 from ._curvature import ConstantCurvature, SampledCurvature, coupling_matrix, row_limit
 
@@ -84,7 +89,12 @@ class PackedObjective:
         self.penalty = penalty
         self.centred = centred
         self.coupling = coupling_matrix(design.n_experts, centred)
-        self._packed = design.pack_targets(targets), design.pack_weights(weights)
+        self._weights = design.pack_weights(weights)
+        self._given = self._hold(targets)
+
+    def _hold(self, targets):
+        """What `at` is to know."""
+        return self.design.pack_targets(targets)
 
     @property
     def shape(self):
@@ -98,7 +108,7 @@ class PackedObjective:
 
     def at(self, coef):
         """Evaluate; one pass over the data."""
-        loss, gradient = self.design.loss_and_gradient(*self._packed, coef)
+        loss, gradient = self.design.loss_and_gradient(self._given, self._weights, coef)
         penalised = (self.coupling @ coef) * self.penalty
         return Point(coef, loss + 0.5 * _inner(penalised, coef), gradient + penalised)
 
@@ -137,6 +147,38 @@ class PackedObjective:
         )
 
 
+class MixtureObjective(PackedObjective):
+    """Minus the log-likelihood of a mixture whose experts stay as they are, penalised.
+
+    Its gradient is that of the cross-entropy with the responsibilities. Its Hessian is smaller
+    than that of the cross-entropy, by the information that is missing about which expert
+    answers: so the latter makes for steps that are short but safe, those of EM, and L-BFGS
+    makes them longer (Jamshidian and Jennrich, 1997).
+
+    Parameters
+    ----------
+    design, weights, penalty
+        See `PackedObjective`.
+    targets : ndarray of shape (n_samples, n_experts)
+        Finite log-densities of each row's target under each expert.
+    """
+
+    has_hessian = False
+
+    def _hold(self, log_density):
+        return log_density
+
+    def at(self, coef):
+        """Evaluate; an E-step and a pass over the data."""
+        log_gate = self.design.log_softmax(np.vstack([coef, np.zeros(coef.shape[1])]))
+        responsibilities, log_likelihood = e_step(log_gate, self._given)
+        targets = self.design.pack_targets(responsibilities)
+        _, gradient = self.design.loss_and_gradient(targets, self._weights, coef)
+        penalised = (self.coupling @ coef) * self.penalty
+        value = 0.5 * _inner(penalised, coef) - float(self.weights @ log_likelihood)
+        return Point(coef, value, gradient + penalised)
+
+
 @dataclass
 class Metric:
     """The inverse Hessian as L-BFGS sees it.
@@ -162,6 +204,10 @@ class Metric:
     def fresh(self):
         """Whether no step has been taken since the estimate."""
         return self.age == 0
+
+    def without_pairs(self):
+        """The same estimate for another function with a similar Hessian."""
+        return Metric(self.curvature, self.n_rows)
 
     def direction(self, gradient):
         """Minus the inverse Hessian times the gradient, by the two-loop recursion."""

@@ -72,17 +72,16 @@ def make_design(X, scaling, n_experts):
     return (SparseDesign if sparse.issparse(X) else PackedDesign)(X, scaling, n_experts)
 
 
-def minimize_cross_entropy(
-    design, targets, weights, penalty, *, start=None, memory=None, **stopping
-):
-    """Minimise the penalised cross-entropy of soft targets with a softmax.
+def minimize(kind, design, given, weights, penalty, *, start=None, memory=None, **stopping):
+    """Minimise the penalised cross-entropy, or minus the log-likelihood of a mixture.
 
     Parameters
     ----------
+    kind : {PackedObjective, MixtureObjective}
     design : object
         What `make_design` returns.
-    targets : ndarray of shape (n_samples, n_experts), float64
-        Rows sum to 1.
+    given : ndarray of shape (n_samples, n_experts), float64
+        Targets whose rows sum to 1, or log-densities.
     weights : ndarray of shape (n_samples,), float64
         Non-negative; only their ratios matter.
     penalty : float
@@ -104,9 +103,10 @@ def minimize_cross_entropy(
     penalty = np.full(design.n_columns, float(penalty))
     penalty[-1] = 0.0
     if isinstance(design, ReducedDesign):
-        reduced = minimize_cross_entropy(
+        reduced = minimize(
+            kind,
             design.packed,
-            targets,
+            given,
             weights,
             penalty[0],
             start=None if start is None else design.reduce(start),
@@ -114,7 +114,7 @@ def minimize_cross_entropy(
             **stopping,
         )
         return reduced._replace(coef=design.expand(reduced.coef))
-    objective = _quasi_newton.PackedObjective(design, targets, weights, penalty)
+    objective = kind(design, given, weights, penalty)
     start = None if start is None else start[:-1] - start[-1]
     minimum = _quasi_newton.minimize(objective, start, metric=memory, **stopping)
     return Solution(
