@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmoe._arithmetic import linear_top_k, log_softmax, softmax, top_k
 
-from ._base import BaseGate, check_numeric_columns, check_row_weights, check_targets
+from ._base import BaseGate, check_numeric_columns, check_row_weights, check_training_rows
 from ._design import complete
 from ._prepared import PreparedSoftmaxGate
 
@@ -137,12 +137,7 @@ class SoftmaxGate(BaseGate):
             negative or all zero, or if a frame has columns that are not numeric.
         """
         X = self._validate_features(X, reset=True)
-        targets = check_targets(R, X.shape[0])
-        weights = check_row_weights(sample_weight, X)
-        if not weights.all():
-            present = weights > 0
-            X, targets, weights = X[present], targets[present], weights[present]
-
+        X, targets, weights = check_training_rows(X, R, sample_weight)
         prepared = PreparedSoftmaxGate(self, X, weights, targets.shape[1])
         solution = prepared.solve(targets, weights, start=self._previous_coef(prepared))
         if not solution.converged:
