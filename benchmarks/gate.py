@@ -117,7 +117,10 @@ def cold(quick):
             peer = Repeated(X, R, solver)
             tol = peer.tolerance(1e-6) if solver == "lbfgs" else 1e-6
             theirs[solver] = median_time(partial(peer.fit, tol), budget=15.0)
-        tight, other = SoftmaxGate(ALPHA, tol=1e-10).fit(X, R), Repeated(X, R, "lbfgs").fit(1e-9)
+        tight, other = (
+            SoftmaxGate(ALPHA, tol=1e-10).fit(X, R),
+            Repeated(X, R, "newton-cholesky").fit(1e-10),
+        )
         difference = np.abs(tight.coef_ - other.coef_).max()
         gap = (
             objective_and_gradient(X, R, tight.coef_, tight.intercept_)[0]
