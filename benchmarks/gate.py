@@ -24,7 +24,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression  # noqa: E
 
 from skmoe import MixtureOfExpertsRegressor, SoftmaxGate, _arithmetic, _em  # noqa: E402
 from skmoe.datasets import make_piecewise_regression  # noqa: E402
-from skmoe.gates import _judge, _solver  # noqa: E402
+from skmoe.gates import _judge, _quasi_newton, _solver  # noqa: E402
 
 ALPHA = 1e-3
 FLEXMIX_SECONDS = 4.904
@@ -117,7 +117,10 @@ def cold(quick):
             peer = Repeated(X, R, solver)
             tol = peer.tolerance(1e-6) if solver == "lbfgs" else 1e-6
             theirs[solver] = median_time(partial(peer.fit, tol), budget=15.0)
-        tight, other = SoftmaxGate(ALPHA, tol=1e-10).fit(X, R), Repeated(X, R, "lbfgs").fit(1e-9)
+        tight, other = (
+            SoftmaxGate(ALPHA, tol=1e-10).fit(X, R),
+            Repeated(X, R, "newton-cholesky").fit(1e-10),
+        )
         difference = np.abs(tight.coef_ - other.coef_).max()
         gap = (
             objective_and_gradient(X, R, tight.coef_, tight.intercept_)[0]
@@ -128,23 +131,23 @@ def cold(quick):
               f" {min(theirs.values()) / ours:7.1f} {difference:8.1e} {gap:9.1e}")  # fmt: skip
 
 
-def wide(quick):
-    """More coefficients than a Hessian is formed of: what the other solver would take."""
-    print("\nMore than 1500 coefficients, relative gradient 1e-6")
-    limit = _solver.LARGEST_HESSIAN
-    sizes = [(5000, 100, 64), (20_000, 200, 16), (20_000, 300, 8)]
-    for alpha, size in [(a, size) for size in sizes[: 1 if quick else 3] for a in (ALPHA, 1e-6)]:
+def methods(quick):
+    """What each part of the solver is there for: the same problems without it."""
+    print("\nThe solver, and it without estimates of the Hessian (d > N: and without rotation)")
+    sizes = [(100_000, 5, 4), (100_000, 20, 8), (20_000, 50, 20), (5000, 100, 64),
+             (20_000, 300, 8), (300, 2000, 4)]  # fmt: skip
+    for alpha, size in [(a, size) for size in sizes[2 if quick else 0 :] for a in (ALPHA, 1e-6)]:
         X, R = problem(*size)
-        gate = SoftmaxGate(alpha, max_iter=1000)
-        newton = median_time(partial(gate.fit, X, R), 3)
+        gate = SoftmaxGate(alpha)
+        ours = median_time(partial(gate.fit, X, R), 5)
+        steps, limits = gate.n_iter_, (_solver.LARGEST_HESSIAN, _quasi_newton.LARGEST_HESSIAN)
         try:
-            _solver.LARGEST_HESSIAN = 10**9
-            # The Hessian is never worth its cost here, so this is L-BFGS around that at zero.
-            quasi = median_time(partial(gate.fit, X, R), 3)
+            _solver.LARGEST_HESSIAN = _quasi_newton.LARGEST_HESSIAN = 0
+            without = median_time(partial(gate.fit, X, R), 5)
         finally:
-            _solver.LARGEST_HESSIAN = limit
-        print(f"N={size[0]} d={size[1]} K={size[2]} alpha={alpha:g}: Newton-CG {newton:.2f} s, "
-              f"L-BFGS {quasi:.2f} s")  # fmt: skip
+            _solver.LARGEST_HESSIAN, _quasi_newton.LARGEST_HESSIAN = limits
+        print(f"N={size[0]} d={size[1]} K={size[2]} alpha={alpha:g}: {ours * 1e3:.0f} ms, {steps} "
+              f"steps; without {without * 1e3:.0f} ms, {gate.n_iter_} steps")  # fmt: skip
 
 
 def warm(quick):
@@ -226,6 +229,29 @@ def em(quick):
                       f"{iteration * 1e3:.0f} ms, gate {gate.seconds / total:.1%}, E-steps "
                       f"{e_steps.seconds / total:.1%}{'' if quick else flexmix}")  # fmt: skip
 
+    cgmm_iteration(n_samples)
+
+
+def cgmm_iteration(n_samples):
+    """An iteration of the mixture of linear experts of cgmm, where that is installed."""
+    try:
+        from cgmm import MixtureOfExpertsRegressor as Peer
+    except ImportError:
+        print("cgmm is not installed")
+        return
+    X, y = piecewise(n_samples, 10, 4)
+    seconds, iterations = [], []
+    for max_iter in (2, 6):
+        peer = Peer(4, max_iter=max_iter, tol=0.0, random_state=0)
+        before = time.perf_counter()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            peer.fit(X, y)
+        seconds.append(time.perf_counter() - before)
+        iterations.append(peer.n_iter_)
+    iteration = (seconds[1] - seconds[0]) / (iterations[1] - iterations[0])
+    print(f"cgmm: {iterations[1]} iterations of {iteration * 1e3:.0f} ms, d=10 K=4")
+
 
 def piecewise(n_samples, n_features, n_experts):
     return make_piecewise_regression(
@@ -282,6 +308,33 @@ def top_k(quick):
         print(f"d={n_features} K={n_experts}: {seconds * 1e4:.0f} ns a row, numpy with weights "
               f"{theirs / seconds:.1f} times, its indices alone "
               f"{indices / seconds:.1f} times")  # fmt: skip
+
+
+MEMORY = """
+import resource, sys
+import numpy as np
+from skmoe.gates import SoftmaxGate
+rng = np.random.default_rng(0)
+n, d, k = 1_000_000, {d}, {k}
+warm_up = rng.random((10_000, d)), rng.dirichlet(np.ones(k), 10_000)
+SoftmaxGate().fit(*warm_up)
+base = int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+X, R = rng.random((n, d)), rng.random((n, k))
+R /= R.sum(axis=1, keepdims=True)
+SoftmaxGate(tol=1e-3).fit(X, R)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - base
+print((peak - 3 * R.nbytes) / X.nbytes, (peak - X.nbytes - R.nbytes) / 2**20)
+"""
+
+
+def memory(quick):
+    """Linux only."""
+    print("\nPeak memory of a fit, N=1e6, X and R included (goal: 2.2 X + 3 N K)")
+    for d, k in ((20, 8), (5, 8), (50, 4)):
+        result = subprocess.run([sys.executable, "-c", MEMORY.format(d=d, k=k)],
+                                capture_output=True, check=True)  # fmt: skip
+        multiple, beyond = map(float, result.stdout.split())
+        print(f"d={d} K={k}: {multiple:.2f} X + 3 N K; {beyond:.0f} MiB beyond X and R")
 
 
 def machine():
@@ -343,8 +396,10 @@ def fresh(quick):
               f"{statistics.median(times[1:]):.2f} s")  # fmt: skip
 
 
-SECTIONS = {"cold": cold, "wide": wide, "warm": warm, "em": em, "e_step": e_step, "top_k": top_k,
-            "passes": passes, "fresh": fresh}  # fmt: skip
+SECTIONS = {
+    function.__name__: function
+    for function in (cold, methods, warm, em, e_step, top_k, passes, memory, fresh)
+}
 
 
 def main():

@@ -9,6 +9,10 @@ import importlib
 from numbers import Integral
 
 from . import _plain
+from ._threads import run_in_parts
+
+MOST_PRODUCTS = 600
+"""Most products of two columns that a tile of rows has in the cache; with more, BLAS is better."""
 
 COMPILED_FROM = 40_000
 """Least number of samples times experts for which kernels are compiled."""
@@ -76,3 +80,19 @@ def linear_top_k(X, coef, intercept, k):
     """See `skmoe._plain.linear_top_k`; checks k."""
     check_top_k(k, len(coef))
     return implementation(len(X), len(coef)).linear_top_k(X, coef, intercept, k)
+
+
+def weighted_moments(X, y, centre, weights):
+    """See `skmoe._plain.weighted_moments`."""
+    n_samples, n_experts = weights.shape
+    n_products = (X.shape[1] + 2) * (X.shape[1] + 3) // 2
+    arithmetic = implementation(n_samples, n_experts)
+    if arithmetic is _plain or n_products > MOST_PRODUCTS:
+        return _plain.weighted_moments(X, y, centre, weights)
+
+    def part(start, stop):
+        rows = slice(start, stop)
+        return arithmetic.weighted_moments(X[rows], y[rows], centre, weights[rows])
+
+    nanoseconds = n_samples * n_products * (0.1 + 0.05 * n_experts)
+    return sum(run_in_parts(part, n_samples, nanoseconds))

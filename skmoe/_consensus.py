@@ -251,7 +251,7 @@ def _best_blend(opinions, target, sample_weight, splits, likelihood):
         candidates = [ClassBlend(likelihood, penalty) for penalty in INVERSE_PENALTIES]
     else:
         candidates = [MeanBlend(likelihood.min_scale)]
-    smallest, best = np.inf, (candidates[0], None)
+    smallest, best = np.inf, (candidates[0], np.empty(0))
     for blend in candidates:
         held_out = np.empty((len(target), *likelihood.output_shape))
         for train, test in splits:

@@ -208,23 +208,24 @@ def e_step(log_gate, log_density):
     n_samples, n_experts = log_gate.shape
     responsibilities = np.empty((n_samples, n_experts))
     log_likelihood = np.empty(n_samples)
-    tile, peak, total = np.empty((n_experts, LANES)), np.empty(LANES), np.empty(LANES)
+    tile, densities = np.empty((n_experts, LANES)), np.empty((n_experts, LANES))
+    peak, total, irregular = np.empty(LANES), np.empty(LANES), np.empty(LANES)
     for first in range(0, n_samples, LANES):
         n_rows = min(LANES, n_samples - first)
-        regular = True
         _load(log_gate, first, n_rows, tile)
-        for i in range(n_rows):
-            possible = False
-            for k in range(n_experts):
-                joint = tile[k, i] + log_density[first + i, k]
-                valid = joint < np.inf
-                tile[k, i] = joint if valid else 0.0
-                regular &= valid
-                possible |= joint > MINUS_INFINITY
-            regular &= possible
+        _load(log_density, first, n_rows, densities)
+        for i in range(LANES):
+            irregular[i] = 0.0
+        for k in range(n_experts):
+            row, density = tile[k], densities[k]
+            for i in range(LANES):
+                joint = row[i] + density[i]
+                row[i] = joint if joint < np.inf else 0.0
+                irregular[i] += 0.0 if joint < np.inf else 1.0  # NaN included
         _peaks(tile, peak)
         _exponentials(tile, peak, total)
-        for i in range(LANES):  # an impossible row is set right below
+        for i in range(LANES):
+            irregular[i] += 0.0 if total[i] > 0.0 else 1.0
             total[i] = total[i] if total[i] > 0.0 else 1.0
         for k in range(n_experts):
             row = tile[k]
@@ -234,7 +235,7 @@ def e_step(log_gate, log_density):
         for i in range(LANES):
             total[i] = peak[i] + logarithm(total[i])
         log_likelihood[first : first + n_rows] = total[:n_rows]
-        if not regular:
+        if irregular.max() > 0.0:
             _mark_irregular(log_gate, log_density, first, n_rows, responsibilities, log_likelihood)
     return responsibilities, log_likelihood
 
@@ -404,3 +405,40 @@ def packed_log_softmax(tiles, coef, log_proba):
         _log_softmax_tile(logits, peak, total)
         first = t * LANES
         _store(logits, log_proba, first, min(LANES, len(log_proba) - first))
+
+
+@_compile
+def weighted_moments(X, y, centre, weights):
+    """Second moments with each column of weights; see `skmoe._plain.weighted_moments`."""
+    n_samples, n_experts = weights.shape
+    size = X.shape[1] + 2
+    n_products = size * (size + 1) // 2
+    sums, of_tile = np.zeros((n_experts, n_products)), np.empty((n_experts, n_products))
+    tile, own = np.ones((size, LANES)), np.empty((n_experts, LANES))
+    products = np.empty((n_products, LANES))
+    for first in range(0, n_samples, LANES):
+        n_rows = min(LANES, n_samples - first)
+        _load(weights, first, n_rows, own)  # 0 beyond the last row, so that the rest may be old
+        for i in range(n_rows):
+            for j in range(size - 2):
+                tile[j, i] = X[first + i, j] - centre[j]
+            tile[size - 2, i] = y[first + i] - centre[size - 2]
+        place = 0
+        for j in range(size):
+            for other in range(j + 1):
+                row, one, another = products[place], tile[j], tile[other]
+                for i in range(LANES):
+                    row[i] = one[i] * another[i]
+                place += 1
+        np.dot(own, products.T, of_tile)
+        for k in range(n_experts):
+            for place in range(n_products):
+                sums[k, place] += of_tile[k, place]
+    moments = np.empty((n_experts, size, size))
+    for k in range(n_experts):
+        place = 0
+        for j in range(size):
+            for other in range(j + 1):
+                moments[k, j, other] = moments[k, other, j] = sums[k, place]
+                place += 1
+    return moments

@@ -12,8 +12,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from sklearn.linear_model import LinearRegression, Ridge
 
-CHUNK = 1 << 16
-"""Numbers in an intermediate array, which should stay in the cache."""
+from ._arithmetic import weighted_moments
 
 WORST_CONDITION = 1e6
 """Systems that are worse conditioned, with columns of equal length, are left to scikit-learn,
@@ -77,14 +76,17 @@ def held_out_predictions(experts, templates, X, y, weights, splits):
     chosen = [templates[expert] for expert in experts]
     outputs = np.empty((len(y), len(experts)))
     for (train, test), weight in zip(splits if experts else (), weights, strict=False):
-        weight = weight[:, experts]
-        if len(train) == len(y):  # in-sample: no copy of X
+        if len(experts) < weight.shape[1]:
+            weight = weight[:, experts]
+        if len(train) == len(y):  # in-sample
             coef, intercept = fit_all(chosen, X, y, weight)
-            outputs = X @ coef.T + intercept
-        else:
-            coef, intercept = fit_all(chosen, X[train], y[train], weight[train])
+            np.add(X @ coef.T, intercept, out=outputs)
+        else:  # weight 0 is cheaper than a copy of the other rows of X
+            weight = weight.copy()
+            weight[test] = 0.0
+            coef, intercept = fit_all(chosen, X, y, weight)
             outputs[test] = X[test] @ coef.T + intercept
-    usable = np.all(np.isfinite(outputs), axis=0)
+    usable = np.isfinite(np.ones(len(y)) @ outputs)  # sums, at the speed of BLAS
     return {k: outputs[:, column] for column, k in enumerate(experts) if usable[column]}
 
 
@@ -104,8 +106,8 @@ def fit_all(templates, X, y, weights):
         NaN for an expert without any weight or whose equations are ill-conditioned.
     intercept : ndarray of shape (K,)
     """
-    centre = np.append(X.mean(axis=0), y.mean())
-    moments = _moments(X, y, centre, weights)
+    centre = np.append(np.ones(len(y)) @ X / len(y), y.mean())
+    moments = weighted_moments(X, y, centre, weights)
     coef = np.full((len(templates), X.shape[1]), np.nan)
     intercept = np.full(len(templates), np.nan)
     for k, template in enumerate(templates):
@@ -128,23 +130,6 @@ def fit_all(templates, X, y, weights):
             offset = mean[-1] - mean[:-1] @ solution
             intercept[k] = offset
     return coef, intercept
-
-
-def _moments(X, y, centre, weights):
-    """Weighted second moments (K, n_features + 2, n_features + 2) of the columns of X, y and 1."""
-    n_samples, n_experts = weights.shape
-    size = X.shape[1] + 2
-    moments = np.zeros((n_experts * size, size))
-    step = max(CHUNK // (n_experts * size), 256)
-    Z = np.ones((min(step, n_samples), size))
-    for first in range(0, n_samples, step):
-        rows = slice(first, min(first + step, n_samples))
-        part = Z[: rows.stop - first]
-        np.subtract(X[rows], centre[:-1], out=part[:, :-2])
-        np.subtract(y[rows], centre[-1], out=part[:, -2])
-        weighted = weights[rows, :, np.newaxis] * part[:, np.newaxis]
-        moments += weighted.reshape(len(part), -1).T @ part
-    return moments.reshape(n_experts, size, size)
 
 
 def _solve(second, cross, alpha):

@@ -43,7 +43,7 @@ class Lift:
     over_shared_se: float | None = None
 
     def __repr__(self) -> str:
-        figures = {
+        figures: dict[str, tuple[float, float | None]] = {
             f"over {self.best_expert!r}": (self.over_best_expert, self.over_best_expert_se),
             "over constant weights": (self.over_constant, self.over_constant_se),
         }

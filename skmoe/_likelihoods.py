@@ -144,8 +144,8 @@ class _LocationScale:
         return np.abs(y - prediction).reshape(len(y), -1) / self.min_scale
 
     def _residuals(self, y, outputs):
-        """Absolute residuals of shape (n, K, m)."""
-        residuals = np.abs(outputs - y[:, np.newaxis])
+        """Residuals of shape (n, K, m)."""
+        residuals = outputs - y[:, np.newaxis]
         return residuals.reshape(residuals.shape[0], residuals.shape[1], -1)
 
 
@@ -159,13 +159,17 @@ class Gaussian(_LocationScale):
 
     def log_density(self, y, outputs, dispersion):
         """Log-densities (n, K) of `y` (n,) or (n, m) for outputs (n, K) or (n, K, m)."""
-        squared = np.square(self._residuals(y, outputs) / dispersion)
-        constant = 0.5 * np.log(2 * np.pi) * squared.shape[2] + np.log(dispersion).sum(axis=1)
-        return -0.5 * _sum_outputs(squared) - constant
+        relative = self._residuals(y, outputs)
+        relative /= dispersion
+        log_density = _sum_outputs(np.square(relative, out=relative))
+        log_density *= -0.5
+        log_density -= 0.5 * np.log(2 * np.pi) * relative.shape[2] + np.log(dispersion).sum(axis=1)
+        return log_density
 
     def update_dispersion(self, y, outputs, weight, dispersion):
         """M-step: root of the weighted mean of squared residuals, shape (K, m)."""
-        squared = np.square(self._residuals(y, outputs))
+        squared = self._residuals(y, outputs)
+        np.square(squared, out=squared)
         variance = _weighted_mean(squared, weight[:, :, np.newaxis], np.square(dispersion))
         return np.maximum(np.sqrt(variance), self.min_scale)
 
@@ -180,12 +184,12 @@ class Laplace(_LocationScale):
 
     def log_density(self, y, outputs, dispersion):
         """Log-densities (n, K) of `y` (n,) or (n, m) for outputs (n, K) or (n, K, m)."""
-        relative = self._residuals(y, outputs) / dispersion
+        relative = np.abs(self._residuals(y, outputs)) / dispersion
         return -_sum_outputs(relative) - np.log(2 * dispersion).sum(axis=1)
 
     def update_dispersion(self, y, outputs, weight, dispersion):
         """M-step: weighted mean of absolute residuals, shape (K, m)."""
-        residuals = self._residuals(y, outputs)
+        residuals = np.abs(self._residuals(y, outputs))
         scale = _weighted_mean(residuals, weight[:, :, np.newaxis], dispersion)
         return np.maximum(scale, self.min_scale)
 
@@ -222,7 +226,7 @@ def _at_class(outputs, y):
 
 def _weighted_mean(values, weight, otherwise):
     """Mean over rows of (n, K, ...) values; `otherwise` for experts without weight."""
-    total = np.sum(weight, axis=0)
+    total = np.einsum("i...->...", weight)  # NumPy's sums over the first axis are slow
     mean = np.einsum("i...,i...->...", weight, values) / np.where(total > 0, total, 1.0)
     return np.where(total > 0, mean, otherwise)
 

@@ -9,6 +9,9 @@ import numpy as np
 LANES = 128
 """Samples per tile; see `pack`."""
 
+CHUNK = 1 << 16
+"""Numbers in an intermediate array, which should stay in the cache."""
+
 
 def softmax(logits):
     """Softmax of every row.
@@ -299,14 +302,12 @@ def softmax_cross_entropy(logits, targets, weights):
     loss : float
     residual : ndarray of shape (n_samples, n_experts), float64
         Gradient with respect to the logits: ``(proba - targets) * weights``.
-    proba : ndarray of shape (n_samples, n_experts), float64
-        Softmax of the logits; :func:`hessian_product` wants it.
 
     Examples
     --------
     >>> import numpy as np
     >>> from skmoe._plain import softmax_cross_entropy
-    >>> loss, residual, proba = softmax_cross_entropy(
+    >>> loss, residual = softmax_cross_entropy(
     ...     np.zeros((1, 2)), np.array([[1.0, 0.0]]), np.ones(1)
     ... )
     >>> print(f"{loss:.6f}", residual)
@@ -317,35 +318,43 @@ def softmax_cross_entropy(logits, targets, weights):
     total = proba.sum(axis=1)
     losses = np.log(total) - np.einsum("ik,ik->i", targets, below_peak)
     proba /= total[:, np.newaxis]
-    return float(weights @ losses), (proba - targets) * weights[:, np.newaxis], proba
+    return float(weights @ losses), (proba - targets) * weights[:, np.newaxis]
 
 
-def hessian_product(proba, direction, weights):
-    """Hessian of the weighted softmax cross-entropy, in the logits, times a direction.
-
-    Row i is ``weights_i (diag(p_i) - p_i p_i') direction_i`` with ``p_i`` the probabilities.
+def weighted_moments(X, y, centre, weights):
+    """Weighted second moments of the columns of X, y and 1, for each column of weights.
 
     Parameters
     ----------
-    proba : ndarray of shape (n_samples, n_experts), float64
-        Softmax of the logits at which the Hessian is taken.
-    direction : ndarray of shape (n_samples, n_experts), float64
-        Change of the logits.
-    weights : ndarray of shape (n_samples,), float64
+    X : ndarray of shape (n_samples, n_features), float64
+    y : ndarray of shape (n_samples,)
+    centre : ndarray of shape (n_features + 1,), float64
+        What is subtracted from the columns of X and from y.
+    weights : ndarray of shape (n_samples, n_experts), float64
 
     Returns
     -------
-    product : ndarray of shape (n_samples, n_experts), float64
+    moments : ndarray of shape (n_experts, n_features + 2, n_features + 2), float64
 
     Examples
     --------
     >>> import numpy as np
-    >>> from skmoe._plain import hessian_product
-    >>> hessian_product(np.array([[0.5, 0.5]]), np.array([[1.0, 0.0]]), np.ones(1))
-    array([[ 0.25, -0.25]])
+    >>> from skmoe._plain import weighted_moments
+    >>> weighted_moments(np.array([[2.0]]), np.array([3.0]), np.zeros(2), np.array([[10.0]]))
+    array([[[40., 60., 20.],
+            [60., 90., 30.],
+            [20., 30., 10.]]])
     """
-    mean = np.einsum("ik,ik->i", proba, direction)
-    product = direction - mean[:, np.newaxis]
-    product *= proba
-    product *= weights[:, np.newaxis]
-    return product
+    n_samples, n_experts = weights.shape
+    size = X.shape[1] + 2
+    moments = np.zeros((n_experts * size, size))
+    step = max(CHUNK // (n_experts * size), 256)
+    Z = np.ones((min(step, n_samples), size))
+    for first in range(0, n_samples, step):
+        rows = slice(first, min(first + step, n_samples))
+        part = Z[: rows.stop - first]
+        np.subtract(X[rows], centre[:-1], out=part[:, :-2])
+        np.subtract(y[rows], centre[-1], out=part[:, -2])
+        weighted = weights[rows, :, np.newaxis] * part[:, np.newaxis]
+        moments += weighted.reshape(len(part), -1).T @ part
+    return moments.reshape(n_experts, size, size)

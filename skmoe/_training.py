@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 
 from ._capacity import Capacity
 from ._dispatch import mix_outputs
-from ._em import initial_state, run_em
+from ._em import initial_state, run_em, settle
 from ._experts import ExpertPool, JudgedExperts, offers_out_of_bag, seeded
 from ._exploration import Exploration, balance_and_exploration, dead_experts
 from ._init import checked_responsibilities, starting_responsibilities
@@ -316,19 +316,22 @@ def _run(problem, start, share, max_iter, prefix, earlier=()):
 
 
 def _settled_run(problem, state, share, max_iter):
-    """EM of gate and dispersion on the settled experts' held-out outputs."""
+    """Train gate and dispersion on the settled experts' held-out outputs."""
+    common = {
+        "gate": problem.gate,
+        "likelihood": problem.likelihood,
+        "max_iter": max_iter,
+        "tol": problem.settings.tol,
+    }
+    data = problem.target, problem.data.sample_weight, problem.experts.judging_view
+    settled = None
+    if problem.capacity is None:
+        settled = settle(*data, state, **common)
+    if settled is not None:
+        return settled
+    settled_experts = _Settled(state.experts)
     return run_em(
-        problem.target,
-        problem.data.sample_weight,
-        problem.experts.judging_view,
-        state,
-        experts=_Settled(state.experts),
-        gate=problem.gate,
-        likelihood=problem.likelihood,
-        share=share,
-        max_iter=max_iter,
-        tol=problem.settings.tol,
-        capacity=problem.capacity,
+        *data, state, experts=settled_experts, share=share, capacity=problem.capacity, **common
     ).best
 
 

@@ -29,7 +29,7 @@ LAYERS = [
     ["gates._prepared"],
     ["gates._penalty", "gates._regularised"],
     ["gates._base", "gates._solver"],
-    ["gates._quasi_newton", "gates._newton_cg", "gates._reduced"],
+    ["gates._quasi_newton", "gates._reduced"],
     ["gates._curvature"],
     ["gates._design", "gates._packed"],
     ["_capacity", "_least_squares", "_quick_check", "_weights"],

@@ -14,8 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skmoe.gates import SoftmaxGate
 from skmoe.gates._curvature import cross_entropy_hessian
-from skmoe.gates._design import DenseDesign, Scaling, SparseDesign
-from skmoe.gates._newton_cg import Objective, centred_basis
+from skmoe.gates._design import Scaling, SparseDesign
 from skmoe.gates._packed import PackedDesign
 from skmoe.gates._quasi_newton import PackedObjective, minimize
 
@@ -100,41 +99,14 @@ def test_temperature(temperature):
     np.testing.assert_allclose(gate.predict_proba(X), expected, rtol=1e-10)
 
 
-@pytest.mark.parametrize("sparse_design", [False, True])
-def test_finite_differences(sparse_design):
-    X, R = make_problem(n_samples=12, n_experts=4)
-    rng = np.random.default_rng(2)
-    weights = rng.dirichlet(np.ones(12))
-    columns = sparse.csr_matrix(X) if sparse_design else X
-    penalty = np.array([0.1, 0.2, 0.3, 0.4, 0.0])
-    kind = SparseDesign if sparse_design else DenseDesign
-    design = kind(columns, Scaling.of(columns, weights), 4)
-    objective = Objective(design, R, weights, penalty, centred_basis(4))
-    coef, direction = rng.normal(size=(2, 3, 5))
-
-    def at(coef):
-        return objective.at(coef, objective.logits(coef))
-
-    gradient = objective.gradient(at(coef))
-    for index in np.ndindex(*coef.shape):
-        change = np.zeros_like(coef)
-        change[index] = 1e-5
-        difference = (at(coef + change).value - at(coef - change).value) / 2e-5
-        assert gradient[index] == pytest.approx(difference, abs=1e-9)
-    change = 1e-5 * direction
-    difference = objective.gradient(at(coef + change)) - objective.gradient(at(coef - change))
-    product = objective.hessian_product(at(coef), direction)
-    np.testing.assert_allclose(product, difference / 2e-5, atol=1e-8)
-    slope = objective.slope(at(coef), direction, objective.logits(direction))
-    assert slope == pytest.approx((gradient * direction).sum())
-
-
+@pytest.mark.parametrize("kind", [PackedDesign, SparseDesign])
 @pytest.mark.parametrize("centred", [False, True])
-def test_finite_differences_of_packed_objective(centred):
+def test_finite_differences(kind, centred):
     X, R = make_problem(n_samples=12, n_experts=4)
     rng = np.random.default_rng(2)
     weights = rng.dirichlet(np.ones(12))
-    design = PackedDesign(X, Scaling.of(X, weights), 4)
+    columns = sparse.csr_matrix(X) if kind is SparseDesign else X
+    design = kind(columns, Scaling.of(columns, weights), 4)
     penalty = np.array([0.1, 0.2, 0.3, 0.4, 0.0])
     objective = PackedObjective(design, R, weights, penalty, centred)
     coef, direction = rng.normal(size=(2, 3, 5))
@@ -285,9 +257,9 @@ def test_single_expert():
 
 def test_constant_columns_have_coefficient_zero():
     X, R = make_problem()
-    gate = SoftmaxGate(alpha=0).fit(np.c_[X, np.full(len(X), 0.1)], R)
+    gate = SoftmaxGate(alpha=0, tol=1e-10).fit(np.c_[X, np.full(len(X), 0.1)], R)
     np.testing.assert_array_equal(gate.coef_[:, -1], 0)
-    without = SoftmaxGate(alpha=0).fit(X, R)
+    without = SoftmaxGate(alpha=0, tol=1e-10).fit(X, R)
     np.testing.assert_allclose(gate.coef_[:, :-1], without.coef_, rtol=1e-6)
 
 

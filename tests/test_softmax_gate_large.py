@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from skmoe.gates import SoftmaxGate, _quasi_newton
 from skmoe.gates._curvature import MIN_ROWS
-from skmoe.gates._design import DenseDesign, SparseDesign
+from skmoe.gates._design import SparseDesign
 from skmoe.gates._judge import GateJudge
 from skmoe.gates._packed import PackedDesign, sample_rows
 from skmoe.gates._reduced import ReducedDesign
@@ -119,13 +119,22 @@ def test_designs_agree():
                   ((PackedDesign, False), (SparseDesign, True))]:  # fmt: skip
         first, second = (gates[kind] for kind in kinds)
         np.testing.assert_allclose(first.coef_, second.coef_, atol=1e-8)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("skmoe.gates._solver.LARGEST_HESSIAN", 0)
-        gate = SoftmaxGate(1e-2, tol=1e-10)
-        assert type(gate.prepare(wide, np.ones(300), 4).design) is DenseDesign
-        for data, kind in [(wide, (ReducedDesign, False)), (X, (PackedDesign, False)),
-                           (sparse.csr_matrix(X), (SparseDesign, True))]:  # fmt: skip
-            np.testing.assert_allclose(gate.fit(data, R).coef_, gates[kind].coef_, atol=1e-8)
+
+
+@pytest.mark.parametrize("correlated", [1, 1000])
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix])
+def test_same_optimum_without_a_hessian(kind, correlated, monkeypatch):
+    """Where there are too many coefficients for one; with and without their correlations."""
+    X, R = make_problem()
+    X, R = X[:300], R[:300]
+    wide = np.column_stack([X, np.random.default_rng(2).normal(size=(300, 600))])
+    expected = [SoftmaxGate(1e-2, tol=1e-10).fit(data, R).coef_ for data in (X, wide)]
+    monkeypatch.setattr("skmoe.gates._solver.LARGEST_HESSIAN", 0)
+    monkeypatch.setattr("skmoe.gates._quasi_newton.LARGEST_HESSIAN", 0)
+    monkeypatch.setattr("skmoe.gates._curvature.MOST_CORRELATED_COLUMNS", correlated)
+    for data, coef in zip((X, wide), expected, strict=True):
+        gate = SoftmaxGate(1e-2, tol=1e-10).fit(kind(data), R)
+        np.testing.assert_allclose(gate.coef_, coef, atol=1e-8)
 
 
 def test_drawn_rows():

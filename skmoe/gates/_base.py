@@ -117,6 +117,31 @@ def check_targets(R, n_samples):
     return targets / sums[:, None]
 
 
+def check_training_rows(X, R, sample_weight):
+    """Check targets and weights, and leave out the rows without weight.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+        Validated.
+    R, sample_weight
+        See `check_targets` and `check_row_weights`.
+
+    Returns
+    -------
+    X : ndarray or CSR matrix of shape (n_rows, n_features)
+    targets : ndarray of shape (n_rows, n_experts), float64
+    weights : ndarray of shape (n_rows,), float64
+        Positive.
+    """
+    targets = check_targets(R, X.shape[0])
+    weights = check_row_weights(sample_weight, X)
+    if weights.all():
+        return X, targets, weights
+    present = weights > 0
+    return X[present], targets[present], weights[present]
+
+
 def check_row_weights(sample_weight, X):
     """Check row weights and return them as float64.
 

@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._base import BaseGate, check_numeric_columns, check_row_weights, check_targets
+from ._base import BaseGate, check_numeric_columns, check_training_rows
 from ._design import Scaling, complete, missing_features
 
 SHORTEST = 1e-12
@@ -172,10 +172,7 @@ class CosineGate(BaseGate):
             if X is sparse.
         """
         X = self._validate_features(X, reset=True)
-        targets = check_targets(R, len(X))
-        weights = check_row_weights(sample_weight, X)
-        present = weights > 0
-        X, targets, weights = X[present], targets[present], weights[present]
+        X, targets, weights = check_training_rows(X, R, sample_weight)
         weights = weights / weights.sum()
 
         indicated = missing_features(X)

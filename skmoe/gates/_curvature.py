@@ -28,6 +28,9 @@ CHUNK = 1 << 16
 
 MIN_CHUNK_ROWS = 256
 
+MOST_CORRELATED_COLUMNS = 1000
+"""Most columns of which a matrix of second moments is formed."""
+
 RARELY_SAMPLED = 0.5
 """A column whose sampled second moment is below this fraction of its own is mistrusted."""
 
@@ -53,7 +56,12 @@ class ConstantCurvature:
     """Inverse of the Hessian at zero: ``coupling (x) (Z'WZ / K + penalty)``, in closed form.
 
     It differs by a factor from the fixed bound of Böhning (1992), which is safe at any point,
-    and needs a matrix of the columns alone.
+    and needs a matrix of the columns alone; not even that where they are very many, which then
+    count as uncorrelated.
+
+    Attributes
+    ----------
+    inverse : ndarray of shape (n_columns, n_columns), or (n_columns,) if it is diagonal
     """
 
     inverse: np.ndarray
@@ -61,7 +69,11 @@ class ConstantCurvature:
     @classmethod
     def of(cls, design, weights, penalty):
         """Estimate the second moments of the columns on few rows and invert."""
-        Z, row_weights, exact = _drawn(design, weights, row_limit(design))
+        if design.n_columns > MOST_CORRELATED_COLUMNS:
+            # Standardised columns have a second moment of 1.
+            return cls(1.0 / (1.0 / design.n_experts + penalty))
+        n_rows = max(MIN_ROWS, ROWS_PER_PARAMETER * design.n_columns)
+        Z, row_weights, exact = _drawn(design, weights, n_rows)
         moments = (Z * row_weights[:, np.newaxis]).T @ Z
         moments.flat[:: len(moments) + 1] += _missed_moments(moments.diagonal(), exact)
         moments /= design.n_experts
@@ -73,7 +85,8 @@ class ConstantCurvature:
 
     def solve(self, gradient):
         """Multiply (n_experts - 1, n_columns) by the inverse."""
-        return (gradient + gradient.sum(axis=0)) @ self.inverse
+        summed = gradient + gradient.sum(axis=0)
+        return summed * self.inverse if self.inverse.ndim == 1 else summed @ self.inverse
 
 
 @dataclass(frozen=True)

@@ -206,10 +206,6 @@ class DenseDesign:
         """Inner products of the rows without the ones, (n_samples, n_samples)."""
         return self.matrix[:, :-1] @ self.matrix[:, :-1].T
 
-    def second_moments(self, weights):
-        """Weighted second moments ``Z' diag(weights) Z``, (n_columns, n_columns)."""
-        return (self.matrix * weights[:, None]).T @ self.matrix
-
 
 class SparseDesign:
     """Standardised columns and a column of ones that are never formed.
@@ -260,7 +256,7 @@ class SparseDesign:
     def loss_and_gradient(self, targets, weights, coef):
         """Loss and gradient with a last logit of 0; see `skmoe._plain.loss_and_gradient`."""
         logits = np.pad(self.logits(coef), ((0, 0), (0, 1)))
-        loss, residual, _ = softmax_cross_entropy(logits, targets, weights)
+        loss, residual = softmax_cross_entropy(logits, targets, weights)
         return loss, self.gradient(residual[:, :-1])
 
     def rows(self, indices):
@@ -275,17 +271,3 @@ class SparseDesign:
         along_shift = scaled @ shift
         raw = (scaled @ scaled.T).toarray()
         return raw - along_shift - along_shift[:, np.newaxis] + shift @ shift
-
-    def second_moments(self, weights):
-        """Weighted second moments ``Z' diag(weights) Z``, (n_columns, n_columns)."""
-        weighted = self.X.multiply(weights[:, None]).tocsr()
-        raw = (weighted.T @ self.X).toarray()
-        sums = np.asarray(weighted.sum(axis=0)).ravel()
-        mean, inverse, total = self.scaling.mean, self.scaling.inverse, weights.sum()
-        cross = np.outer(sums, mean)
-        moments = np.empty((self.n_columns, self.n_columns))
-        moments[:-1, :-1] = raw - cross - cross.T + total * np.outer(mean, mean)
-        moments[:-1, :-1] *= np.outer(inverse, inverse)
-        moments[:-1, -1] = moments[-1, :-1] = (sums - total * mean) * inverse
-        moments[-1, -1] = total
-        return moments

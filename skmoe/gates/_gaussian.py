@@ -9,7 +9,7 @@ from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._base import BaseGate, check_numeric_columns, check_row_weights, check_targets
+from ._base import BaseGate, check_numeric_columns, check_training_rows
 from ._design import Scaling
 
 SMALLEST_PRIOR = 1e-10
@@ -147,10 +147,7 @@ class GaussianGate(BaseGate):
             if X is sparse.
         """
         X = self._validate_features(X, reset=True)
-        targets = check_targets(R, len(X))
-        weights = check_row_weights(sample_weight, X)
-        present = weights > 0
-        X, targets, weights = X[present], targets[present], weights[present]
+        X, targets, weights = check_training_rows(X, R, sample_weight)
 
         self._scaling = Scaling.of(X, weights)
         self.feature_means_ = self._scaling.mean

@@ -63,6 +63,9 @@ class GateJudge:
     ----------
     Dempster, A. P., Laird, N. M. and Rubin, D. B. (1977). Maximum likelihood from incomplete
     data via the EM algorithm. Journal of the Royal Statistical Society B 39(1), 1-38.
+
+    Liu, C. and Rubin, D. B. (1994). The ECME algorithm: a simple extension of EM and ECM with
+    faster monotone convergence. Biometrika 81(4), 633-648.
     """
 
     template: Any
@@ -70,7 +73,7 @@ class GateJudge:
     views: tuple[np.ndarray, ...]
     accuracy: float = 0.0
     penalty: float | None = None
-    _prepared: list = field(default_factory=list, init=False, repr=False, compare=False)
+    _prepared: list = field(default_factory=list, repr=False, compare=False)
 
     def judge(self, responsibilities, sample_weight, previous=None):
         """M-step of each view's gate.
@@ -103,11 +106,8 @@ class GateJudge:
             n_experts = responsibilities.shape[-1]
             self._prepared.append(self.template.prepare(self.Z, sample_weight, n_experts))
         (prepared,) = self._prepared
-        log_proba = np.empty_like(responsibilities)
         solutions = []
-        for view, rows in enumerate(self.views):
-            weights = np.zeros(len(sample_weight))
-            weights[rows] = sample_weight[rows]
+        for view, weights in enumerate(self._view_weights(sample_weight)):
             last = None if previous is None else previous.solutions[view]
             solution = prepared.solve(
                 responsibilities[view],
@@ -115,10 +115,49 @@ class GateJudge:
                 start=None if last is None else last.coef,
                 memory=None if last is None else last.memory,
                 accuracy=self.accuracy,
+                alpha=self.penalty,
             )
-            log_proba[view] = prepared.log_proba(solution)
             solutions.append(solution)
-        return JudgedGate(log_proba, tuple(map(prepared.gate, solutions)), tuple(solutions))
+        return _judged(prepared, solutions)
+
+    def _view_weights(self, sample_weight):
+        """Row weights in each view: 0 for its fold."""
+        for rows in self.views:
+            weights = np.zeros(len(sample_weight))
+            weights[rows] = sample_weight[rows]
+            yield weights
+
+    def climb(self, log_density, sample_weight, previous, accuracy):
+        """Maximise the log-likelihood in each view, given the densities of the experts.
+
+        This is where `judge`, alternating with E-steps, would end, in far fewer passes over the
+        data (ECME; Liu and Rubin, 1994).
+
+        Parameters
+        ----------
+        log_density : ndarray of shape (n_samples, n_experts)
+        sample_weight : ndarray of shape (n_samples,)
+        previous : JudgedGate
+        accuracy : float
+            In units of the log-likelihood per row.
+
+        Returns
+        -------
+        judged : JudgedGate or None
+            None if this gate can be fitted to responsibilities only.
+        """
+        if not self._prepared or not np.isfinite(log_density.sum()):
+            return None
+        (prepared,) = self._prepared
+        if not prepared.climbs:
+            return None
+        solutions = [
+            prepared.climb(log_density, weights, last, accuracy=accuracy, alpha=self.penalty)
+            for weights, last in zip(
+                self._view_weights(sample_weight), previous.solutions, strict=True
+            )
+        ]
+        return _judged(prepared, solutions)
 
     @property
     def chooses_penalty(self):
@@ -126,7 +165,7 @@ class GateJudge:
         return self.penalty is not None
 
     def with_penalty(self, penalty):
-        """The same with another penalty."""
+        """The same with another penalty, on the same prepared features."""
         template = clone(self.template).set_params(alpha=penalty)
         return replace(self, template=template, penalty=penalty)
 
@@ -147,6 +186,11 @@ class GateJudge:
         if len(self.views) == 1:  # in-sample: that gate has seen all rows already
             return judged.models[0]
         return fit_weighted(clone(self.template), self.Z, responsibilities, sample_weight)
+
+
+def _judged(prepared, solutions):
+    log_proba = np.stack([prepared.log_proba(solution) for solution in solutions])
+    return JudgedGate(log_proba, tuple(map(prepared.gate, solutions)), tuple(solutions))
 
 
 def as_gate(gate):

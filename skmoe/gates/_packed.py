@@ -105,12 +105,13 @@ def sample_rows(weights, n_rows):
     row_weights : ndarray of shape (n_drawn,)
         Sum to 1.
     """
-    present = np.flatnonzero(weights)
-    if len(present) <= n_rows:
+    if np.count_nonzero(weights) <= n_rows:
+        present = np.flatnonzero(weights)
         return present, weights[present]
     offsets = np.random.default_rng(SAMPLE_SEED).uniform(size=n_rows)
     cumulative = np.cumsum(weights)
     points = (np.arange(n_rows) + offsets) * (cumulative[-1] / n_rows)
     # Rounding may put the last point beyond the last row.
-    rows = np.minimum(np.searchsorted(cumulative, points, side="right"), present[-1])
+    last = len(weights) - 1 - np.argmax(weights[::-1] > 0)
+    rows = np.minimum(np.searchsorted(cumulative, points, side="right"), last)
     return rows, np.full(n_rows, 1.0 / n_rows)

@@ -10,8 +10,9 @@ from scipy.sparse import issparse
 from ._base import check_targets
 from ._design import DenseDesign, Scaling, SparseDesign, complete, missing_features
 from ._penalty import PROVISIONAL, choose_penalty
+from ._quasi_newton import MixtureObjective, PackedObjective
 from ._regularised import minimize_regularised
-from ._solver import make_design, minimize_cross_entropy
+from ._solver import make_design, minimize
 
 
 class PreparedSoftmaxGate:
@@ -81,20 +82,51 @@ class PreparedSoftmaxGate:
         """
         if not np.isfinite(targets.sum()):
             check_targets(targets, len(targets))  # says which row
+        options = {"start": start, "memory": memory, "accuracy": accuracy}
+        return self._minimize(PackedObjective, targets, weights, alpha, options)
+
+    @property
+    def climbs(self):
+        """Whether this gate has a solver for `climb`."""
+        return not (self._gate.balance or self._gate.z_loss)
+
+    def climb(self, log_density, weights, last, *, accuracy, alpha=None):
+        """Maximise the penalised log-likelihood of a mixture whose experts stay as they are.
+
+        Parameters
+        ----------
+        log_density : ndarray of shape (n_samples, n_experts), float64
+            Finite.
+        weights : ndarray of shape (n_samples,), float64
+        last : Solution
+            Where to start.
+        accuracy : float
+            Ends as soon as another step promises no more than this, per unit of weight.
+        alpha : float, default=None
+            See `solve`.
+
+        Returns
+        -------
+        solution : Solution
+        """
+        memory = last.memory.without_pairs() if last.memory is not None else None
+        options = {"start": last.coef, "memory": memory, "accuracy": accuracy}
+        return self._minimize(MixtureObjective, log_density, weights, alpha, options)
+
+    def _minimize(self, kind, given, weights, alpha, options):
         gate = self._gate
         if alpha is None:
             alpha = PROVISIONAL if gate.alpha == "auto" else gate.alpha
         penalty = alpha * gate.temperature**2
-        stopping = {"tol": gate.tol, "accuracy": accuracy, "max_iter": gate.max_iter}
+        options = options | {"tol": gate.tol, "max_iter": gate.max_iter}
         if gate.balance or gate.z_loss:
             losses = {"balance": gate.balance, "z_loss": gate.z_loss}
+            del options["memory"]  # of the other solver
             solution = minimize_regularised(
-                self.design, targets, weights, penalty, start=start, **losses, **stopping
+                self.design, given, weights, penalty, **losses, **options
             )
         else:
-            solution = minimize_cross_entropy(
-                self.design, targets, weights, penalty, start=start, memory=memory, **stopping
-            )
+            solution = minimize(kind, self.design, given, weights, penalty, **options)
         return solution._replace(alpha=float(alpha))
 
     def log_proba(self, solution):

@@ -1,10 +1,10 @@
 """Softmax regression on soft targets by L-BFGS with an estimate of the Hessian in its middle.
 
-L-BFGS needs an initial matrix, and is as good as that is. Here it is the inverse of the Hessian
-on all rows if they are few, which makes the method Newton's, or on a random part of them, which
-leaves L-BFGS to correct the error of sampling within a few passes over the data. At the start
-the Hessian is known in closed form. It is estimated anew when the gradient shrinks so slowly
-that the estimate costs less than the passes that it promises to save.
+L-BFGS needs an initial matrix, and is as good as that is. At the start the Hessian is known in
+closed form. It is estimated anew, on a random part of the rows, when the gradient shrinks so
+slowly that the estimate costs less than the passes that it promises to save; L-BFGS corrects the
+error of sampling within a few passes. Where there are too many coefficients to factorise a
+Hessian, it stays as it was at the start.
 
 References
 ----------
@@ -18,6 +18,9 @@ information in optimization methods for machine learning. SIAM Journal on Optimi
 Hager, W. W. and Zhang, H. (2005). A new conjugate gradient method with guaranteed descent and
 an efficient line search. SIAM Journal on Optimization 16(1), 170-192.
 
+Jamshidian, M. and Jennrich, R. I. (1997). Acceleration of the EM algorithm by using quasi-Newton
+methods. Journal of the Royal Statistical Society B 59(3), 569-587.
+
 Nocedal, J. and Wright, S. J. (2006). Numerical Optimization, chapter 7. Springer.
 """
 
@@ -28,6 +31,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from skmoe._arithmetic import e_step
+
 from ._curvature import ConstantCurvature, SampledCurvature, coupling_matrix, row_limit
 
 MEMORY = 10
@@ -36,11 +41,11 @@ SUFFICIENT_DECREASE = 1e-4
 SUFFICIENT_FLATTENING = 0.8
 ROUNDING = 1e-12
 
+LARGEST_HESSIAN = 1500
+"""Most coefficients of which a Hessian is formed."""
+
 EXPECTED_RATE = 0.3
 """Shrinkage of the gradient in a pass that a fresh estimate of the Hessian promises."""
-
-SMALL_HESSIAN = 64
-"""Up to so many coefficients the Hessian on all rows is taken anew at each step."""
 
 LASTING_PROGRESS = 1e-3
 """Shrinkage of the gradient that is still to come where more problems follow, at the least."""
@@ -84,16 +89,26 @@ class PackedObjective:
         self.penalty = penalty
         self.centred = centred
         self.coupling = coupling_matrix(design.n_experts, centred)
-        self._packed = design.pack_targets(targets), design.pack_weights(weights)
+        self._weights = design.pack_weights(weights)
+        self._given = self._hold(targets)
+
+    def _hold(self, targets):
+        """What `at` is to know."""
+        return self.design.pack_targets(targets)
 
     @property
     def shape(self):
         """Shape of the coefficients."""
         return self.design.n_experts - 1, self.design.n_columns
 
+    @property
+    def has_hessian(self):
+        """Whether there are few enough coefficients to form one."""
+        return not self.centred or np.prod(self.shape) <= LARGEST_HESSIAN
+
     def at(self, coef):
         """Evaluate; one pass over the data."""
-        loss, gradient = self.design.loss_and_gradient(*self._packed, coef)
+        loss, gradient = self.design.loss_and_gradient(self._given, self._weights, coef)
         penalised = (self.coupling @ coef) * self.penalty
         return Point(coef, loss + 0.5 * _inner(penalised, coef), gradient + penalised)
 
@@ -105,7 +120,7 @@ class PackedObjective:
 
     def initial_curvature(self, coef, n_rows):
         """Hessian where the solver starts; at zero it has a closed form."""
-        if self.centred and not coef.any():
+        if self.centred and not (self.has_hessian and coef.any()):
             return ConstantCurvature.of(self.design, self.weights, self.penalty)
         return self.curvature(coef, n_rows)
 
@@ -130,6 +145,38 @@ class PackedObjective:
             * (size + 2.0 * n_columns + 40.0)
             / (n_logits * (4.0 * n_columns + 40.0))
         )
+
+
+class MixtureObjective(PackedObjective):
+    """Minus the log-likelihood of a mixture whose experts stay as they are, penalised.
+
+    Its gradient is that of the cross-entropy with the responsibilities. Its Hessian is smaller
+    than that of the cross-entropy, by the information that is missing about which expert
+    answers: so the latter makes for steps that are short but safe, those of EM, and L-BFGS
+    makes them longer (Jamshidian and Jennrich, 1997).
+
+    Parameters
+    ----------
+    design, weights, penalty
+        See `PackedObjective`.
+    targets : ndarray of shape (n_samples, n_experts)
+        Finite log-densities of each row's target under each expert.
+    """
+
+    has_hessian = False
+
+    def _hold(self, log_density):
+        return log_density
+
+    def at(self, coef):
+        """Evaluate; an E-step and a pass over the data."""
+        log_gate = self.design.log_softmax(np.vstack([coef, np.zeros(coef.shape[1])]))
+        responsibilities, log_likelihood = e_step(log_gate, self._given)
+        targets = self.design.pack_targets(responsibilities)
+        _, gradient = self.design.loss_and_gradient(targets, self._weights, coef)
+        penalised = (self.coupling @ coef) * self.penalty
+        value = 0.5 * _inner(penalised, coef) - float(self.weights @ log_likelihood)
+        return Point(coef, value, gradient + penalised)
 
 
 @dataclass
@@ -157,6 +204,10 @@ class Metric:
     def fresh(self):
         """Whether no step has been taken since the estimate."""
         return self.age == 0
+
+    def without_pairs(self):
+        """The same estimate for another function with a similar Hessian."""
+        return Metric(self.curvature, self.n_rows)
 
     def direction(self, gradient):
         """Minus the inverse Hessian times the gradient, by the two-loop recursion."""
@@ -227,6 +278,7 @@ def minimize(objective, start=None, *, tol=1e-6, accuracy=0.0, max_iter=100, met
     if metric is None or point.coef is not start:
         metric = Metric(None, n_rows)
     norm, n_iter, converged = objective.norm(point.gradient), 0, False
+    since = 0, norm  # steps and gradient at the last estimate of the Hessian
     while True:
         converged = norm <= threshold
         if converged or n_iter >= max_iter:
@@ -240,9 +292,10 @@ def minimize(objective, start=None, *, tol=1e-6, accuracy=0.0, max_iter=100, met
             break
         successor = _line_search(objective, point, direction) if promise > 0 else None
         if successor is None:
-            if metric.fresh and metric.curvature.exact:
+            if metric.fresh and (metric.curvature.exact or not objective.has_hessian):
                 break  # nothing better is to be had in this precision
             _refresh(objective, metric, point, rate=1.0)
+            since = n_iter, norm
             continue
         metric.remember(successor.coef - point.coef, successor.gradient - point.gradient)
         rate = objective.norm(successor.gradient) / norm
@@ -250,8 +303,10 @@ def minimize(objective, start=None, *, tol=1e-6, accuracy=0.0, max_iter=100, met
         to_go = threshold / norm
         if accuracy > 0.0:
             to_go = min(np.sqrt(accuracy / promise) / rate, LASTING_PROGRESS)
+        rate = (norm / since[1]) ** (1.0 / (n_iter - since[0]))
         if to_go < 1.0 and _worth_refreshing(objective, metric, rate, to_go, max_iter - n_iter):
             _refresh(objective, metric, point, rate)
+            since = n_iter, norm
     return Minimum(
         point.coef,
         n_iter,
@@ -301,9 +356,9 @@ def _worth_refreshing(objective, metric, rate, to_go, steps_left):
 
     Or is the only way to arrive in the steps that are left.
     """
+    if not objective.has_hessian:
+        return False
     takes_all = metric.n_rows >= objective.design.n_samples
-    if takes_all and np.prod(objective.shape) <= SMALL_HESSIAN:
-        return True
     passes = np.log(to_go) / np.log(min(rate, SLOWEST_RATE))
     expected = PASSES_OF_NEWTON if takes_all else np.log(to_go) / np.log(EXPECTED_RATE)
     cost = objective.passes_per_curvature(metric.n_rows)
@@ -315,7 +370,8 @@ def _refresh(objective, metric, point, rate):
     was_sampled = isinstance(metric.curvature, SampledCurvature)
     if was_sampled and not metric.curvature.exact and metric.age <= 1 and rate > POOR_RATE:
         metric.n_rows *= 4
-    metric.curvature = objective.curvature(point.coef, metric.n_rows)
+    if objective.has_hessian:
+        metric.curvature = objective.curvature(point.coef, metric.n_rows)
     metric.pairs = []
     metric.age = 0
 

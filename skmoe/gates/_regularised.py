@@ -25,9 +25,6 @@ from scipy.optimize import minimize
 
 from ._solver import Solution
 
-STEPS_PER_NEWTON_STEP = 10
-"""A step of L-BFGS costs a gradient; so many are allowed for each Newton step of the gate."""
-
 
 class RegularisedObjective:
     """Value and gradient of the objective.
@@ -102,7 +99,7 @@ def minimize_regularised(
     accuracy : float
         Unless 0, training also ends with a step that gains less than this.
     max_iter : int
-        Newton steps; see `STEPS_PER_NEWTON_STEP`.
+        Most steps of L-BFGS.
 
     Returns
     -------
@@ -123,8 +120,8 @@ def minimize_regularised(
         jac=True,
         method="L-BFGS-B",
         options={
-            "maxiter": STEPS_PER_NEWTON_STEP * max_iter,
-            "maxfun": 2 * STEPS_PER_NEWTON_STEP * max_iter,
+            "maxiter": max_iter,
+            "maxfun": 2 * max_iter,
             # SciPy bounds the largest component, `tol` the norm.
             "gtol": tol * at_zero / np.sqrt(zero.size),
             "ftol": accuracy,

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skmoe._arithmetic import linear_top_k, log_softmax, softmax, top_k
 from skmoe._quick_check import is_valid_array
 
-from ._base import BaseGate, check_numeric_columns, check_row_weights, check_targets
+from ._base import BaseGate, check_numeric_columns, check_row_weights, check_training_rows
 from ._design import complete
 from ._prepared import PreparedSoftmaxGate
 
@@ -50,8 +50,9 @@ class SoftmaxGate(BaseGate):
     jitter : float, default=0.0
         Standard deviation of noise on the logits in the first twenty E-steps of a mixture whose
         gate this is. Neither `fit` nor any prediction knows of it.
-    max_iter : int, default=100
-        Most Newton steps. With `balance` or `z_loss` ten times as many steps of L-BFGS.
+    max_iter : int, default=1000
+        Most steps. Each takes a pass over the data or two; a few suffice unless there are more
+        than some 1500 coefficients and hardly any penalty.
     tol : float, default=1e-6
         Training ends when the norm of the gradient (with respect to W and b) is below `tol`
         times its norm at W = 0, b = 0.
@@ -137,7 +138,7 @@ class SoftmaxGate(BaseGate):
         balance=0.0,
         z_loss=0.0,
         jitter=0.0,
-        max_iter=100,
+        max_iter=1000,
         tol=1e-6,
         warm_start=False,
     ):
@@ -176,12 +177,7 @@ class SoftmaxGate(BaseGate):
             negative or all zero, or if a frame has columns that are not numeric.
         """
         X = self._validate_features(X, reset=True)
-        targets = check_targets(R, X.shape[0])
-        weights = check_row_weights(sample_weight, X)
-        if not weights.all():
-            present = weights > 0
-            X, targets, weights = X[present], targets[present], weights[present]
-
+        X, targets, weights = check_training_rows(X, R, sample_weight)
         prepared = PreparedSoftmaxGate(self, X, weights, targets.shape[1])
         solution = prepared.solve(
             targets,

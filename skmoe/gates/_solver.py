@@ -7,10 +7,9 @@ The objective over the coefficients ``W`` (n_experts, n_columns) of a design ``Z
 with H the cross-entropy. It is convex, but constant along directions that move all experts
 alike; the solution is the one that sums to zero over the experts.
 
-- Where the Hessian is small enough to factorise, `_quasi_newton`: a few passes over the data.
-- Where there are more columns than rows, and few rows, the same after a rotation of the columns
-  to as many as there are rows, which changes nothing else (`_reduced`).
-- Otherwise, that is, for many columns and experts, `_newton_cg`.
+One method solves it, `_quasi_newton`. Where there are more columns than rows, and few rows, it
+does so after a rotation of the columns to as many as there are rows, which changes nothing else
+(`_reduced`) and makes the Hessian small enough to factorise.
 """
 
 from __future__ import annotations
@@ -20,13 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import sparse
 
-from . import _newton_cg, _quasi_newton
+from . import _quasi_newton
 from ._design import DenseDesign, SparseDesign
 from ._packed import PackedDesign
+from ._quasi_newton import LARGEST_HESSIAN
 from ._reduced import ReducedDesign
-
-LARGEST_HESSIAN = 1500
-"""Most coefficients of which a Hessian is formed."""
 
 
 class Solution(NamedTuple):
@@ -68,29 +65,26 @@ def make_design(X, scaling, n_experts):
 
     Returns
     -------
-    design : PackedDesign, ReducedDesign, DenseDesign or SparseDesign
+    design : PackedDesign, ReducedDesign or SparseDesign
     """
     n_samples, n_columns = X.shape
-    fits = (n_experts - 1) * (n_columns + 1) <= LARGEST_HESSIAN
-    if fits and not sparse.issparse(X):
-        return PackedDesign(X, scaling, n_experts)
-    design = (SparseDesign if sparse.issparse(X) else DenseDesign)(X, scaling, n_experts)
-    if not fits and n_samples < n_columns and (n_experts - 1) * n_samples <= LARGEST_HESSIAN:
-        return ReducedDesign(design, n_experts)
-    return design
+    n_logits = n_experts - 1
+    if n_logits * n_samples <= LARGEST_HESSIAN < n_logits * (n_columns + 1):
+        kind = SparseDesign if sparse.issparse(X) else DenseDesign
+        return ReducedDesign(kind(X, scaling, n_experts), n_experts)
+    return (SparseDesign if sparse.issparse(X) else PackedDesign)(X, scaling, n_experts)
 
 
-def minimize_cross_entropy(
-    design, targets, weights, penalty, *, start=None, memory=None, **stopping
-):
-    """Minimise the penalised cross-entropy of soft targets with a softmax.
+def minimize(kind, design, given, weights, penalty, *, start=None, memory=None, **stopping):
+    """Minimise the penalised cross-entropy, or minus the log-likelihood of a mixture.
 
     Parameters
     ----------
+    kind : {PackedObjective, MixtureObjective}
     design : object
         What `make_design` returns.
-    targets : ndarray of shape (n_samples, n_experts), float64
-        Rows sum to 1.
+    given : ndarray of shape (n_samples, n_experts), float64
+        Targets whose rows sum to 1, or log-densities.
     weights : ndarray of shape (n_samples,), float64
         Non-negative; only their ratios matter.
     penalty : float
@@ -112,9 +106,10 @@ def minimize_cross_entropy(
     penalty = np.full(design.n_columns, float(penalty))
     penalty[-1] = 0.0
     if isinstance(design, ReducedDesign):
-        reduced = minimize_cross_entropy(
+        reduced = minimize(
+            kind,
             design.packed,
-            targets,
+            given,
             weights,
             penalty[0],
             start=None if start is None else design.reduce(start),
@@ -122,15 +117,16 @@ def minimize_cross_entropy(
             **stopping,
         )
         return reduced._replace(coef=design.expand(reduced.coef))
-    if len(penalty) * (design.n_experts - 1) <= LARGEST_HESSIAN:
-        objective = _quasi_newton.PackedObjective(design, targets, weights, penalty)
-        start = None if start is None else start[:-1] - start[-1]
-        minimum = _quasi_newton.minimize(objective, start, metric=memory, **stopping)
-        coef = centred(minimum.coef)
-        return Solution(
-            coef, minimum.n_iter, minimum.converged, minimum.relative_gradient, minimum.metric
-        )
-    return Solution(*_newton_cg.minimize(design, targets, weights, penalty, start, **stopping))
+    objective = kind(design, given, weights, penalty)
+    start = None if start is None else start[:-1] - start[-1]
+    minimum = _quasi_newton.minimize(objective, start, metric=memory, **stopping)
+    return Solution(
+        centred(minimum.coef),
+        minimum.n_iter,
+        minimum.converged,
+        minimum.relative_gradient,
+        minimum.metric,
+    )
 
 
 def centred(differences):
