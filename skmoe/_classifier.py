@@ -119,7 +119,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     shared_expert_ : estimator, Consensus or None
         The shared expert; None if there is none or if its weight is 0.
     shared_weight_ : float
-        Its weight in the density and in the prediction.
+        Its weight in the prediction.
     log_likelihood_ : float
         Mean log-likelihood per row of the model kept: held out, unless `e_step` is "insample".
     history_ : dict of ndarray

@@ -168,7 +168,8 @@ def balance_and_exploration(settings, gate, pool, *, fresh):
     """
     views, sample_weight = gate.views, pool.sample_weight
     capacity = None
-    if settings.capacity_factor is not None:
+    n_experts = len(pool.names)
+    if settings.capacity_factor is not None and settings.capacity_factor < n_experts:
         capacity = Capacity(views, sample_weight, float(settings.capacity_factor))
     # The last iteration learns from posteriors as they are.
     n_exploring = min(EXPLORING_ITERATIONS, settings.max_iter - 2) if fresh else 0

@@ -147,7 +147,7 @@ class MixturePrediction:
         alone = self._likelihood.log_density(
             target, output[:, np.newaxis], self._shared.dispersion
         )
-        return mixed_log_density(log_density, alone[:, 0], self._shared.weight)
+        return mixed_log_density(log_density, alone[:, 0], self._shared.density_weight)
 
     def _check_X(self, X):
         if not hasattr(self, "gate_"):  # to ask that is ten times quicker

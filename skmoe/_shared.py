@@ -27,19 +27,22 @@ MIN_ROWS = 50
 class SharedExpert:
     """A fitted shared expert.
 
-    The density of the whole is ``(1 - weight) * mixture + weight * shared``, its prediction the
-    same mean of the two predictions.
+    The prediction of the whole is ``(1 - weight) * mixture + weight * shared``, and its density
+    the same with `density_weight`. In classification the two weights are one. In regression they
+    need not be: where the gate cannot tell which of two regimes a row belongs to, a density with
+    two modes says more than one mode between them, whose mean is yet the better prediction.
 
     Attributes
     ----------
     model : fitted estimator or Consensus
         A generalist predicts from X, a consensus from the outputs of all experts.
-    weight : float in (0, 1]
+    weight, density_weight : float in [0, 1]
     dispersion : ndarray of shape (1, ...)
     """
 
     model: Any
     weight: float
+    density_weight: float
     dispersion: np.ndarray
 
     @property
@@ -78,12 +81,15 @@ class SharedTraining(NamedTuple):
     ----------
     expert : SharedExpert or None
         None where held-out predictions give it no weight.
-    log_density : ndarray of shape (n_samples,)
+    log_density : ndarray of shape (n_samples,) or None
         Held out, of the shared expert alone.
+    row_log_likelihood : ndarray of shape (n_samples,)
+        Held out, of the whole.
     """
 
     expert: SharedExpert | None
     log_density: np.ndarray | None
+    row_log_likelihood: np.ndarray
 
 
 def shared_kind(setting, *, templates, same_template, e_step, top_k, n_samples):
@@ -190,18 +196,21 @@ def train_consensus(pool: ExpertPool, outputs, Z, rng):
     )
 
 
-def weigh(model, held_out, mixed, pool: ExpertPool):
+def weigh(model, held_out, mixed, row_log_likelihood, pool: ExpertPool):
     """Weigh a shared expert against the mixture, on rows that neither has seen.
 
     The weight is the largest one whose loss is at most one standard error above that of the best
     weight (the rule of Breiman et al., 1984, for pruning trees): the burden of proof is with the
-    mixture, which can be too sure of itself, above all where rows are few.
+    mixture, which can be too sure of itself, above all where rows are few. The loss is that of
+    the mixed prediction, and for the density the negative log-likelihood.
 
     Parameters
     ----------
     model : fitted estimator or Consensus
     held_out, mixed : ndarrays of shape (n_samples, ...)
         Outputs of the shared expert, and predictions of the mixture.
+    row_log_likelihood : ndarray of shape (n_samples,)
+        Of the mixture.
     pool : ExpertPool
 
     Returns
@@ -217,22 +226,32 @@ def weigh(model, held_out, mixed, pool: ExpertPool):
     outputs = held_out[:, np.newaxis]
     dispersion = lone_dispersion(likelihood, target, outputs, sample_weight)
     component = likelihood.component(held_out, dispersion[0])
-    losses = np.stack(
-        [
-            likelihood.loss(target, (1.0 - weight) * mixed + weight * component)
-            for weight in WEIGHTS
-        ]
-    )
-    best = int(np.argmin(np.average(losses, axis=1, weights=sample_weight)))
-    credible = [
-        k
-        for k in range(best, len(WEIGHTS))
-        if np.subtract(*paired(losses[k] - losses[best], sample_weight)) <= 0.0
-    ]
-    weight = float(WEIGHTS[credible[-1]])
     log_density = likelihood.log_density(target, outputs, dispersion)[:, 0]
-    expert = SharedExpert(model, weight, dispersion) if weight > 0 else None
-    return SharedTraining(expert, log_density)
+
+    def loss(weight):
+        return likelihood.loss(target, (1.0 - weight) * mixed + weight * component)
+
+    def surprise(weight):
+        return -mixed_log_density(row_log_likelihood, log_density, weight)
+
+    expert = SharedExpert(
+        model,
+        _credible_weight(loss, sample_weight),
+        _credible_weight(surprise, sample_weight),
+        dispersion,
+    )
+    row_log_likelihood = -surprise(expert.density_weight)
+    useless = expert.weight == expert.density_weight == 0.0
+    return SharedTraining(None if useless else expert, log_density, row_log_likelihood)
+
+
+def _credible_weight(loss, sample_weight):
+    """Largest candidate at most one standard error worse than the best one."""
+    losses = [loss(weight) for weight in WEIGHTS]
+    best = int(np.argmin([np.average(each, weights=sample_weight) for each in losses]))
+    differences = [paired(each - losses[best], sample_weight) for each in losses[best:]]
+    credible = [k for k, (mean, error) in enumerate(differences, best) if mean <= error]
+    return float(WEIGHTS[credible[-1]])
 
 
 def lone_dispersion(likelihood, target, outputs, sample_weight):
@@ -261,6 +280,6 @@ def lone_dispersion(likelihood, target, outputs, sample_weight):
 
 def mixed_log_density(mixture, shared, weight):
     """Log-density of the whole from those of the mixture and of the shared expert."""
-    if weight == 1.0:
-        return shared
+    if weight in (0.0, 1.0):
+        return shared if weight else mixture
     return np.logaddexp(np.log1p(-weight) + mixture, np.log(weight) + shared)

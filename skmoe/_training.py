@@ -21,7 +21,6 @@ from ._shared import (
     SharedExpert,
     SharedTraining,
     lone_dispersion,
-    mixed_log_density,
     of_different_kinds,
     train_consensus,
     train_generalist,
@@ -173,11 +172,7 @@ def train(
         final = _settled_run(problem, final, share, LAST_STEP_ITERATIONS)
     responsibilities = final.responsibilities[judging_view, np.arange(len(target))]
     trained_shared = _shared(problem, final, shared, rng)
-    row_log_likelihood = final.row_log_likelihood
-    if trained_shared.expert is not None:
-        row_log_likelihood = mixed_log_density(
-            row_log_likelihood, trained_shared.log_density, trained_shared.expert.weight
-        )
+    row_log_likelihood = trained_shared.row_log_likelihood
     return TrainedMixture(
         experts=pool.refit(final.experts),
         gate=problem.gate.refit(final.gate, responsibilities, data.sample_weight),
@@ -372,14 +367,14 @@ def _lone_log_density(problem, final):
 def _shared(problem, final, kind, rng):
     """Train the shared expert, if there is to be one, and weigh it against the mixture."""
     if kind is None:
-        return SharedTraining(None, None)
+        return SharedTraining(None, None, final.row_log_likelihood)
     mixed = _held_out_prediction(problem, final)
     if kind == "generalist":
         model, held_out = train_generalist(problem.experts, rng)
     else:
         outputs = final.experts.outputs
         model, held_out = train_consensus(problem.experts, outputs, problem.gate.Z, rng)
-    return weigh(model, held_out, mixed, problem.experts)
+    return weigh(model, held_out, mixed, final.row_log_likelihood, problem.experts)
 
 
 def _held_out_prediction(problem, final):

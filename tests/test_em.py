@@ -211,7 +211,12 @@ def test_a_view_learns_nothing_from_the_fold_that_it_leaves_out():
 def test_the_best_iterate_is_kept():
     X, y = load_diabetes(return_X_y=True)
     model = MixtureOfExpertsRegressor(
-        RandomForestRegressor(10), n_experts=3, random_state=1, max_iter=8, tol=0
+        RandomForestRegressor(10),
+        n_experts=3,
+        shared_expert=None,
+        random_state=1,
+        max_iter=8,
+        tol=0,
     ).fit(X, y)
     trace = model.history_["log_likelihood"]
     assert trace.argmax() < len(trace) - 1  # forests do not climb steadily
