@@ -215,14 +215,19 @@ class ClassBlend:
         if np.all(target == target[0]):  # the other classes are in one fold
             model = DummyClassifier()
         classes = self.likelihood.classes
-        model.fit(_log_odds(opinions), classes[target], sample_weight)
+        model.fit(self.seen(opinions), classes[target], sample_weight)
         return replace(self, model=model)
+
+    def seen(self, opinions):
+        """Features of the regression, (n, n_features)."""
+        logs = np.log(np.maximum(opinions, SMALLEST_OPINION))
+        return _without_redundancy(logs - logs.mean(axis=2, keepdims=True))
 
     def predict(self, opinions):
         """Class probabilities (n, C) for opinions (n, n_opinions, C)."""
         if len(opinions) == 0:
             return np.empty((0, opinions.shape[2]))
-        proba = self.likelihood.align(self.model, self.model.predict_proba(_log_odds(opinions)))
+        proba = self.likelihood.align(self.model, self.model.predict_proba(self.seen(opinions)))
         return self.likelihood.component(proba, MIN_FLOOR)
 
     def left_over(self, target, blended):
@@ -235,20 +240,28 @@ class ClassBlend:
         return proba / proba.sum(axis=1, keepdims=True)
 
 
-def _log_odds(opinions):
-    """Centred log-probabilities (n, n_opinions * C), of two classes one each."""
-    logs = np.log(np.maximum(opinions, SMALLEST_OPINION))
-    logs -= logs.mean(axis=2, keepdims=True)
-    if logs.shape[2] == 2:
-        logs = logs[:, :, 1:]
-    return logs.reshape(len(logs), -1)
+@dataclass(frozen=True, eq=False)
+class LinearClassBlend(ClassBlend):
+    """Logistic regression on the probabilities themselves, as in `StackingClassifier`."""
+
+    def seen(self, opinions):
+        """Features of the regression, (n, n_features)."""
+        return _without_redundancy(opinions)
+
+
+def _without_redundancy(opinions):
+    """Opinions (n, n_opinions, C) as columns; of two classes, one says what the other does."""
+    if opinions.shape[2] == 2:
+        opinions = opinions[:, :, 1:]
+    return opinions.reshape(len(opinions), -1)
 
 
 def _best_blend(opinions, target, sample_weight, splits, likelihood):
-    """The blend with the penalty that suits best, and what it predicts for held-out rows."""
+    """The blend that suits best, and what it predicts for held-out rows."""
     candidates: list[Any]
     if isinstance(likelihood, Categorical):
         candidates = [ClassBlend(likelihood, penalty) for penalty in INVERSE_PENALTIES]
+        candidates.append(LinearClassBlend(likelihood, 1.0))
     else:
         candidates = [MeanBlend(likelihood.min_scale)]
     smallest, best = np.inf, (candidates[0], np.empty(0))
