@@ -21,6 +21,9 @@ from .gates._base import is_numeric
 N_TREES = 100
 """Trees of the correction."""
 
+N_JUDGING_TREES = 50
+"""Trees of each fold's forest, which is to say how much of the correction to apply."""
+
 MIN_LEAF_ROWS = 5
 """Rows in a leaf of the correction: it is after errors that neighbours have in common."""
 
@@ -278,7 +281,9 @@ def _best_blend(opinions, target, sample_weight, splits, likelihood):
 
 def _out_of_bag(forest, evidence, left_over, sample_weight):
     """Predictions of a forest on bootstrap samples for the rows that its trees did not draw."""
-    forest = clone(forest).set_params(bootstrap=True, oob_score=True)
+    forest = clone(forest).set_params(
+        n_estimators=N_JUDGING_TREES, bootstrap=True, oob_score=True
+    )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Some inputs do not have OOB scores")
         warnings.filterwarnings("ignore", category=RuntimeWarning, message="invalid value")
