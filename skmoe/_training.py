@@ -345,7 +345,7 @@ def _with_best_penalty(problem, state, share):
         while 0 <= position < len(PENALTIES):
             candidate = problem._replace(gate=problem.gate.with_penalty(PENALTIES[position]))
             reached = _settled_run(candidate, state, share, SHORT_RUN).log_likelihood
-            if reached <= best:
+            if reached <= best + problem.settings.tol:
                 break
             problem, best, improved = candidate, reached, True
             position += step
