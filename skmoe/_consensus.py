@@ -12,6 +12,7 @@ from scipy.sparse import issparse
 from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import _safe_indexing, check_array
 
@@ -267,11 +268,11 @@ def _out_of_bag(forest, evidence, left_over, sample_weight):
     """Predictions of a forest on bootstrap samples for the rows that its trees did not draw."""
     forest = clone(forest).set_params(bootstrap=True, oob_score=True)
     with warnings.catch_warnings():
+        # A row that all trees drew gets 0, no correction; the score is not used.
         warnings.filterwarnings("ignore", message="Some inputs do not have OOB scores")
-        warnings.filterwarnings("ignore", category=RuntimeWarning, message="invalid value")
+        warnings.filterwarnings("ignore", category=UndefinedMetricWarning)
         forest.fit(evidence, _one_column(left_over), sample_weight)
-    # Without a vote there is nothing to correct.
-    return np.nan_to_num(forest.oob_prediction_).reshape(left_over.shape)
+    return forest.oob_prediction_.reshape(left_over.shape)
 
 
 def _one_column(values):
