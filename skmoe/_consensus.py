@@ -139,6 +139,7 @@ def fit_consensus(opinions, Z, target, sample_weight, splits, *, likelihood, see
     consensus = Consensus(blend, None, float(STRENGTHS[best]), columns)
     if best > 0:
         forest.fit(evidence, _one_column(left_over), sample_weight)
+        forest.set_params(n_jobs=None)  # threads would add up its trees in any order
         consensus = replace(consensus, correction=forest)
     return consensus, candidates[best]
 
