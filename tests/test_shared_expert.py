@@ -262,20 +262,25 @@ def test_one_row_is_as_in_a_batch(name):
 # The guard
 
 
-def test_a_mixture_that_cannot_help_leaves_it_to_the_generalist():
-    rng = np.random.RandomState(1)
-    Z = rng.normal(size=(300, 3))
-    noise = rng.normal(size=300)
-    for y in (noise, Z @ [1.0, -2.0, 0.5] + noise):  # nothing to learn, one linear regime
+def test_a_mixture_that_cannot_help_does_no_harm():
+    """Noise, and one linear regime: without the generalist there is harm, with it next to none."""
+    with_it, without = [], []
+    for seed in range(4):
+        rng = np.random.RandomState(seed)
+        slopes = np.array([1.0, -2.0, 0.5]) * (seed % 2)
+        Z, fresh = rng.normal(size=(300, 3)), rng.normal(size=(3000, 3))
+        y, truth = Z @ slopes + rng.normal(size=300), fresh @ slopes + rng.normal(size=3000)
         model = R(LinearRegression(), n_experts=3, cv=3, max_iter=10, random_state=0).fit(Z, y)
-        assert model.shared_weight_ >= 0.9
-        fresh = rng.normal(size=(50, 3))
-        alone = LinearRegression().fit(Z, y)
-        mixture = reweighted(model, 0.0)
-        harm = np.abs(model.predict(fresh) - alone.predict(fresh)).mean()
-        assert harm <= 0.1 * np.abs(mixture.predict(fresh) - alone.predict(fresh)).mean() + 1e-9
-        lift = model.lift_
-        assert lift.over_shared <= 2 * lift.over_shared_se + 0.02
+        assert model.shared_weight_ >= 0.5
+
+        def error(predictor, fresh=fresh, truth=truth):
+            return np.mean(np.square(truth - predictor.predict(fresh)))
+
+        alone = error(LinearRegression().fit(Z, y))
+        with_it.append(error(model) / alone - 1)
+        without.append(error(reweighted(model, 0.0)) / alone - 1)
+    assert max(with_it) < 0.01
+    assert np.mean(with_it) < 0.2 * np.mean(without)
 
 
 def test_labels_that_are_noise_leave_it_to_the_generalist():
@@ -434,7 +439,7 @@ def test_missing_values_reach_the_correction():
         ("trees", HistGradientBoostingRegressor(max_iter=5)),
         ("line", make_pipeline(SimpleImputer(), Ridge())),
     ]
-    model = quick(R, pool, shared_expert="consensus").fit(rows, Y)
+    model = quick(R, pool).fit(rows, Y)
     np.testing.assert_array_equal(model.shared_expert_.columns, [0, 1, 2])
     assert np.isfinite(model.predict(rows)).all()
 
