@@ -14,18 +14,19 @@ from sklearn.utils.metaestimators import _BaseComposition
 
 from ._arithmetic import check_top_k
 from ._diagram import diagram
-from ._prediction import MixturePrediction
-from ._revive import RevivedWithDefaults
-from ._routing import Utilization
-from ._shared import shared_kind
-from ._surgery import (
-    ExpertSurgery,
+from ._kept import (
     kept_as_frozen,
     kept_experts,
+    kept_shared,
     restored,
     starting_shares,
     surgical_settings,
 )
+from ._prediction import MixturePrediction
+from ._revive import RevivedWithDefaults
+from ._routing import Utilization
+from ._shared import shared_kind
+from ._surgery import ExpertSurgery
 from ._training import TrainingSettings, train
 from ._validation import (
     check_experts,
@@ -153,14 +154,17 @@ class BaseMixtureOfExperts(
             start = previous.responsibilities(data.X, data.y)
         target, likelihood = self._prepare(data, names, templates, previous if kept else None)
         same_template = not isinstance(self.experts, list)
-        shared = shared_kind(
-            self.shared_expert,
-            templates=templates,
-            same_template=same_template,
-            e_step=self.e_step,
-            top_k=self.top_k,
-            n_samples=len(data.sample_weight),
-        )
+        if kept:
+            shared = kept_shared(self.shared_expert, self.e_step, previous)
+        else:
+            shared = shared_kind(
+                self.shared_expert,
+                templates=templates,
+                same_template=same_template,
+                e_step=self.e_step,
+                top_k=self.top_k,
+                n_samples=len(data.sample_weight),
+            )
         columns = gate_columns(data.X, self.gate_features)
         Z = select_columns(data.X, columns)
         trained = train(

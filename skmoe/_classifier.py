@@ -117,7 +117,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     share_ : float
         The share that was used.
     shared_expert_ : estimator, Consensus or None
-        The shared expert; None if there is none or if its weight is 0.
+        The shared expert; None if there is none or if held-out rows give it no weight.
     shared_weight_ : float
         Its weight in the prediction.
     log_likelihood_ : float
@@ -225,6 +225,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     def predict_proba(self, X, max_error=None):
         """Class probabilities of the mixture.
 
+        With a shared expert, ``(1 - shared_weight_)`` times those, and its own for the rest.
+
         Parameters
         ----------
         X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
@@ -249,7 +251,9 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         total variation is at most d. Experts are added, most probable first, until d is at
         most `max_error`. The guarantee is unconditional, up to rounding (about 1e-15).
 
-        ``route(X, max_error=...).experts_per_row`` tells how many experts that takes.
+        ``route(X, max_error=...).experts_per_row`` tells how many experts that takes. A
+        generalist answers for all rows besides, and lessens the error by the factor
+        ``1 - shared_weight_``, which the choice of experts does not count on.
         """
         return self._mixed(X, max_error)
 

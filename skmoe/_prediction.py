@@ -131,6 +131,8 @@ class MixturePrediction:
     def score_samples(self, X, y):
         """Log-density ``log p(y | x)`` of each row under the mixture of all experts.
 
+        The shared expert, if there is one, is a component of it whatever the gate says.
+
         Parameters
         ----------
         X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
@@ -141,7 +143,7 @@ class MixturePrediction:
         log_density : ndarray of shape (n_samples,)
         """
         _, log_density, outputs, target = self._e_step(X, y)
-        if self._shared is None:
+        if self._shared is None or self._shared.density_weight == 0.0:
             return log_density
         output = self._shared_output(self._check_X(X), outputs)
         alone = self._likelihood.log_density(
@@ -181,6 +183,8 @@ class MixturePrediction:
         """Mix the outputs of the routed experts: class probabilities or means."""
         X = self._check_X(X)
         shared = self._shared
+        if shared is not None and shared.weight == 0.0:  # it only has a part in the density
+            shared = None
         of_all = max_error is None and self.top_k in (None, self.n_experts_)
         if shared is not None and shared.needs_all_experts:
             if max_error is not None:

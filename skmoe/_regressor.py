@@ -118,9 +118,9 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
     share_ : float
         The share that was used.
     shared_expert_ : estimator, Consensus or None
-        The shared expert; None if there is none or if its weight is 0.
+        The shared expert; None if there is none or if held-out rows give it no weight.
     shared_weight_ : float
-        Its weight in the prediction.
+        Its weight in the prediction; that in the density of `score_samples` is chosen apart.
     log_likelihood_ : float
         Mean log-likelihood per row of the model kept: held out, unless `e_step` is "insample".
     history_ : dict of ndarray
@@ -230,6 +230,8 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
     def predict(self, X, max_error=None):
         """Mean of the mixture: the experts' predictions, weighted by the gate.
 
+        With a shared expert, ``(1 - shared_weight_)`` times that, and its own for the rest.
+
         Parameters
         ----------
         X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
@@ -259,7 +261,9 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         it only by little; a linear model leaves it wherever it extrapolates, and an expert that
         is not evaluated cannot be seen to do so.
 
-        ``route(X, max_error=...).experts_per_row`` tells how many experts that takes.
+        ``route(X, max_error=...).experts_per_row`` tells how many experts that takes. A
+        generalist answers for all rows besides, and lessens the error by the factor
+        ``1 - shared_weight_``, which the choice of experts does not count on.
         """
         return self._mixed(X, max_error)
 

@@ -143,13 +143,14 @@ def of_different_kinds(templates):
     return len({type(last_step(template)) for template in templates}) == len(templates)
 
 
-def train_generalist(pool: ExpertPool, rng):
-    """A clone of the experts fitted on all rows alike, and what it says of held-out rows.
+def train_generalist(template, pool: ExpertPool, rng):
+    """An estimator fitted on all rows alike, and what it says of held-out rows.
 
     Parameters
     ----------
+    template : estimator
+        A `FrozenEstimator` is not fitted again.
     pool : ExpertPool
-        Of clones of one estimator.
     rng : numpy.random.RandomState
 
     Returns
@@ -160,7 +161,7 @@ def train_generalist(pool: ExpertPool, rng):
     alone = dataclasses.replace(
         pool,
         names=("generalist",),
-        templates=(seeded(pool.templates[0], rng, True),),
+        templates=(seeded(template, rng, True),),
         seeds=(int(rng.randint(np.iinfo(np.int32).max)),),
     )
     weights = np.tile(pool.sample_weight[:, np.newaxis], (len(pool.splits), 1, 1))

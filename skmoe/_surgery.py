@@ -6,7 +6,6 @@ an operation does not touch are the same objects in both.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from numbers import Real
 from typing import Any
@@ -17,8 +16,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Bunch, check_consistent_length
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from ._arithmetic import log_softmax
-from ._experts import offers_out_of_bag
+from ._kept import as_frozen
 from ._weights import last_step
 from .gates._renormalised import without_expert
 
@@ -32,7 +30,9 @@ class ExpertSurgery:
     Those that take data train the gate, and the expert that is new or refitted, by the same
     expectation-maximisation as ``fit``, starting from the gate as it is; all other experts are
     judged as they are, and stay to the last bit. ``scale_`` or ``floor_`` of all experts,
-    ``log_likelihood_``, ``history_``, ``lift_`` and ``utilization_`` then refer to these rows.
+    ``log_likelihood_``, ``history_``, ``lift_`` and ``utilization_`` then refer to these rows. The
+    shared expert, if the mixture has one, is weighed anew; a generalist stays as it is, and a
+    consensus is trained on what the experts say of these rows.
 
     Two things are up to the caller. The rows must be like those that the mixture is to serve:
     the gate is trained on nothing else. And they should be rows that the experts have not seen:
@@ -198,7 +198,7 @@ class ExpertSurgery:
         positions = {_position(self, name) for name in _as_list(names)}
         members, experts = _members(self), list(self.experts_)
         for k in positions:
-            experts[k] = _frozen(experts[k])
+            experts[k] = as_frozen(experts[k])
             members[k] = (members[k][0], experts[k])
         mixture = _copy_with(self, members)
         mixture._set_experts([name for name, _ in members], experts)
@@ -259,104 +259,6 @@ class ExpertSurgery:
         self.n_experts_ = len(experts)
 
 
-def kept_experts(mixture, previous, names, refit):
-    """Names of the experts of a fitted mixture that stay as they are in the fit that follows.
-
-    Parameters
-    ----------
-    mixture : estimator
-        That is being fitted.
-    previous : fitted estimator
-        The same if a fit goes on with `warm_start`.
-    names : tuple of str
-        Experts from now on.
-    refit : str or None
-        An expert that is to be trained anew.
-
-    Returns
-    -------
-    kept : tuple of str
-
-    Raises
-    ------
-    ValueError
-        If `warm_start` cannot go on with other experts.
-    """
-    fitted = tuple(previous.named_experts_)
-    if previous is not mixture:
-        return tuple(name for name in names if name in fitted and name != refit)
-    if len(fitted) == len(names):
-        return ()  # all of them are trained on
-    if isinstance(mixture.experts, list) and set(fitted) < set(names):
-        return fitted
-    raise ValueError(
-        f"warm_start=True goes on from {len(fitted)} fitted experts, but there are "
-        f"{len(names)} now; give a list that holds the fitted experts {list(fitted)} and further "
-        "ones, or set warm_start=False to start anew"
-    )
-
-
-def starting_shares(previous, X, names):
-    """Responsibilities to start from: what the gate of a fitted mixture says of each expert.
-
-    Experts that it does not know get an equal share of each row; those that are gone leave
-    theirs to the others.
-
-    Parameters
-    ----------
-    previous : fitted estimator
-    X : array, sparse matrix or frame of shape (n, n_features)
-    names : tuple of str, length K
-
-    Returns
-    -------
-    responsibilities : ndarray of shape (n, K)
-    """
-    fitted = tuple(previous.named_experts_)
-    known = [k for k, name in enumerate(names) if name in fitted]
-    columns = [fitted.index(names[k]) for k in known]
-    log_proba = np.log(np.maximum(previous.gate_proba(X), np.finfo(np.float64).tiny))
-    shares = np.full((len(log_proba), len(names)), 1.0 / len(names))
-    shares[:, known] = len(known) / len(names) * np.exp(log_softmax(log_proba[:, columns]))
-    return shares
-
-
-def surgical_settings(settings, templates, previous):
-    """Training settings that ask nothing of the kept experts.
-
-    Out-of-bag judgement only if an expert offers it; and if no expert is trained, all shares
-    are the same, so the one that they were trained with stays.
-    """
-    changes = {}
-    if settings.e_step == "oob" and not any(map(offers_out_of_bag, templates)):
-        changes["e_step"] = "crossfit"
-    if all(isinstance(template, FrozenEstimator) for template in templates):
-        changes["share"] = previous.share_
-    return dataclasses.replace(settings, **changes)
-
-
-def kept_as_frozen(previous, names, templates, kept):
-    """Templates in which the kept experts are the fitted ones, frozen."""
-    return tuple(
-        _frozen(previous.named_experts_[name]) if name in kept else template
-        for name, template in zip(names, templates, strict=True)
-    )
-
-
-def restored(trained, previous, names, kept):
-    """Training result with the kept experts as they were, and with their ranges not narrowed."""
-    experts, ranges = list(trained.experts), trained.output_range.copy()
-    fitted = tuple(previous.named_experts_)
-    for k, name in enumerate(names):
-        if name in kept:
-            experts[k] = previous.named_experts_[name]
-            if hasattr(previous, "prediction_range_"):
-                before = previous.prediction_range_[fitted.index(name)]
-                ranges[k, ..., 0] = np.minimum(ranges[k, ..., 0], before[..., 0])
-                ranges[k, ..., 1] = np.maximum(ranges[k, ..., 1], before[..., 1])
-    return trained._replace(experts=experts, output_range=ranges)
-
-
 def _copy_with(mixture, members):
     """A fitted copy with other experts as its parameter; no fitted attribute is changed yet."""
     copied = clone(mixture)
@@ -386,10 +288,6 @@ def _position(mixture, name):
     if name not in names:
         raise ValueError(f"there is no expert {name!r}; the experts are {names}")
     return names.index(name)
-
-
-def _frozen(expert):
-    return expert if isinstance(expert, FrozenEstimator) else FrozenEstimator(expert)
 
 
 def _as_list(names):

@@ -11,24 +11,16 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from ._capacity import Capacity
-from ._dispatch import mix_outputs
-from ._em import initial_state, run_em, settle
-from ._experts import ExpertPool, JudgedExperts, offers_out_of_bag, seeded
+from ._em import initial_state, run_em
+from ._experts import ExpertPool, offers_out_of_bag, seeded
 from ._exploration import Exploration, balance_and_exploration, dead_experts
 from ._init import checked_responsibilities, starting_responsibilities
+from ._last_step import lone_log_density, settle_gate, train_shared
 from ._lift import Lift, measure_lift
-from ._shared import (
-    SharedExpert,
-    SharedTraining,
-    lone_dispersion,
-    of_different_kinds,
-    train_consensus,
-    train_generalist,
-    weigh,
-)
+from ._shared import SharedExpert, of_different_kinds
 from ._validation import TrainingData, check_splits
 from .gates._judge import GateJudge
-from .gates._penalty import PENALTIES, PROVISIONAL
+from .gates._penalty import PROVISIONAL
 
 SHARES = (0.0, 0.1, 0.3, 1.0)
 """Candidates of ``share="auto"``, from the classical mixture to stacking."""
@@ -38,9 +30,6 @@ GATE_ACCURACY = 0.1
 
 SHORT_RUN = 5
 """Iterations that each candidate gets where there are several starts or shares."""
-
-LAST_STEP_ITERATIONS = 30
-"""At most so many EM iterations of gate and dispersion after the experts are settled."""
 
 
 @dataclass(frozen=True)
@@ -76,17 +65,6 @@ class TrainedMixture(NamedTuple):
     lift: Lift
 
 
-@dataclass(frozen=True)
-class _Settled:
-    """Experts whose training is over, as EM sees them."""
-
-    judged: JudgedExperts
-
-    def judge(self, weights, previous, iteration):
-        """Return the same judgement whatever the weights."""
-        return self.judged
-
-
 def train(
     data: TrainingData,
     target: np.ndarray,
@@ -99,7 +77,7 @@ def train(
     likelihood: Any,
     settings: TrainingSettings,
     start: np.ndarray | None,
-    shared: str | None,
+    shared: Any,
     classifier: bool,
     random_state: Any,
 ) -> TrainedMixture:
@@ -121,8 +99,8 @@ def train(
     settings : TrainingSettings
     start : ndarray of shape (n, K) or None
         Responsibilities of an earlier model to go on from; overrides ``settings.init``.
-    shared : {"generalist", "consensus"} or None
-        Kind of the shared expert.
+    shared : {"generalist", "consensus"}, FrozenEstimator or None
+        Kind of the shared expert, or a generalist that is not to be fitted again.
     classifier : bool
     random_state : int, RandomState instance or None
 
@@ -168,10 +146,9 @@ def train(
     _warn(run, share, problem)
     final = run.best
     if settings.e_step != "insample":
-        problem = _with_best_penalty(problem, final, share)
-        final = _settled_run(problem, final, share, LAST_STEP_ITERATIONS)
+        problem, final = settle_gate(problem, final, share)
     responsibilities = final.responsibilities[judging_view, np.arange(len(target))]
-    trained_shared = _shared(problem, final, shared, rng)
+    trained_shared = train_shared(problem, final, shared, rng)
     row_log_likelihood = trained_shared.row_log_likelihood
     return TrainedMixture(
         experts=pool.refit(final.experts),
@@ -186,7 +163,7 @@ def train(
         lift=measure_lift(
             row_log_likelihood,
             final.log_density,
-            _lone_log_density(problem, final),
+            lone_log_density(problem, final),
             data.sample_weight,
             names,
             trained_shared.log_density,
@@ -308,80 +285,6 @@ def _run(problem, start, share, max_iter, prefix, earlier=()):
         earlier=earlier,
         report=report if settings.verbose else None,
     )
-
-
-def _settled_run(problem, state, share, max_iter):
-    """Train gate and dispersion on the settled experts' held-out outputs."""
-    common = {
-        "gate": problem.gate,
-        "likelihood": problem.likelihood,
-        "max_iter": max_iter,
-        "tol": problem.settings.tol,
-    }
-    data = problem.target, problem.data.sample_weight, problem.experts.judging_view
-    settled = None
-    if problem.capacity is None:
-        settled = settle(*data, state, **common)
-    if settled is not None:
-        return settled
-    settled_experts = _Settled(state.experts)
-    return run_em(
-        *data, state, experts=settled_experts, share=share, capacity=problem.capacity, **common
-    ).best
-
-
-def _with_best_penalty(problem, state, share):
-    """Choose the gate's penalty by the held-out log-likelihood, if it is left to choose.
-
-    The experts stay as they are, so that each candidate costs a few M-steps of the gate. The
-    search goes from the penalty at hand to stronger or to weaker ones as long as that helps.
-    """
-    if not problem.gate.chooses_penalty or problem.settings.e_step == "insample":
-        return problem
-    best = _settled_run(problem, state, share, SHORT_RUN).log_likelihood
-    for step in (-1, 1):
-        position = PENALTIES.index(problem.gate.penalty) + step
-        improved = False
-        while 0 <= position < len(PENALTIES):
-            candidate = problem._replace(gate=problem.gate.with_penalty(PENALTIES[position]))
-            reached = _settled_run(candidate, state, share, SHORT_RUN).log_likelihood
-            if reached <= best + problem.settings.tol:
-                break
-            problem, best, improved = candidate, reached, True
-            position += step
-        if improved:
-            break
-    return problem
-
-
-def _lone_log_density(problem, final):
-    """Held-out log-densities (n, K) of each expert if it had to answer for all rows alone.
-
-    Its dispersion is then another: within the mixture it only speaks for the rows it knows.
-    """
-    outputs, target, likelihood = final.experts.outputs, problem.target, problem.likelihood
-    dispersion = lone_dispersion(likelihood, target, outputs, problem.data.sample_weight)
-    return likelihood.log_density(target, outputs, dispersion)
-
-
-def _shared(problem, final, kind, rng):
-    """Train the shared expert, if there is to be one, and weigh it against the mixture."""
-    if kind is None:
-        return SharedTraining(None, None, final.row_log_likelihood)
-    mixed = _held_out_prediction(problem, final)
-    if kind == "generalist":
-        model, held_out = train_generalist(problem.experts, rng)
-    else:
-        outputs = final.experts.outputs
-        model, held_out = train_consensus(problem.experts, outputs, problem.gate.Z, rng)
-    return weigh(model, held_out, mixed, final.row_log_likelihood, problem.experts)
-
-
-def _held_out_prediction(problem, final):
-    """What the mixture, without a shared expert, says of rows that it has not seen."""
-    view = (problem.experts.judging_view, np.arange(len(problem.target)))
-    gate_proba = np.exp(final.gate.log_proba[view])
-    return mix_outputs(final.experts.outputs, gate_proba, problem.likelihood, final.dispersion)
 
 
 def _range(outputs):

@@ -20,6 +20,7 @@ LAYERS = [
     ["_classifier", "_regressor"],
     ["_base"],
     ["_prediction", "_surgery", "_training"],
+    ["_kept", "_last_step"],
     ["_shared"],
     ["_consensus", "_diagram", "_dispatch", "_em", "_exploration", "_lift", "_truncation"],
     ["_experts", "_init", "_likelihoods", "_routing", "_validation", "gates", "gates._judge"],

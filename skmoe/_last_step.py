@@ -1,0 +1,148 @@
+"""What is trained on the held-out outputs of settled experts: gate, dispersions, shared expert.
+
+Experts cost much, and what is trained here little: so the choices that are left (the penalty of
+the gate, the weight of the shared expert) are made here, on rows that the experts have not seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ._dispatch import mix_outputs
+from ._em import run_em, settle
+from ._experts import JudgedExperts
+from ._shared import (
+    SharedTraining,
+    lone_dispersion,
+    train_consensus,
+    train_generalist,
+    weigh,
+)
+from .gates._penalty import PENALTIES
+
+MAX_ITER = 30
+"""At most so many EM iterations of gate and dispersion after the experts are settled."""
+
+TRIAL_ITERATIONS = 5
+"""Iterations that each candidate of the gate's penalty gets."""
+
+
+@dataclass(frozen=True)
+class _Settled:
+    """Experts whose training is over, as EM sees them."""
+
+    judged: JudgedExperts
+
+    def judge(self, weights, previous, iteration):
+        """Return the same judgement whatever the weights."""
+        return self.judged
+
+
+def settle_gate(problem, state, share):
+    """Choose the gate's penalty, if it is left to choose; train gate and dispersion to the end.
+
+    Parameters
+    ----------
+    problem : named tuple
+        What all runs of a training have in common.
+    state : EMState
+        Of which the experts are kept.
+    share : float
+
+    Returns
+    -------
+    problem : named tuple
+        With the gate of the penalty chosen.
+    state : EMState
+    """
+    problem = _with_best_penalty(problem, state, share)
+    return problem, _settled_run(problem, state, share, MAX_ITER)
+
+
+def _with_best_penalty(problem, state, share):
+    """Choose the gate's penalty by the held-out log-likelihood.
+
+    The search goes from the penalty at hand to stronger or to weaker ones as long as that helps.
+    """
+    if not problem.gate.chooses_penalty:
+        return problem
+    best = _settled_run(problem, state, share, TRIAL_ITERATIONS).log_likelihood
+    for step in (-1, 1):
+        position = PENALTIES.index(problem.gate.penalty) + step
+        improved = False
+        while 0 <= position < len(PENALTIES):
+            candidate = problem._replace(gate=problem.gate.with_penalty(PENALTIES[position]))
+            reached = _settled_run(candidate, state, share, TRIAL_ITERATIONS).log_likelihood
+            if reached <= best + problem.settings.tol:
+                break
+            problem, best, improved = candidate, reached, True
+            position += step
+        if improved:
+            break
+    return problem
+
+
+def _settled_run(problem, state, share, max_iter):
+    """Train gate and dispersion on the settled experts' held-out outputs."""
+    common = {
+        "gate": problem.gate,
+        "likelihood": problem.likelihood,
+        "max_iter": max_iter,
+        "tol": problem.settings.tol,
+    }
+    data = problem.target, problem.data.sample_weight, problem.experts.judging_view
+    settled = None
+    if problem.capacity is None:
+        settled = settle(*data, state, **common)
+    if settled is not None:
+        return settled
+    settled_experts = _Settled(state.experts)
+    return run_em(
+        *data, state, experts=settled_experts, share=share, capacity=problem.capacity, **common
+    ).best
+
+
+def train_shared(problem, final, shared, rng):
+    """Train the shared expert, if there is to be one, and weigh it against the mixture.
+
+    Parameters
+    ----------
+    problem : named tuple
+    final : EMState
+    shared : {"generalist", "consensus"}, FrozenEstimator or None
+        Its kind, or a generalist that is not to be fitted again.
+    rng : numpy.random.RandomState
+
+    Returns
+    -------
+    training : SharedTraining
+    """
+    if shared is None:
+        return SharedTraining(None, None, final.row_log_likelihood)
+    pool, outputs = problem.experts, final.experts.outputs
+    if shared == "consensus":
+        model, held_out = train_consensus(pool, outputs, problem.gate.Z, rng)
+    else:
+        template = pool.templates[0] if shared == "generalist" else shared
+        model, held_out = train_generalist(template, pool, rng)
+    mixed = _held_out_prediction(problem, final)
+    return weigh(model, held_out, mixed, final.row_log_likelihood, pool)
+
+
+def _held_out_prediction(problem, final):
+    """What the mixture, without a shared expert, says of rows that it has not seen."""
+    view = (problem.experts.judging_view, np.arange(len(problem.target)))
+    gate_proba = np.exp(final.gate.log_proba[view])
+    return mix_outputs(final.experts.outputs, gate_proba, problem.likelihood, final.dispersion)
+
+
+def lone_log_density(problem, final):
+    """Held-out log-densities (n, K) of each expert if it had to answer for all rows alone.
+
+    Its dispersion is then another: within the mixture it only speaks for the rows it knows.
+    """
+    outputs, target, likelihood = final.experts.outputs, problem.target, problem.likelihood
+    dispersion = lone_dispersion(likelihood, target, outputs, problem.data.sample_weight)
+    return likelihood.log_density(target, outputs, dispersion)
