@@ -1,8 +1,9 @@
 """Where does the gain of a mixture with a shared expert come from?
 
 For one split of each data set of ``accuracy.py``, losses of the parts of a default mixture on test
-rows, as ratios to a model without skmoe: stacking of the same pool, or one linear model. "gate" is the mixture without its shared expert, "shared" the shared expert alone, "whole" what
-`predict` makes of the two. Of a consensus, "blend" is the part without the forest.
+rows, as ratios to a model without skmoe: stacking of the same pool, or one linear model. "gate" is
+the mixture without its shared expert, "shared" the shared expert alone, "whole" what `predict`
+makes of the two. Of a consensus, "blend" is the part without the forest.
 
     python benchmarks/parts.py [--data FOLDER] [--family "linear copies"] [--sets NAME ...]
 """
