@@ -335,8 +335,9 @@ def main():
     print_counterparts(all_results)
 
     print(
-        "\nWho answers in the mixture of the pool (fitted on all rows), and does the gate help?\n"
-        "Beside the gate there is a consensus of all experts, a stack with a forest of its own."
+        "\nWhom does the gate of the pool trust (fitted on all rows), and does that help?\n"
+        "Beside the gate there is a consensus of all experts, a stack with a forest of its own;\n"
+        "where that is all of the prediction, the lift is its own."
     )
     for name, models in fitted.items():
         print(f"\n{name}\n{models[POOL].utilization_}\n{models[POOL].lift_}")
