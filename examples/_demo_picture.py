@@ -163,7 +163,7 @@ def draw_utilization(axes, fitted):
                 colour = "white" if expert in ("forest", "linear") else "0.1"
                 axes.text(middle, row, f"{mass:.0%}", ha="center", va="center", color=colour)
             left += mass
-        text = f"of the prediction, {mixture.shared_weight_:.0%} is the consensus of all experts"
+        text = f"{mixture.shared_weight_:.0%} of the prediction: the consensus"
         axes.text(0, row + 0.31, text, va="top", fontsize=9, color="0.3")
     axes.set_yticks(range(len(fitted)), fitted)
     axes.tick_params(axis="y", length=0)
