@@ -101,7 +101,12 @@ def measure(folder, name, seed):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             model = mixture(
-                expert, n_experts=n_experts, gate=gate, share=0.1, random_state=seed
+                expert,
+                n_experts=n_experts,
+                gate=gate,
+                share=0.1,
+                shared_expert=None,
+                random_state=seed,
             ).fit(split.X, split.y)
             if targets is None:
                 targets = model.responsibilities(split.X, split.y)

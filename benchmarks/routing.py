@@ -100,9 +100,10 @@ def measure(folder, name, seed, option):
         Ridge() if regression else LogisticRegression(max_iter=1000),
         n_experts=16 if name == "sectors" else 4,
         share=0.1,
+        shared_expert=None,
         max_iter=100,
         random_state=seed,
-        **option,
+        **{"gate": SoftmaxGate(), **option},
     ).fit(split.X, split.y)
     if regression:
         loss = np.sqrt(np.mean(np.square(split.y_test - model.predict(split.X_test))))

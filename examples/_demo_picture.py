@@ -163,10 +163,7 @@ def draw_utilization(axes, fitted):
                 colour = "white" if expert in ("forest", "linear") else "0.1"
                 axes.text(middle, row, f"{mass:.0%}", ha="center", va="center", color=colour)
             left += mass
-        lift = mixture.lift_
-        text = (
-            f"gate over constant weights: {lift.over_constant:+.3f} ± {lift.over_constant_se:.3f}"
-        )
+        text = f"{mixture.shared_weight_:.0%} of the prediction: the consensus"
         axes.text(0, row + 0.31, text, va="top", fontsize=9, color="0.3")
     axes.set_yticks(range(len(fitted)), fitted)
     axes.tick_params(axis="y", length=0)
@@ -175,7 +172,7 @@ def draw_utilization(axes, fitted):
     axes.xaxis.set_visible(False)
     plain(axes, keep=())
     axes.legend(ncols=4, frameon=False, loc="upper center", handlelength=1, columnspacing=1.2)
-    axes.set_title("mixture of the pool: mean weights")
+    axes.set_title("mixture of the pool: what the gate says")
 
 
 def draw_path(axes, fitted):

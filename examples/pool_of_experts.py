@@ -5,7 +5,8 @@ Different experts on the same rows
 Stacking whose weights depend on the row, and a model that survives saving.
 
 With ``share=1`` each expert is fitted once, to all rows, and only the gate is learned. It tells
-which expert to trust for which row, and can leave the others out when it predicts.
+which expert to trust for which row, and can leave the others out when it predicts. Beside it a
+consensus of all experts is trained, which counts as much as held-out rows say.
 """
 
 from pathlib import Path
@@ -37,6 +38,7 @@ print("log-loss on new rows: is the digit even?")
 for name, expert in moe.named_experts_.items():
     print(f"  {name:<8} {log_loss(y_test, expert.predict_proba(X_test)):.3f}")
 print(f"  {'mixture':<8} {log_loss(y_test, moe.predict_proba(X_test)):.3f}")
+print(f"Of the mixture's prediction, {moe.shared_weight_:.0%} is the consensus.")
 
 # On the training rows, held out: below zero, the best expert alone is the better choice.
 print(f"\n{moe.lift_}\n\n{moe.utilization(X_test)}")

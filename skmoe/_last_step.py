@@ -75,7 +75,7 @@ def _with_best_penalty(problem, state, share):
         while 0 <= position < len(PENALTIES):
             candidate = problem._replace(gate=problem.gate.with_penalty(PENALTIES[position]))
             reached = _settled_run(candidate, state, share, TRIAL_ITERATIONS).log_likelihood
-            if reached <= best + problem.settings.tol:
+            if reached <= best:
                 break
             problem, best, improved = candidate, reached, True
             position += step

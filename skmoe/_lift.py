@@ -14,7 +14,9 @@ CONSTANT_WEIGHT_ITERATIONS = 100
 class Lift:
     """Gain in mean log-likelihood per row over simpler predictors, on the same rows.
 
-    The rows are held out, unless the mixture was fitted with ``e_step="insample"``.
+    The gain is that of the whole, shared expert included: where that is all of the density, so are
+    the gains over the best expert and over constant weights its own, and `over_shared` is 0. The
+    rows are held out, unless the mixture was fitted with ``e_step="insample"``.
 
     Attributes
     ----------

@@ -51,8 +51,8 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         within a standard error of the smallest; 1 leaves nothing to the mixture, and 0 leaves
         the shared expert out. "auto" takes the generalist for clones and the consensus for
         experts of which no two are of a kind; but None for frozen experts, for
-        ``e_step="insample"``, for fewer than 50 rows and, as to the consensus, if `top_k` is
-        given: it has to ask all experts. Predictions with fewer go without it.
+        ``e_step="insample"``, for fewer than 50 rows, and if `top_k` is given. A consensus has
+        to ask all experts: predictions with fewer go without it.
     e_step : {"crossfit", "oob", "insample"}, default="crossfit"
         Which predictions the experts are judged by. "crossfit": those of models fitted on the
         other folds. "oob": out-of-bag predictions where an expert offers them, cross-fitted

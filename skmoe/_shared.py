@@ -98,7 +98,7 @@ def shared_kind(setting, *, templates, same_template, e_step, top_k, n_samples):
     ``"auto"`` takes a generalist beside clones of one estimator, and the consensus of estimators
     of which no two are of a kind. It takes none where there are no held-out predictions to weigh
     it with (in-sample E-step, a frozen expert that may know the rows, very few rows), where one
-    expert would be compared with itself, or where `top_k` says that not all are to be asked.
+    expert would be compared with itself, or where `top_k` says that few are to be asked.
 
     Parameters
     ----------
@@ -120,11 +120,12 @@ def shared_kind(setting, *, templates, same_template, e_step, top_k, n_samples):
     """
     if setting == "auto":
         frozen = any(isinstance(last_step(template), FrozenEstimator) for template in templates)
-        if e_step == "insample" or frozen or len(templates) == 1 or n_samples < MIN_ROWS:
+        few = len(templates) == 1 or n_samples < MIN_ROWS
+        if e_step == "insample" or frozen or few or top_k is not None:
             return None
         if same_template:
             return "generalist"
-        return "consensus" if of_different_kinds(templates) and top_k is None else None
+        return "consensus" if of_different_kinds(templates) else None
     if setting is not None and e_step == "insample":
         raise ValueError(
             f"shared_expert={setting!r} is weighed on held-out predictions, which "

@@ -282,3 +282,22 @@ def test_excess_is_a_fraction_of_stackings():
 def test_cost_is_measured(awkward):
     printed = run("cost.py", "--data", awkward, "--sets", "numbers", "truth", "--repeats", 1)
     assert printed.count("truth ") == 2 and printed.count("goal at most") == 2
+
+
+@pytest.mark.parametrize("experts", ["pool", "clones"])
+def test_parts_of_a_mixture_make_up_its_prediction(experts):
+    from parts import outputs_of_parts
+    from sklearn.linear_model import LinearRegression
+    from sklearn.tree import DecisionTreeRegressor
+
+    from skmoe import MixtureOfExpertsRegressor
+
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(150, 3))
+    y = X[:, 0] + rng.normal(size=150)
+    tree = DecisionTreeRegressor(min_samples_leaf=10)
+    members = [("tree", tree), ("line", LinearRegression())] if experts == "pool" else tree
+    moe = MixtureOfExpertsRegressor(members, random_state=0).fit(X, y)
+    parts, weight = outputs_of_parts(moe, X), moe.shared_weight_
+    assert weight > 0 and ("blend" in parts) == (experts == "pool")
+    assert_allclose((1 - weight) * parts["gate"] + weight * parts["shared"], moe.predict(X))

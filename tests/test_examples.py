@@ -81,6 +81,13 @@ def check_routing_heatmap(said):
     assert sharp < 0.01 and overlapping > 0.05
 
 
+def check_shared_expert(said):
+    regimes, unsure, none = said["chosen"]
+    assert regimes == 0.0 and 0.0 < unsure < 1.0 and none > 0.9
+    for mixed, whole, alone in said["errors"]:  # near the better one wherever that is
+        assert whole < 1.01 * min(mixed, alone)
+
+
 def check_utilization(said):
     new, training = said["moe"].utilization(said["X_new"]).mass, said["moe"].utilization_.mass
     assert training.min() > 0.2 and np.sum(new < 0.15) == 1

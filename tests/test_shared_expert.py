@@ -327,7 +327,7 @@ KINDS = dict(templates=(Ridge(), DecisionTreeRegressor()), same_template=False)
     [
         ("generalist", {}),
         ("generalist", {"e_step": "oob"}),
-        ("generalist", {"top_k": 1}),
+        (None, {"top_k": 1}),
         (None, {"e_step": "insample"}),
         (None, {"n_samples": 49}),
         (None, {"templates": (Ridge(),)}),

@@ -35,8 +35,9 @@ class SoftmaxGate(BaseGate):
     ----------
     alpha : float or "auto", default=1e-3
         Strength of the penalty. 0 is maximum likelihood. "auto" takes the one of 1, 0.1, ...,
-        1e-5 with the least cross-entropy in a 5-fold cross-validation of the gate alone; see the
-        notes.
+        1e-5 with the least cross-entropy in a 5-fold cross-validation of the gate alone. Within
+        a mixture it is 1e-3 until EM ends, and then the one with the largest held-out likelihood
+        of the mixture; with ``e_step="insample"`` it stays at 1e-3.
     temperature : float, default=1.0
         Divides the logits. Since the penalty is on W, a low temperature makes sharp gates
         cheap.
