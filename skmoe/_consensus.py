@@ -286,9 +286,7 @@ def _best_blend(opinions, target, sample_weight, splits, likelihood):
 
 def _out_of_bag(forest, evidence, left_over, sample_weight):
     """Predictions of a forest on bootstrap samples for the rows that its trees did not draw."""
-    forest = clone(forest).set_params(
-        n_estimators=N_JUDGING_TREES, bootstrap=True, oob_score=True
-    )
+    forest = clone(forest).set_params(n_estimators=N_JUDGING_TREES, bootstrap=True, oob_score=True)
     with warnings.catch_warnings():
         # A row that all trees drew gets 0, no correction; the score is not used.
         warnings.filterwarnings("ignore", message="Some inputs do not have OOB scores")

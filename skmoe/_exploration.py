@@ -168,7 +168,7 @@ def balance_and_exploration(settings, gate, pool, *, fresh):
     """
     views, sample_weight = gate.views, pool.sample_weight
     capacity = None
-    n_experts = len(pool.names)
+    n_experts = len(pool.templates)
     if settings.capacity_factor is not None and settings.capacity_factor < n_experts:
         capacity = Capacity(views, sample_weight, float(settings.capacity_factor))
     # The last iteration learns from posteriors as they are.
