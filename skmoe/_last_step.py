@@ -25,8 +25,8 @@ from .gates._penalty import PENALTIES
 MAX_ITER = 30
 """At most so many EM iterations of gate and dispersion after the experts are settled."""
 
-TRIAL_ITERATIONS = 5
-"""Iterations that each candidate of the gate's penalty gets."""
+TRIAL_ITERATIONS = 1
+"""Changes of the dispersion while candidates of the gate's penalty are compared."""
 
 
 @dataclass(frozen=True)
@@ -57,31 +57,31 @@ def settle_gate(problem, state, share):
         With the gate of the penalty chosen.
     state : EMState
     """
-    problem = _with_best_penalty(problem, state, share)
+    problem, state = _with_best_penalty(problem, state, share)
     return problem, _settled_run(problem, state, share, MAX_ITER)
 
 
 def _with_best_penalty(problem, state, share):
-    """Choose the gate's penalty by the held-out log-likelihood.
+    """Choose the gate's penalty by the held-out log-likelihood; go on from what that takes.
 
-    The search goes from the penalty at hand to stronger or to weaker ones as long as that helps.
+    The search goes from the penalty at hand to stronger or to weaker ones as long as that helps,
+    each time from the best state so far, which is near to where the next penalty leads.
     """
     if not problem.gate.chooses_penalty:
-        return problem
-    best = _settled_run(problem, state, share, TRIAL_ITERATIONS).log_likelihood
-    for step in (-1, 1):
-        position = PENALTIES.index(problem.gate.penalty) + step
+        return problem, state
+    state = _settled_run(problem, state, share, TRIAL_ITERATIONS)
+    start = PENALTIES.index(problem.gate.penalty)
+    for candidates in (PENALTIES[:start][::-1], PENALTIES[start + 1 :]):
         improved = False
-        while 0 <= position < len(PENALTIES):
-            candidate = problem._replace(gate=problem.gate.with_penalty(PENALTIES[position]))
-            reached = _settled_run(candidate, state, share, TRIAL_ITERATIONS).log_likelihood
-            if reached <= best:
+        for penalty in candidates:
+            candidate = problem._replace(gate=problem.gate.with_penalty(penalty))
+            reached = _settled_run(candidate, state, share, TRIAL_ITERATIONS)
+            if reached.log_likelihood <= state.log_likelihood:
                 break
-            problem, best, improved = candidate, reached, True
-            position += step
+            problem, state, improved = candidate, reached, True
         if improved:
             break
-    return problem
+    return problem, state
 
 
 def _settled_run(problem, state, share, max_iter):

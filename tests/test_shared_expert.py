@@ -271,7 +271,8 @@ def test_a_mixture_that_cannot_help_does_no_harm():
         Z, fresh = rng.normal(size=(300, 3)), rng.normal(size=(3000, 3))
         y, truth = Z @ slopes + rng.normal(size=300), fresh @ slopes + rng.normal(size=3000)
         model = R(LinearRegression(), n_experts=3, cv=3, max_iter=10, random_state=0).fit(Z, y)
-        assert model.shared_weight_ >= 0.5
+        # With share 1 every linear expert is the generalist, and any weight is right.
+        assert model.shared_weight_ >= 0.5 or model.share_ == 1.0
 
         def error(predictor, fresh=fresh, truth=truth):
             return np.mean(np.square(truth - predictor.predict(fresh)))
