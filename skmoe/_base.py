@@ -23,11 +23,13 @@ from ._kept import (
     surgical_settings,
 )
 from ._prediction import MixturePrediction
+from ._problem import TrainingSettings
 from ._revive import RevivedWithDefaults
 from ._routing import Utilization
+from ._search import NUMBERS, numbers_to_try
 from ._shared import shared_kind
 from ._surgery import ExpertSurgery
-from ._training import TrainingSettings, train
+from ._training import train
 from ._validation import (
     check_experts,
     check_features,
@@ -54,13 +56,13 @@ class BaseMixtureOfExperts(
 
     _parameter_constraints: dict = {
         "experts": [None, HasMethods(["fit", "predict"]), list],
-        "n_experts": [Interval(Integral, 1, None, closed="left")],
+        "n_experts": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "gate": [None, HasMethods(["fit", "predict_proba"])],
         "gate_features": "no_validation",
         "share": [Interval(Real, 0, 1, closed="both"), StrOptions({"auto"})],
         "e_step": [StrOptions({"crossfit", "oob", "insample"})],
         "cv": ["cv_object"],
-        "init": [StrOptions({"kmeans", "random"}), "array-like", callable],
+        "init": [StrOptions({"auto", "leaves", "kmeans", "random"}), "array-like", callable],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
@@ -139,12 +141,13 @@ class BaseMixtureOfExperts(
         checked = copy.copy(self)
         gate = as_gate(self.gate)
         names, templates = check_experts(
-            self, self.experts, self.n_experts, self._default_expert()
+            self, self.experts, self._most_experts(previous), self._default_expert()
         )
         kept = () if previous is None else kept_experts(self, previous, names, refit)
         X = check_features(checked, X, reset=not kept)
         data = keep_weighted_rows(X, self._check_target(y), sample_weight)
-        self._check_sizes(len(names), len(data.sample_weight))
+        numbers = self._numbers_of_experts(len(names), len(data.sample_weight), previous)
+        names, templates = names[: numbers[-1]], templates[: numbers[-1]]
         settings, start = self._settings(), None
         if kept:
             templates = kept_as_frozen(previous, names, templates, kept)
@@ -173,6 +176,7 @@ class BaseMixtureOfExperts(
             Z,
             names=names,
             templates=templates,
+            numbers=numbers,
             same_template=same_template,
             gate=gate,
             likelihood=likelihood,
@@ -184,6 +188,7 @@ class BaseMixtureOfExperts(
         )
         if kept:
             trained = restored(trained, previous, names, kept)
+        names = names[: len(trained.experts)]
         self._set_fitted(checked, trained, names, columns, likelihood, Z)
         return self
 
@@ -215,14 +220,27 @@ class BaseMixtureOfExperts(
     def _dispersion(self):
         """The fitted dispersions, shape (n_experts, ...), as the likelihood takes them."""
 
-    def _check_sizes(self, n_experts, n_samples):
-        if n_experts > n_samples:
+    def _most_experts(self, previous):
+        """How many clones there may be: as many as before if a fit goes on."""
+        if self.n_experts != "auto":
+            return self.n_experts
+        return NUMBERS[-1] if previous is None else len(previous.experts_)
+
+    def _numbers_of_experts(self, n_experts, n_samples, previous):
+        """Numbers of experts to choose from, in rising order."""
+        undecided = self.n_experts == "auto" and not isinstance(self.experts, list)
+        if undecided and previous is None:
+            numbers = numbers_to_try(self.init, self.top_k, n_samples)
+        else:
+            numbers = (n_experts,)
+        if numbers[0] > n_samples:
             raise ValueError(
-                f"n_experts={n_experts} is more than the number of rows with positive weight, "
+                f"n_experts={numbers[0]} is more than the number of rows with positive weight, "
                 f"n_samples={n_samples}; give more rows or fewer experts"
             )
         if self.top_k is not None:
-            check_top_k(self.top_k, n_experts)
+            check_top_k(self.top_k, numbers[-1])
+        return numbers
 
     def _settings(self):
         names = [field.name for field in dataclasses.fields(TrainingSettings)]

@@ -182,7 +182,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         shared_expert="auto",
         e_step="crossfit",
         cv=5,
-        init="kmeans",
+        init="auto",
         n_init=1,
         max_iter=30,
         tol=1e-4,

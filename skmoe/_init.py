@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.base import clone
@@ -11,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import _safe_indexing, check_array
 
 from .gates._base import is_numeric
@@ -18,22 +20,66 @@ from .gates._base import is_numeric
 START_CERTAINTY = 0.9
 """How far a hard start trusts its own labels; the rest is shared by all experts."""
 
+SMALLEST_LEAF = 0.25
+"""Least weight of the rows of a leaf that an expert starts from, of an equal share."""
 
-def starting_responsibilities(init, gate, Z, data, n_experts, random_state):
+
+class Start(NamedTuple):
+    """Where EM starts from.
+
+    Attributes
+    ----------
+    init : {"leaves", "kmeans", "random"}, array of shape (n_given, n_experts) or callable
+    seed : int
+        Of what is random about it.
+    """
+
+    init: Any
+    seed: int
+
+    @property
+    def name(self):
+        """What progress reports call it."""
+        return self.init if isinstance(self.init, str) else "given"
+
+
+def starts_of(init, n_init, random_state):
+    """The starts to compare.
+
+    Parameters
+    ----------
+    init : {"auto", "leaves", "kmeans", "random"}, array-like or callable
+        "auto" is "leaves" and "kmeans".
+    n_init : int
+        Number of starts of one kind; leaves, and responsibilities that are given, are one.
+    random_state : numpy.random.RandomState
+
+    Returns
+    -------
+    starts : list of Start
+    """
+    drawn = callable(init) or (isinstance(init, str) and init != "leaves")
+    seeds = random_state.randint(np.iinfo(np.int32).max, size=n_init if drawn else 1)
+    if isinstance(init, str) and init == "auto":
+        return [Start("leaves", int(seeds[0])), *(Start("kmeans", int(seed)) for seed in seeds)]
+    return [Start(init, int(seed)) for seed in seeds]
+
+
+def starting_responsibilities(start, gate, Z, data, n_experts):
     """Responsibilities to start EM from.
 
     Parameters
     ----------
-    init : {"kmeans", "random"} or callable
+    start : Start
         A callable gets ``(X, y, n_experts, random_state)`` and returns responsibilities.
     gate : estimator
-        The unfitted gate. If it is a Pipeline, k-means sees what its last step will see.
+        The unfitted gate. If it is a Pipeline, clusters and leaves are found in what its last
+        step will see.
     Z : array-like, sparse matrix or frame of shape (n, n_gate_features)
         Features of the gate.
     data : TrainingData
         The n validated rows.
     n_experts : int
-    random_state : numpy.random.RandomState
 
     Returns
     -------
@@ -43,20 +89,26 @@ def starting_responsibilities(init, gate, Z, data, n_experts, random_state):
     Raises
     ------
     ValueError
-        If what a callable returns has another shape, or a row that is no distribution.
+        If what was given, or a callable returns, has another shape, or a row that is no
+        distribution.
     """
-    n_samples = len(data.sample_weight)
-    if callable(init):
-        start = init(data.X, data.y, n_experts, random_state)
-        return checked_responsibilities(start, n_samples, n_experts)
-    if init == "random":
+    n_samples, random_state = len(data.sample_weight), np.random.RandomState(start.seed)
+    if not isinstance(start.init, str):
+        if not callable(start.init):  # its rows are those that were given, weight 0 included
+            return checked_responsibilities(start.init, data.n_given, n_experts)[data.kept]
+        given = start.init(data.X, data.y, n_experts, random_state)
+        return checked_responsibilities(given, n_samples, n_experts)
+    if start.init == "random":
         draws = random_state.uniform(size=(n_samples, n_experts))
         return draws / draws.sum(axis=1, keepdims=True)
-    features = _numeric_features(gate, Z, data.y)
-    labels = _kmeans_labels(features, n_experts, data.sample_weight, random_state)
-    start = np.full((n_samples, n_experts), (1.0 - START_CERTAINTY) / n_experts)
-    start[np.arange(n_samples), labels] += START_CERTAINTY
-    return start
+    # An entirely missing column carries no information: it becomes 0, not an error.
+    imputer = SimpleImputer(keep_empty_features=True)
+    features = imputer.fit_transform(_numeric_features(gate, Z, data.y, start.init))
+    labels_of = {"leaves": _leaves, "kmeans": _clusters}[start.init]
+    labels = labels_of(features, data.y, n_experts, data.sample_weight, random_state)
+    responsibilities = np.full((n_samples, n_experts), (1.0 - START_CERTAINTY) / n_experts)
+    responsibilities[np.arange(n_samples), labels] += START_CERTAINTY
+    return responsibilities
 
 
 def checked_responsibilities(responsibilities, n_samples, n_experts):
@@ -95,10 +147,28 @@ def checked_responsibilities(responsibilities, n_samples, n_experts):
     return array / total
 
 
-def _kmeans_labels(features, n_experts, sample_weight, random_state):
-    """Cluster the standardised gate features."""
-    # An entirely missing column carries no information: it becomes 0, not an error.
-    features = SimpleImputer(keep_empty_features=True).fit_transform(features)
+def _leaves(features, y, n_experts, sample_weight, random_state):
+    """The leaves of a decision tree with at most one for each expert.
+
+    It parts the rows where y differs most, which is where experts will differ, too. It has seen
+    the rows that it parts: but no expert is judged on a row that helped to fit it, and of what
+    one row tells a tree of a few large leaves next to nothing is left.
+    """
+    labels = np.zeros(len(features), dtype=np.intp)
+    if n_experts == 1:
+        return labels
+    kind = DecisionTreeClassifier
+    if np.issubdtype(np.asarray(y).dtype, np.floating):
+        kind, y = DecisionTreeRegressor, StandardScaler().fit_transform(y.reshape(len(y), -1))
+    smallest = SMALLEST_LEAF / n_experts
+    tree = kind(
+        max_leaf_nodes=n_experts, min_weight_fraction_leaf=smallest, random_state=random_state
+    )
+    return np.unique(tree.fit(features, y, sample_weight).apply(features), return_inverse=True)[1]
+
+
+def _clusters(features, y, n_experts, sample_weight, random_state):
+    """Clusters of the standardised gate features."""
     # Centring moves no distance, and without it sparse stays sparse.
     scaler = StandardScaler(with_mean=False).fit(features, sample_weight=sample_weight)
     features = scaler.transform(features)
@@ -109,13 +179,13 @@ def _kmeans_labels(features, n_experts, sample_weight, random_state):
         return kmeans.fit(features, sample_weight=sample_weight).labels_
 
 
-def _numeric_features(gate, Z, y):
-    """What k-means can work with: the gate's own preprocessing, or the numeric columns."""
+def _numeric_features(gate, Z, y, init):
+    """What trees and k-means can work with: the gate's own preprocessing, or the numeric columns."""
     model = getattr(gate, "estimator", gate)  # a classifier may be wrapped
     if isinstance(model, Pipeline) and len(model) > 1:
         return clone(model[:-1]).fit_transform(Z, y)
     if hasattr(Z, "columns"):
-        Z = _numeric_columns(Z)
+        Z = _numeric_columns(Z, init)
     return check_array(
         Z,
         accept_sparse="csr",
@@ -125,11 +195,11 @@ def _numeric_features(gate, Z, y):
     )
 
 
-def _numeric_columns(Z):
+def _numeric_columns(Z, init):
     numeric = [column for column, dtype in enumerate(Z.dtypes) if is_numeric(dtype)]
     if not numeric:
         raise ValueError(
-            f"init='kmeans' needs a numeric gate feature, got the columns {list(Z.columns)}; "
+            f"init={init!r} needs a numeric gate feature, got the columns {list(Z.columns)}; "
             "choose columns with gate_features, encode them in a Pipeline that ends in a gate, "
             "or set init='random'"
         )

@@ -187,7 +187,7 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         shared_expert="auto",
         e_step="crossfit",
         cv=5,
-        init="kmeans",
+        init="auto",
         n_init=1,
         max_iter=30,
         tol=1e-4,

@@ -1,53 +1,27 @@
-"""From validated data to a trained mixture: candidate runs, the best one, the last step."""
+"""From validated data to a trained mixture: the best run of EM, and the last step."""
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from ._capacity import Capacity
-from ._em import initial_state, run_em
 from ._experts import ExpertPool, offers_out_of_bag, seeded
-from ._exploration import Exploration, balance_and_exploration, dead_experts
-from ._init import checked_responsibilities, starting_responsibilities
+from ._exploration import dead_experts
 from ._last_step import lone_log_density, settle_gate, train_shared
 from ._lift import Lift, measure_lift
-from ._shared import SharedExpert, of_different_kinds
+from ._problem import Problem, TrainingSettings
+from ._search import best_run
+from ._shared import SharedExpert
 from ._validation import TrainingData, check_splits
 from .gates._judge import GateJudge
 from .gates._penalty import PROVISIONAL
 
-SHARES = (0.0, 0.1, 0.3, 1.0)
-"""Candidates of ``share="auto"``, from the classical mixture to stacking."""
-
 GATE_ACCURACY = 0.1
 """Accuracy of the gate's M-step, as a fraction of the tolerance of EM."""
-
-SHORT_RUN = 5
-"""Iterations that each candidate gets where there are several starts or shares."""
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """The parameters of the estimators that govern training; see there."""
-
-    share: float | str
-    e_step: str
-    cv: Any
-    init: Any
-    n_init: int
-    max_iter: int
-    tol: float
-    capacity_factor: float | None
-    expert_dropout: float
-    annealing: float
-    n_jobs: int | None
-    verbose: int
 
 
 class TrainedMixture(NamedTuple):
@@ -72,6 +46,7 @@ def train(
     *,
     names: tuple[str, ...],
     templates: tuple[Any, ...],
+    numbers: tuple[int, ...],
     same_template: bool,
     gate: Any,
     likelihood: Any,
@@ -92,6 +67,8 @@ def train(
         Features of the gate.
     names, templates : tuples of length K
         Experts, not yet fitted.
+    numbers : tuple of int
+        How many of these there may be, in rising order up to K.
     same_template : bool
         Whether they are clones of one estimator, and so need random states of their own.
     gate : unfitted gate
@@ -138,11 +115,9 @@ def train(
         sample_weight=data.sample_weight,
         n_jobs=settings.n_jobs,
     )
-    capacity, exploration = balance_and_exploration(
-        settings, judge_gate, pool, fresh=start is None
-    )
-    problem = _Problem(data, target, pool, judge_gate, likelihood, settings, capacity, exploration)
-    share, run = _best_run(problem, start, rng)
+    problem = Problem.of(data, target, pool, judge_gate, likelihood, settings, fresh=start is None)
+    problem, share, run = best_run(problem, start, numbers, rng)
+    pool = problem.experts
     _warn(run, share, problem)
     final = run.best
     if settings.e_step != "insample":
@@ -165,23 +140,10 @@ def train(
             final.log_density,
             lone_log_density(problem, final),
             data.sample_weight,
-            names,
+            pool.names,
             trained_shared.log_density,
         ),
     )
-
-
-class _Problem(NamedTuple):
-    """What all candidate runs have in common."""
-
-    data: TrainingData
-    target: np.ndarray
-    experts: ExpertPool
-    gate: GateJudge
-    likelihood: Any
-    settings: TrainingSettings
-    capacity: Capacity | None
-    exploration: Exploration
 
 
 def _splits(data, settings, classifier, rng):
@@ -199,92 +161,6 @@ def _check_out_of_bag(templates, settings):
             "e_step='oob' needs an expert with out-of-bag predictions (a random forest or bagging "
             f"with bootstrap=True), and none of {kinds} has them; use e_step='crossfit'"
         )
-
-
-def _best_run(problem, start, rng):
-    """Run EM from each start with each candidate share; the largest log-likelihood wins.
-
-    Several candidates get a short run each, and only the most likely one goes on: what a start
-    or a share is worth shows early, and experts are expensive.
-    """
-    settings, n_experts = problem.settings, len(problem.experts.names)
-    shares = _candidate_shares(settings.share, problem.experts.templates)
-    starts = _starts(problem, start, n_experts, rng)
-    candidates = [(share, state) for state in starts for share in shares]
-    alone = len(candidates) == 1
-    short = SHORT_RUN
-    if problem.exploration.explores(2):  # likelihoods can be compared when that is over
-        short += problem.exploration.n_exploring
-    first = settings.max_iter if alone else min(short, settings.max_iter)
-    runs = []
-    for number, (share, state) in enumerate(candidates, 1):
-        prefix = f"candidate {number}/{len(candidates)}, share {share:g}"
-        runs.append(_run(problem, state, share, first, prefix))
-    winner = max(range(len(runs)), key=lambda number: runs[number].best.log_likelihood)
-    share, run = candidates[winner][0], runs[winner]
-    if first < settings.max_iter and not run.converged:
-        prefix = f"going on with share {share:g}"
-        run = _run(problem, run.best, share, settings.max_iter, prefix, earlier=run.history)
-    return share, run
-
-
-def _candidate_shares(share, templates):
-    """Shares to try; experts of different kinds need no share of the rows to be different."""
-    if share != "auto":
-        return (float(share),)
-    if len(templates) == 1:  # all shares are the same model
-        return SHARES[:1]
-    return SHARES[-1:] if of_different_kinds(templates) else SHARES
-
-
-def _starts(problem, start, n_experts, rng):
-    """States to start EM from: given by a warm start or by the user, or made by `init`."""
-    data, settings, gate = problem.data, problem.settings, problem.gate
-    init = settings.init
-    if start is not None:
-        starts = [start]
-    elif isinstance(init, str) or callable(init):
-        starts = [
-            starting_responsibilities(init, gate.template, gate.Z, data, n_experts, rng)
-            for _ in range(settings.n_init)
-        ]
-    else:  # its rows are those that were given, rows of weight 0 included
-        starts = [checked_responsibilities(init, data.n_given, n_experts)[data.kept]]
-    dispersion = problem.likelihood.initial_dispersion(n_experts)
-    return [initial_state(each, dispersion, len(gate.views)) for each in starts]
-
-
-def _run(problem, start, share, max_iter, prefix, earlier=()):
-    data, settings = problem.data, problem.settings
-
-    def report(number, iteration):
-        shares = " ".join(f"{value:.2f}" for value in iteration.expert_share)
-        print(
-            f"[skmoe] {prefix}, iteration {number}/{max_iter}: log-likelihood "
-            f"{iteration.log_likelihood:.5f}, experts' shares {shares}, {iteration.seconds:.2f} s"
-            + "".join(
-                f", re-seeded {problem.experts.names[k]}"
-                for k in np.flatnonzero(iteration.reseeded)
-            ),
-            flush=True,
-        )
-
-    return run_em(
-        problem.target,
-        data.sample_weight,
-        problem.experts.judging_view,
-        start,
-        experts=problem.experts,
-        gate=problem.gate,
-        likelihood=problem.likelihood,
-        share=share,
-        max_iter=max_iter,
-        tol=settings.tol,
-        capacity=problem.capacity,
-        exploration=problem.exploration,
-        earlier=earlier,
-        report=report if settings.verbose else None,
-    )
 
 
 def _range(outputs):

@@ -73,7 +73,7 @@ class GateJudge:
     views: tuple[np.ndarray, ...]
     accuracy: float = 0.0
     penalty: float | None = None
-    _prepared: list = field(default_factory=list, repr=False, compare=False)
+    _prepared: dict = field(default_factory=dict, repr=False, compare=False)
 
     def judge(self, responsibilities, sample_weight, previous=None):
         """M-step of each view's gate.
@@ -102,10 +102,11 @@ class GateJudge:
         return JudgedGate(log_proba, tuple(models))
 
     def _judge_prepared(self, responsibilities, sample_weight, previous):
-        if not self._prepared:
-            n_experts = responsibilities.shape[-1]
-            self._prepared.append(self.template.prepare(self.Z, sample_weight, n_experts))
-        (prepared,) = self._prepared
+        n_experts = responsibilities.shape[-1]
+        if n_experts not in self._prepared:
+            prepared = self.template.prepare(self.Z, sample_weight, n_experts)
+            self._prepared[n_experts] = prepared
+        prepared = self._prepared[n_experts]
         solutions = []
         for view, weights in enumerate(self._view_weights(sample_weight)):
             last = None if previous is None else previous.solutions[view]
@@ -146,9 +147,9 @@ class GateJudge:
         judged : JudgedGate or None
             None if this gate can be fitted to responsibilities only.
         """
-        if not self._prepared or not np.isfinite(log_density.sum()):
+        prepared = self._prepared.get(log_density.shape[1])
+        if prepared is None or not np.isfinite(log_density.sum()):
             return None
-        (prepared,) = self._prepared
         if not prepared.climbs:
             return None
         solutions = [
