@@ -228,19 +228,20 @@ class BaseMixtureOfExperts(
 
     def _numbers_of_experts(self, n_experts, n_samples, previous):
         """Numbers of experts to choose from, in rising order."""
-        undecided = self.n_experts == "auto" and not isinstance(self.experts, list)
-        if undecided and previous is None:
+        numbers = (n_experts,)
+        if self.n_experts == "auto" and not isinstance(self.experts, list) and previous is None:
             numbers = numbers_to_try(self.init, self.top_k, n_samples)
-        else:
-            numbers = (n_experts,)
-        if numbers[0] > n_samples:
+        self._check_sizes(numbers[0], n_samples)
+        return numbers
+
+    def _check_sizes(self, n_experts, n_samples):
+        if n_experts > n_samples:
             raise ValueError(
-                f"n_experts={numbers[0]} is more than the number of rows with positive weight, "
+                f"n_experts={n_experts} is more than the number of rows with positive weight, "
                 f"n_samples={n_samples}; give more rows or fewer experts"
             )
         if self.top_k is not None:
-            check_top_k(self.top_k, numbers[-1])
-        return numbers
+            check_top_k(self.top_k, n_experts)
 
     def _settings(self):
         names = [field.name for field in dataclasses.fields(TrainingSettings)]

@@ -154,9 +154,8 @@ def _leaves(features, y, n_experts, sample_weight, random_state):
     the rows that it parts: but no expert is judged on a row that helped to fit it, and of what
     one row tells a tree of a few large leaves next to nothing is left.
     """
-    labels = np.zeros(len(features), dtype=np.intp)
     if n_experts == 1:
-        return labels
+        return np.zeros(len(y), dtype=np.intp)
     kind = DecisionTreeClassifier
     if np.issubdtype(np.asarray(y).dtype, np.floating):
         kind, y = DecisionTreeRegressor, StandardScaler().fit_transform(y.reshape(len(y), -1))
@@ -180,7 +179,7 @@ def _clusters(features, y, n_experts, sample_weight, random_state):
 
 
 def _numeric_features(gate, Z, y, init):
-    """What trees and k-means can work with: the gate's own preprocessing, or the numeric columns."""
+    """What the gate's own preprocessing makes of Z, or its numeric columns."""
     model = getattr(gate, "estimator", gate)  # a classifier may be wrapped
     if isinstance(model, Pipeline) and len(model) > 1:
         return clone(model[:-1]).fit_transform(Z, y)

@@ -27,8 +27,10 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         Regressors: one, of which `n_experts` clones are made, or a list of different ones
         with names. ``"drop"`` in place of an estimator leaves it out. A `FrozenEstimator` is
         never refitted and judged as it is. None means ``Ridge()``.
-    n_experts : int, default=4
-        Number of clones if `experts` is one estimator.
+    n_experts : int or "auto", default=4
+        Number of clones if `experts` is one estimator. "auto" goes from 4 to 8 and 16 as long as
+        the held-out likelihood after five iterations rises by more than three standard errors, or
+        to 2 if that is better; with at least 25 rows for each expert.
     gate : gate, classifier with ``predict_proba``, or None, default=None
         Learns from the features which expert is responsible. None means `SoftmaxGate` with
         ``alpha="auto"``, which is chosen by the held-out likelihood of the mixture. A
@@ -40,8 +42,8 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
     share : float in [0, 1] or "auto", default="auto"
         How much of every row each expert sees whoever is responsible: 0 is the classical
         mixture, 1 is input-dependent stacking (experts see all rows, only the gate is
-        learned). "auto" takes 1 for experts of different kinds; otherwise it tries 0, 0.1, 0.3
-        and 1 for five iterations each and goes on with that of the largest held-out likelihood.
+        learned). "auto" takes 1 for experts of different kinds; otherwise it goes from 0.1 to 0.3
+        and 1, or to 0, as long as the held-out likelihood after five iterations rises.
     shared_expert : {"auto", "generalist", "consensus"} or None, default="auto"
         An expert that answers for every row beside those that the gate chooses between, with a
         constant weight, so that a mixture that does not earn its keep does no harm. "generalist":
@@ -61,13 +63,15 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
     cv : int, splitter or iterable, default=5
         Folds for "crossfit" and for judging the gate; None means 5. An int means shuffled folds.
         The test parts must be a partition of the rows.
-    init : {"kmeans", "random"}, array of shape (n_samples, n_experts) or callable, \
-            default="kmeans"
-        Starting responsibilities: from clusters of the gate's features, random, given, or
+    init : {"auto", "leaves", "kmeans", "random"}, array of shape (n_samples, n_experts) or \
+            callable, default="auto"
+        Starting responsibilities. "leaves": the leaves of a small decision tree, where the target
+        differs most; "kmeans": clusters of the gate's features; "auto": whichever of these two has
+        the larger held-out likelihood after five iterations; "random"; given; or
         ``init(X, y, n_experts, random_state)``.
     n_init : int, default=1
-        Number of starts. Each gets five iterations; that with the largest held-out likelihood
-        goes on.
+        Number of starts by k-means, at random, or by a callable. Each gets five iterations; that
+        with the largest held-out likelihood goes on.
     max_iter : int, default=30
         Most EM iterations of a start.
     tol : float, default=1e-4

@@ -315,9 +315,10 @@ def test_no_rows(frame):
 
 
 def test_verbose_prints_a_line_per_iteration(capsys):
-    regressor(verbose=1).fit(X, Y)
+    regressor(init="kmeans", verbose=1).fit(X, Y)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
+    assert all("2 experts, start kmeans, share 0.1" in line for line in lines)
     assert all("log-likelihood" in line for line in lines)
 
 

@@ -79,7 +79,7 @@ def test_experts_that_select_columns_by_name(library, gate_features):
     frame = table(library)
     models = [
         (regressor(columns_by_name(Ridge()), gate_features=gate_features), Y),
-        (classifier(columns_by_name(GaussianNB()), gate_features=gate_features), LABELS),
+        (classifier(columns_by_name(GaussianNB()), gate_features=gate_features), Y > 0),
     ]
     for model, y in models:
         model.fit(frame, y)

@@ -43,7 +43,7 @@ OUTPUTS = np.column_stack([Y, X[:, 0] + 0.3 * Y**2])
 C, R = MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 REGRESSORS = [("tree", DecisionTreeRegressor(max_depth=3)), ("line", Ridge())]
 CLASSIFIERS = [("tree", DecisionTreeClassifier(max_depth=3)), ("bayes", GaussianNB())]
-QUICK = dict(n_experts=2, share=0.1, cv=3, max_iter=2, tol=0.1, random_state=0)
+QUICK = dict(n_experts=2, share=0.1, init="kmeans", cv=3, max_iter=2, tol=0.1, random_state=2)
 
 
 def quick(kind, experts=None, **parameters):
