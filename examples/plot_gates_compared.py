@@ -45,7 +45,14 @@ figure, axes = plt.subplots(2, 4, figsize=(16, 8), layout="constrained")
 scores = {}
 for ax, (name, (gate, n_experts)) in zip(axes.flat, gates.items(), strict=True):
     moe = MixtureOfExpertsRegressor(
-        Ridge(), n_experts=n_experts, gate=gate, share=0.0, max_iter=60, tol=1e-3, random_state=0
+        Ridge(),
+        n_experts=n_experts,
+        gate=gate,
+        share=0.0,
+        init="kmeans",  # the same start for all gates
+        max_iter=60,
+        tol=1e-3,
+        random_state=2,
     ).fit(X[:1000], y[:1000])
     scores[name] = moe.score(X[1000:], y[1000:])
     GateRegionsDisplay.from_estimator(moe, X[:1000], ax=ax)

@@ -83,7 +83,7 @@ def check_routing_heatmap(said):
 
 def check_shared_expert(said):
     regimes, unsure, none = said["chosen"]
-    assert 0.0 == regimes < unsure < none
+    assert regimes <= 0.1 < 0.5 < unsure < none
     for mixed, whole, alone in said["errors"]:  # near the better one wherever that is
         assert whole < 1.01 * min(mixed, alone)
 
