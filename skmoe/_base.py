@@ -60,7 +60,7 @@ class BaseMixtureOfExperts(
         "gate": [None, HasMethods(["fit", "predict_proba"])],
         "gate_features": "no_validation",
         "share": [Interval(Real, 0, 1, closed="both"), StrOptions({"auto"})],
-        "e_step": [StrOptions({"crossfit", "oob", "insample"})],
+        "e_step": [StrOptions({"auto", "crossfit", "oob", "insample"})],
         "cv": ["cv_object"],
         "init": [StrOptions({"auto", "leaves", "kmeans", "random"}), "array-like", callable],
         "n_init": [Interval(Integral, 1, None, closed="left")],

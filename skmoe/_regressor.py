@@ -55,10 +55,12 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         experts of which no two are of a kind; but None for frozen experts, for
         ``e_step="insample"``, for fewer than 50 rows, and if `top_k` is given. A consensus has
         to ask all experts: predictions with fewer go without it.
-    e_step : {"crossfit", "oob", "insample"}, default="crossfit"
+    e_step : {"auto", "crossfit", "oob", "insample"}, default="auto"
         Which predictions the experts are judged by. "crossfit": those of models fitted on the
         other folds. "oob": out-of-bag predictions where an expert offers them, cross-fitted
-        ones for the others. "insample": those of the fitted experts themselves, the classical
+        ones for the others. "auto": "oob" if all experts are forests, or baggings, of at least 30
+        estimators with ``bootstrap=True``, and `cv` is a number: that is as accurate in a fifth of
+        the time; otherwise "crossfit". "insample": those of the fitted experts themselves, the classical
         algorithm, which suits only experts that cannot memorise, such as linear models.
     cv : int, splitter or iterable, default=5
         Folds for "crossfit" and for judging the gate; None means 5. An int means shuffled folds.
@@ -189,7 +191,7 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         likelihood="gaussian",
         share="auto",
         shared_expert="auto",
-        e_step="crossfit",
+        e_step="auto",
         cv=5,
         init="auto",
         n_init=1,

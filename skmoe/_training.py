@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,10 @@ from .gates._penalty import PROVISIONAL
 
 GATE_ACCURACY = 0.1
 """Accuracy of the gate's M-step, as a fraction of the tolerance of EM."""
+
+
+TREES_TO_JUDGE_BY = 30
+"""With ``e_step="auto"``, a forest of fewer trees is cross-fitted: about a third did not see a row."""
 
 
 class TrainedMixture(NamedTuple):
@@ -97,7 +102,6 @@ def train(
     )
     if getattr(judge_gate.template, "alpha", None) == "auto":
         judge_gate = judge_gate.with_penalty(PROVISIONAL)
-    _check_out_of_bag(templates, settings)
     judging_view = np.empty(len(target), dtype=np.intp)
     for view, (_, test) in enumerate(splits):
         judging_view[test] = view
@@ -111,7 +115,7 @@ def train(
         likelihood=likelihood,
         splits=splits,
         judging_view=judging_view,
-        out_of_bag=settings.e_step == "oob",
+        out_of_bag=_out_of_bag(templates, settings),
         sample_weight=data.sample_weight,
         n_jobs=settings.n_jobs,
     )
@@ -154,13 +158,23 @@ def _splits(data, settings, classifier, rng):
     return check_splits(settings.cv, data, classifier, seed)
 
 
-def _check_out_of_bag(templates, settings):
-    if settings.e_step == "oob" and not any(map(offers_out_of_bag, templates)):
+def _out_of_bag(templates, settings):
+    """Whether experts that offer out-of-bag predictions are judged by those."""
+    e_step = settings.e_step
+    if e_step == "auto":
+        # Folds that were given may keep together what bootstrap samples would part.
+        free = settings.cv is None or isinstance(settings.cv, Integral)
+        return free and all(
+            offers_out_of_bag(template) and template.n_estimators >= TREES_TO_JUDGE_BY
+            for template in templates
+        )
+    if e_step == "oob" and not any(map(offers_out_of_bag, templates)):
         kinds = sorted({type(template).__name__ for template in templates})
         raise ValueError(
             "e_step='oob' needs an expert with out-of-bag predictions (a random forest or bagging "
             f"with bootstrap=True), and none of {kinds} has them; use e_step='crossfit'"
         )
+    return e_step == "oob"
 
 
 def _range(outputs):

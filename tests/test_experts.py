@@ -5,6 +5,7 @@ import pytest
 from sklearn.ensemble import BaggingRegressor, RandomForestClassifier, RandomForestRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
@@ -173,3 +174,45 @@ def test_forests_are_judged_out_of_bag_and_others_cross_fitted():
         RandomForestClassifier(20), n_experts=2, e_step="oob", random_state=0
     ).fit(X, np.where(y > 0, "up", "down"))
     assert np.isfinite(with_labels.log_likelihood_)
+
+
+class CountedForest(RandomForestRegressor):
+    """Counts the rows of its fits; a fold has fewer than all."""
+
+    rows = []
+
+    def fit(self, X, y, sample_weight=None):
+        self.rows.append(len(X))
+        return super().fit(X, y, sample_weight)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(
+    ("n_estimators", "bootstrap", "cv", "out_of_bag"),
+    [
+        (30, True, 3, True),
+        (30, True, None, True),
+        (29, True, 3, False),
+        (30, False, 3, False),
+        (30, True, KFold(3), False),
+    ],
+)
+def test_auto_judges_forests_out_of_bag(n_estimators, bootstrap, cv, out_of_bag):
+    """Unless they are small, or folds were given: these may keep groups together."""
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(90, 2))
+    forest = CountedForest(n_estimators, bootstrap=bootstrap, max_depth=2)
+    CountedForest.rows.clear()
+    MixtureOfExpertsRegressor(
+        forest, n_experts=2, share=0.3, init="random", max_iter=1, cv=cv, random_state=0
+    ).fit(X, X[:, 0])
+    assert (set(CountedForest.rows) == {90}) == out_of_bag
+
+
+def test_auto_cross_fits_where_one_expert_is_no_forest():
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(90, 2))
+    CountedForest.rows.clear()
+    experts = [("forest", CountedForest(30, max_depth=2)), ("linear", LinearRegression())]
+    MixtureOfExpertsRegressor(experts, cv=3, random_state=0).fit(X, X[:, 0])
+    assert 60 in CountedForest.rows
