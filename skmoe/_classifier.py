@@ -61,8 +61,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         other folds. "oob": out-of-bag predictions where an expert offers them, cross-fitted
         ones for the others. "auto": "oob" if all experts are forests, or baggings, of at least 30
         estimators with ``bootstrap=True``, and `cv` is a number: that is as accurate in a fifth of
-        the time; otherwise "crossfit". "insample": those of the fitted experts themselves, the classical
-        algorithm, which suits only experts that cannot memorise, such as linear models.
+        the time; otherwise "crossfit". "insample": those of the fitted experts themselves, the
+        classical algorithm, which suits only experts that cannot memorise, such as linear models.
     cv : int, splitter or iterable, default=5
         Folds for "crossfit" and for judging the gate; None means 5. An int means shuffled folds,
         stratified by class.

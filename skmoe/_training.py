@@ -26,7 +26,7 @@ GATE_ACCURACY = 0.1
 
 
 TREES_TO_JUDGE_BY = 30
-"""With ``e_step="auto"``, a forest of fewer trees is cross-fitted: about a third did not see a row."""
+"""With ``e_step="auto"``, forests of fewer are cross-fitted: a third of them judges a row."""
 
 
 class TrainedMixture(NamedTuple):
