@@ -181,8 +181,8 @@ def linear_top_k(X, coef, intercept, k):
     return top_k(softmax(X @ coef.T + intercept), k)
 
 
-def pack(matrix, shift, scale, n_columns, constant):
-    """Columns of a matrix, standardised, in tiles of `LANES` rows.
+def pack(matrix, shift, scale, tiles):
+    """Write columns of a matrix, standardised, to tiles of `LANES` rows.
 
     A tile holds one row per column of the matrix, so that loops run across samples, and is
     small enough to stay in the cache between the products of a pass over the data.
@@ -191,36 +191,45 @@ def pack(matrix, shift, scale, n_columns, constant):
     ----------
     matrix : ndarray of shape (n_samples, at least n_columns), float32 or float64
     shift, scale : ndarrays of shape (n_columns,)
-        Entry j of each row becomes ``(entry - shift[j]) * scale[j]``.
-    n_columns : int
-        Columns beyond are left out.
-    constant : bool
-        Whether to append a column of ones.
-
-    Returns
-    -------
-    tiles : ndarray of shape (n_tiles, n_columns + constant, LANES), float64
-        The lanes of the last tile that have no sample are 0.
+        Entry j of each row becomes ``(entry - shift[j]) * scale[j]``; columns beyond are left out.
+    tiles : ndarray of shape (n_tiles, n_columns or n_columns + 1, LANES), float64
+        Where to write; the caller allocates it because NumPy, unlike numba, asks for the large
+        pages that make passes over large arrays quicker. A further column becomes one of ones.
+        The lanes of the last tile that have no sample become 0.
 
     Examples
     --------
     >>> import numpy as np
     >>> from skmoe._plain import pack
-    >>> tiles = pack(np.array([[1.0, 2.0], [3.0, 4.0]]), np.ones(2), np.ones(2), 2, True)
-    >>> tiles.shape
-    (1, 3, 128)
+    >>> tiles = np.empty((1, 3, 128))
+    >>> pack(np.array([[1.0, 2.0], [3.0, 4.0]]), np.ones(2), np.ones(2), tiles)
     >>> tiles[0, :, :3]
     array([[0., 2., 0.],
            [1., 3., 0.],
            [1., 1., 0.]])
     """
-    n_samples = len(matrix)
-    n_tiles = -(-n_samples // LANES)
-    rows = np.zeros((n_tiles * LANES, n_columns + constant))
+    n_samples, n_columns = len(matrix), len(shift)
+    rows = np.zeros((len(tiles) * LANES, tiles.shape[1]))
     rows[:n_samples, :n_columns] = (matrix[:, :n_columns] - shift) * scale
-    if constant:
-        rows[:n_samples, -1] = 1.0
-    return np.ascontiguousarray(rows.reshape(n_tiles, LANES, rows.shape[1]).transpose(0, 2, 1))
+    rows[:n_samples, n_columns:] = 1.0
+    tiles[:] = rows.reshape(len(tiles), LANES, -1).transpose(0, 2, 1)
+
+
+def tiled(matrix):
+    """A matrix as it is in tiles; see `pack`.
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (n_samples, n_columns), float32 or float64
+
+    Returns
+    -------
+    tiles : ndarray of shape (n_tiles, n_columns, LANES), float64
+    """
+    n_columns = matrix.shape[1]
+    tiles = np.empty((-(-len(matrix) // LANES), n_columns, LANES))
+    pack(matrix, np.zeros(n_columns), np.ones(n_columns), tiles)
+    return tiles
 
 
 def loss_and_gradient(tiles, targets, weights, coef):
@@ -247,10 +256,10 @@ def loss_and_gradient(tiles, targets, weights, coef):
     Examples
     --------
     >>> import numpy as np
-    >>> from skmoe._plain import loss_and_gradient, pack
-    >>> tiles = pack(np.array([[2.0]]), np.zeros(1), np.ones(1), 1, True)
-    >>> targets = pack(np.array([[0.75, 0.25]]), np.zeros(1), np.ones(1), 1, False)
-    >>> weights = pack(np.ones((1, 1)), np.zeros(1), np.ones(1), 1, False)[:, 0]
+    >>> from skmoe._plain import loss_and_gradient, tiled
+    >>> tiles = tiled(np.array([[2.0, 1.0]]))
+    >>> targets = tiled(np.array([[0.75]]))
+    >>> weights = tiled(np.ones((1, 1)))[:, 0]
     >>> loss, gradient = loss_and_gradient(tiles, targets, weights, np.zeros((1, 2)))
     >>> print(f"{loss:.6f}", gradient)
     0.693147 [[-0.5  -0.25]]
@@ -267,6 +276,48 @@ def loss_and_gradient(tiles, targets, weights, coef):
     logits *= weights[:, np.newaxis]
     gradient = np.matmul(logits, tiles.transpose(0, 2, 1)).sum(axis=0)
     return float(np.sum(losses * weights)), gradient
+
+
+def mixture_loss_and_gradient(tiles, log_density, weights, coef):
+    """Minus the log-likelihood of a mixture with given densities, and its gradient.
+
+    The loss is ``sum_i weights_i * -log sum_k softmax(coef z_i)_k exp(log_density_ik)``, where
+    the logit of the last expert is fixed at 0 and has no row in `coef`. Its gradient is that of
+    the cross-entropy with the responsibilities.
+
+    Parameters
+    ----------
+    tiles, weights, coef
+        See `loss_and_gradient`.
+    log_density : ndarray of shape (n_tiles, n_experts, LANES), float64
+        Packed log-densities of each row's target under each expert; finite.
+
+    Returns
+    -------
+    loss : float
+    gradient : ndarray of shape (n_experts - 1, n_columns), float64
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe._plain import mixture_loss_and_gradient, tiled
+    >>> tiles = tiled(np.array([[2.0, 1.0]]))
+    >>> log_density = tiled(np.log([[0.75, 0.25]]))
+    >>> weights = tiled(np.ones((1, 1)))[:, 0]
+    >>> loss, gradient = mixture_loss_and_gradient(tiles, log_density, weights, np.zeros((1, 2)))
+    >>> print(f"{loss:.6f}", gradient)
+    0.693147 [[-0.5  -0.25]]
+    """
+    logits = np.zeros(log_density.shape)
+    np.matmul(coef, tiles, out=logits[:, :-1])
+    lanes = logits.transpose(0, 2, 1).reshape(-1, logits.shape[1])
+    log_gate = log_softmax(lanes)
+    densities = log_density.transpose(0, 2, 1).reshape(lanes.shape)
+    responsibilities, log_likelihood = e_step(log_gate, densities)
+    residual = (np.exp(log_gate) - responsibilities) * weights.reshape(-1, 1)
+    residual = residual[:, :-1].reshape(len(tiles), LANES, len(coef)).transpose(0, 2, 1)
+    gradient = np.matmul(residual, tiles.transpose(0, 2, 1)).sum(axis=0)
+    return -float(weights.ravel() @ log_likelihood), gradient
 
 
 def packed_log_softmax(tiles, coef, log_proba):

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
-from skmoe._arithmetic import log_softmax
+from skmoe._arithmetic import e_step, log_softmax
 from skmoe._plain import softmax_cross_entropy
 
 CHUNK = 1 << 15
@@ -249,6 +249,10 @@ class SparseDesign:
         """Targets as `loss_and_gradient` takes them."""
         return targets
 
+    def pack_log_density(self, log_density):
+        """Log-densities as `mixture_loss_and_gradient` takes them."""
+        return log_density
+
     def pack_weights(self, weights):
         """Weights as `loss_and_gradient` takes them."""
         return weights
@@ -258,6 +262,13 @@ class SparseDesign:
         logits = np.pad(self.logits(coef), ((0, 0), (0, 1)))
         loss, residual = softmax_cross_entropy(logits, targets, weights)
         return loss, self.gradient(residual[:, :-1])
+
+    def mixture_loss_and_gradient(self, log_density, weights, coef):
+        """The same of a mixture; see `skmoe._plain.mixture_loss_and_gradient`."""
+        log_gate = log_softmax(np.pad(self.logits(coef), ((0, 0), (0, 1))))
+        responsibilities, log_likelihood = e_step(log_gate, log_density)
+        residual = (np.exp(log_gate) - responsibilities) * weights[:, np.newaxis]
+        return -float(weights @ log_likelihood), self.gradient(residual[:, :-1])
 
     def rows(self, indices):
         """Rows of the design as a dense array (len(indices), n_columns)."""

@@ -27,13 +27,22 @@ class PackedDesign:
         self.n_experts = n_experts
         self.n_columns = X.shape[1] + 1
         self.arithmetic = implementation(self.n_samples, n_experts)
-        self.tiles = self.arithmetic.pack(X, scaling.mean, scaling.inverse, X.shape[1], True)
+        self.tiles = self._pack(X, scaling.mean, scaling.inverse, self.n_columns)
+
+    def _pack(self, matrix, shift, scale, n_columns):
+        tiles = np.empty((-(-self.n_samples // _plain.LANES), n_columns, _plain.LANES))
+        self.arithmetic.pack(matrix, shift, scale, tiles)
+        return tiles
 
     def pack_targets(self, targets):
         """Targets (n_samples, n_experts) of all experts but the last, in tiles."""
         n_logits = self.n_experts - 1
-        shift, scale = np.zeros(n_logits), np.ones(n_logits)
-        return self.arithmetic.pack(targets, shift, scale, n_logits, False)
+        return self._pack(targets, np.zeros(n_logits), np.ones(n_logits), n_logits)
+
+    def pack_log_density(self, log_density):
+        """Log-densities (n_samples, n_experts) in tiles."""
+        zero, one = np.zeros(self.n_experts), np.ones(self.n_experts)
+        return self._pack(log_density, zero, one, self.n_experts)
 
     def pack_weights(self, weights):
         """Weights (n_samples,) in tiles (n_tiles, LANES)."""
@@ -44,12 +53,19 @@ class PackedDesign:
 
     def loss_and_gradient(self, targets, weights, coef):
         """Loss and gradient; see `skmoe._plain.loss_and_gradient`."""
+        return self._summed(self.arithmetic.loss_and_gradient, targets, weights, coef)
+
+    def mixture_loss_and_gradient(self, log_density, weights, coef):
+        """The same of a mixture; see `skmoe._plain.mixture_loss_and_gradient`."""
+        kernel = self.arithmetic.mixture_loss_and_gradient
+        return self._summed(kernel, log_density, weights, coef)
+
+    def _summed(self, kernel, given, weights, coef):
+        """Loss and gradient of all tiles."""
 
         def part(start, stop):
             tiles = slice(start, stop)
-            return self.arithmetic.loss_and_gradient(
-                self.tiles[tiles], targets[tiles], weights[tiles], coef
-            )
+            return kernel(self.tiles[tiles], given[tiles], weights[tiles], coef)
 
         losses, gradients = zip(*self._run(part), strict=True)
         return sum(losses), sum(gradients)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import warnings
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.exceptions import ConvergenceWarning
 
 from ._base import check_targets
 from ._design import DenseDesign, Scaling, SparseDesign, complete, missing_features
@@ -84,6 +86,39 @@ class PreparedSoftmaxGate:
             check_targets(targets, len(targets))  # says which row
         options = {"start": start, "memory": memory, "accuracy": accuracy}
         return self._minimize(PackedObjective, targets, weights, alpha, options)
+
+    def finish(self, targets, weights, last, *, alpha=None):
+        """The gate fitted to the gate's `tol`, from the solution of a similar problem.
+
+        Parameters
+        ----------
+        targets, weights, alpha
+            See `solve`.
+        last : Solution
+            Where to start.
+
+        Returns
+        -------
+        gate : SoftmaxGate
+        """
+        if alpha is None:
+            alpha = self.chosen_alpha(targets, weights)
+        solution = self.solve(targets, weights, start=last.coef, memory=last.memory, alpha=alpha)
+        self.warn_unless_converged(solution, stacklevel=4)
+        gate = self.gate(solution)
+        gate.alpha = alpha
+        return gate
+
+    def warn_unless_converged(self, solution, stacklevel):
+        """Say so if `max_iter` ended a solution before `tol` was reached."""
+        if not solution.converged:
+            warnings.warn(
+                f"The gate did not converge in {solution.n_iter} iterations: the gradient is "
+                f"{solution.relative_gradient:.1e} of its norm at zero, tol is "
+                f"{self._gate.tol:.1e}. Increase max_iter, alpha or tol.",
+                ConvergenceWarning,
+                stacklevel=stacklevel + 1,
+            )
 
     @property
     def climbs(self):

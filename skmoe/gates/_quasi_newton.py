@@ -31,8 +31,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skmoe._arithmetic import e_step
-
 from ._curvature import ConstantCurvature, SampledCurvature, coupling_matrix, row_limit
 
 MEMORY = 10
@@ -108,9 +106,12 @@ class PackedObjective:
 
     def at(self, coef):
         """Evaluate; one pass over the data."""
-        loss, gradient = self.design.loss_and_gradient(self._given, self._weights, coef)
+        loss, gradient = self._loss_and_gradient(coef)
         penalised = (self.coupling @ coef) * self.penalty
         return Point(coef, loss + 0.5 * _inner(penalised, coef), gradient + penalised)
+
+    def _loss_and_gradient(self, coef):
+        return self.design.loss_and_gradient(self._given, self._weights, coef)
 
     def norm(self, gradient):
         """Norm of the gradient with respect to the coefficients of all experts."""
@@ -166,17 +167,10 @@ class MixtureObjective(PackedObjective):
     has_hessian = False
 
     def _hold(self, log_density):
-        return log_density
+        return self.design.pack_log_density(log_density)
 
-    def at(self, coef):
-        """Evaluate; an E-step and a pass over the data."""
-        log_gate = self.design.log_softmax(np.vstack([coef, np.zeros(coef.shape[1])]))
-        responsibilities, log_likelihood = e_step(log_gate, self._given)
-        targets = self.design.pack_targets(responsibilities)
-        _, gradient = self.design.loss_and_gradient(targets, self._weights, coef)
-        penalised = (self.coupling @ coef) * self.penalty
-        value = 0.5 * _inner(penalised, coef) - float(self.weights @ log_likelihood)
-        return Point(coef, value, gradient + penalised)
+    def _loss_and_gradient(self, coef):
+        return self.design.mixture_loss_and_gradient(self._given, self._weights, coef)
 
 
 @dataclass
