@@ -353,61 +353,68 @@ def pack(matrix, shift, scale, tiles):
 
 
 @_compile
-def loss_and_gradient(tiles, targets, weights, coef):
-    """Cross-entropy and its gradient in one pass; see `skmoe._plain.loss_and_gradient`."""
-    n_logits, n_columns = coef.shape
-    gradient, of_tile = np.zeros((n_logits, n_columns)), np.empty((n_logits, n_columns))
-    logits = np.empty((n_logits, LANES))
-    peak, total, losses = np.empty(LANES), np.empty(LANES), np.empty(LANES)
-    loss = 0.0
+def target_moments(tiles, targets, weights):
+    """Products of weighted targets and columns; see `skmoe._plain.target_moments`."""
+    n_samples, n_experts = targets.shape
+    moments = np.zeros((n_experts, tiles.shape[1]))
+    of_tile = np.empty_like(moments)
+    own = np.empty((n_experts, LANES))
     for t in range(tiles.shape[0]):
-        np.dot(coef, tiles[t], logits)
-        _softmax_residual(logits, targets[t], weights[t], peak, total, losses)
-        for i in range(LANES):
-            loss += losses[i]
-        np.dot(logits, tiles[t].T, of_tile)
-        for k in range(n_logits):
-            for j in range(n_columns):
-                gradient[k, j] += of_tile[k, j]
-    return loss, gradient
+        first = t * LANES
+        _load(targets, first, min(LANES, n_samples - first), own)
+        for k in range(n_experts):
+            row = own[k]
+            for i in range(LANES):
+                row[i] *= weights[t, i]
+        np.dot(own, tiles[t].T, of_tile)
+        _add(of_tile, moments)
+    return moments
 
 
 @_compile
-def _softmax_residual(logits, targets, weights, peak, total, losses):
-    """Replace logits by the derivatives of the losses, which go to `losses`.
+def _add(part, whole):
+    for k in range(part.shape[0]):
+        for j in range(part.shape[1]):
+            whole[k, j] += part[k, j]
 
-    The logit of the last expert is 0 and has no row of its own.
-    """
-    n_logits = logits.shape[0]
-    for i in range(LANES):
-        peak[i] = 0.0
-    for k in range(n_logits):
-        row = logits[k]
+
+@_compile
+def log_partition(tiles, weights, coef):
+    """Log-partition function and its gradient in one pass; see `skmoe._plain.log_partition`."""
+    n_logits = coef.shape[0]
+    gradient, of_tile = np.zeros_like(coef), np.empty_like(coef)
+    logits = np.empty((n_logits, LANES))
+    peak, total = np.empty(LANES), np.empty(LANES)
+    value = 0.0
+    for t in range(tiles.shape[0]):
+        np.dot(coef, tiles[t], logits)
         for i in range(LANES):
-            peak[i] = max(peak[i], row[i])
-    for i in range(LANES):
-        total[i] = exponential(-peak[i])
-        losses[i] = peak[i]
-    for k in range(n_logits):
-        row, target = logits[k], targets[k]
+            peak[i] = 0.0
+        for k in range(n_logits):
+            row = logits[k]
+            for i in range(LANES):
+                peak[i] = max(peak[i], row[i])
+        _exponentials(logits, peak, total)
         for i in range(LANES):
-            losses[i] -= target[i] * row[i]
-            row[i] = exponential(row[i] - peak[i])
-            total[i] += row[i]
-    for i in range(LANES):
-        losses[i] = (losses[i] + logarithm(total[i])) * weights[i]
-        total[i] = weights[i] / total[i]
-    for k in range(n_logits):
-        row, target = logits[k], targets[k]
+            total[i] += exponential(-peak[i])  # of the last expert, whose logit is 0
+            peak[i] = (peak[i] + logarithm(total[i])) * weights[t, i]
+            total[i] = weights[t, i] / total[i]
         for i in range(LANES):
-            row[i] = row[i] * total[i] - target[i] * weights[i]
+            value += peak[i]
+        for k in range(n_logits):
+            row = logits[k]
+            for i in range(LANES):
+                row[i] *= total[i]
+        np.dot(logits, tiles[t].T, of_tile)
+        _add(of_tile, gradient)
+    return value, gradient
 
 
 @_compile
 def mixture_loss_and_gradient(tiles, log_density, weights, coef):
-    """The same of a mixture; see `skmoe._plain.mixture_loss_and_gradient`."""
-    n_logits, n_columns = coef.shape
-    gradient, of_tile = np.zeros((n_logits, n_columns)), np.empty((n_logits, n_columns))
+    """Of a mixture, in one pass; see `skmoe._plain.mixture_loss_and_gradient`."""
+    n_logits = coef.shape[0]
+    gradient, of_tile = np.zeros_like(coef), np.empty_like(coef)
     gate, joint = np.zeros((n_logits + 1, LANES)), np.empty((n_logits + 1, LANES))
     logits = gate[:n_logits]
     peak, total = np.empty(LANES), np.empty(LANES)
@@ -436,9 +443,7 @@ def mixture_loss_and_gradient(tiles, log_density, weights, coef):
             for i in range(LANES):
                 row[i] = row[i] * total[i] - responsibility[i] * joint_total[i]
         np.dot(logits, tiles[t].T, of_tile)
-        for k in range(n_logits):
-            for j in range(n_columns):
-                gradient[k, j] += of_tile[k, j]
+        _add(of_tile, gradient)
     return loss, gradient
 
 

@@ -27,17 +27,14 @@ class PackedDesign:
         self.n_experts = n_experts
         self.n_columns = X.shape[1] + 1
         self.arithmetic = implementation(self.n_samples, n_experts)
+        # In plain NumPy each operation costs more than what it does to a tile.
+        self._n_lanes = max(self.n_samples, 1) if self.arithmetic is _plain else _plain.LANES
         self.tiles = self._pack(X, scaling.mean, scaling.inverse, self.n_columns)
 
     def _pack(self, matrix, shift, scale, n_columns):
-        tiles = np.empty((-(-self.n_samples // _plain.LANES), n_columns, _plain.LANES))
+        tiles = np.empty((-(-self.n_samples // self._n_lanes), n_columns, self._n_lanes))
         self.arithmetic.pack(matrix, shift, scale, tiles)
         return tiles
-
-    def pack_targets(self, targets):
-        """Targets (n_samples, n_experts) of all experts but the last, in tiles."""
-        n_logits = self.n_experts - 1
-        return self._pack(targets, np.zeros(n_logits), np.ones(n_logits), n_logits)
 
     def pack_log_density(self, log_density):
         """Log-densities (n_samples, n_experts) in tiles."""
@@ -45,27 +42,40 @@ class PackedDesign:
         return self._pack(log_density, zero, one, self.n_experts)
 
     def pack_weights(self, weights):
-        """Weights (n_samples,) in tiles (n_tiles, LANES)."""
-        n_tiles, _, n_lanes = self.tiles.shape
-        packed = np.zeros(n_tiles * n_lanes)
+        """Weights (n_samples,) in tiles (n_tiles, n_lanes)."""
+        packed = np.zeros(len(self.tiles) * self._n_lanes)
         packed[: self.n_samples] = weights
-        return packed.reshape(n_tiles, n_lanes)
+        return packed.reshape(len(self.tiles), self._n_lanes)
 
-    def loss_and_gradient(self, targets, weights, coef):
-        """Loss and gradient; see `skmoe._plain.loss_and_gradient`."""
-        return self._summed(self.arithmetic.loss_and_gradient, targets, weights, coef)
+    def target_moments(self, targets, weights):
+        """Products of targets and columns; see `skmoe._plain.target_moments`."""
 
-    def mixture_loss_and_gradient(self, log_density, weights, coef):
-        """The same of a mixture; see `skmoe._plain.mixture_loss_and_gradient`."""
-        kernel = self.arithmetic.mixture_loss_and_gradient
-        return self._summed(kernel, log_density, weights, coef)
+        def part(start, stop):
+            rows = slice(start * self._n_lanes, stop * self._n_lanes)
+            return self.arithmetic.target_moments(
+                self.tiles[start:stop], targets[rows], weights[start:stop]
+            )
 
-    def _summed(self, kernel, given, weights, coef):
-        """Loss and gradient of all tiles."""
+        return sum(self._run(part))
+
+    def log_partition(self, weights, coef):
+        """Value and gradient; see `skmoe._plain.log_partition`."""
 
         def part(start, stop):
             tiles = slice(start, stop)
-            return kernel(self.tiles[tiles], given[tiles], weights[tiles], coef)
+            return self.arithmetic.log_partition(self.tiles[tiles], weights[tiles], coef)
+
+        values, gradients = zip(*self._run(part), strict=True)
+        return sum(values), sum(gradients)
+
+    def mixture_loss_and_gradient(self, log_density, weights, coef):
+        """Value and gradient; see `skmoe._plain.mixture_loss_and_gradient`."""
+
+        def part(start, stop):
+            tiles = slice(start, stop)
+            return self.arithmetic.mixture_loss_and_gradient(
+                self.tiles[tiles], log_density[tiles], weights[tiles], coef
+            )
 
         losses, gradients = zip(*self._run(part), strict=True)
         return sum(losses), sum(gradients)
@@ -75,11 +85,10 @@ class PackedDesign:
         if self.n_experts == 1:
             return np.zeros((self.n_samples, 1))
         differences = coef[:-1] - coef[-1]
-        n_lanes = self.tiles.shape[2]
         log_proba = np.empty((self.n_samples, self.n_experts))
 
         def part(start, stop):
-            rows = slice(start * n_lanes, stop * n_lanes)
+            rows = slice(start * self._n_lanes, stop * self._n_lanes)
             self.arithmetic.packed_log_softmax(
                 self.tiles[start:stop], differences, log_proba[rows]
             )
@@ -97,7 +106,7 @@ class PackedDesign:
 
     def rows(self, indices):
         """Rows of the design as an array (len(indices), n_columns)."""
-        tile, lane = np.divmod(indices, self.tiles.shape[2])
+        tile, lane = np.divmod(indices, self._n_lanes)
         return self.tiles[tile, :, lane]
 
 

@@ -11,6 +11,9 @@ References
 Böhning, D. (1992). Multinomial logistic regression algorithm. Annals of the Institute of
 Statistical Mathematics 44(1), 197-200.
 
+Byrd, R. H., Nocedal, J. and Schnabel, R. B. (1994). Representations of quasi-Newton matrices
+and their use in limited memory methods. Mathematical Programming 63, 129-156.
+
 Byrd, R. H., Chin, G. M., Neveitt, W. and Nocedal, J. (2011). On the use of stochastic Hessian
 information in optimization methods for machine learning. SIAM Journal on Optimization 21(3),
 977-995.
@@ -26,10 +29,12 @@ Nocedal, J. and Wright, S. J. (2006). Numerical Optimization, chapter 7. Springe
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.linalg.lapack import dtrtrs
 
 from ._curvature import ConstantCurvature, SampledCurvature, coupling_matrix, row_limit
 
@@ -91,8 +96,8 @@ class PackedObjective:
         self._given = self._hold(targets)
 
     def _hold(self, targets):
-        """What `at` is to know."""
-        return self.design.pack_targets(targets)
+        """What `at` is to know: a few sums over the rows."""
+        return self.design.target_moments(targets, self._weights)
 
     @property
     def shape(self):
@@ -102,22 +107,27 @@ class PackedObjective:
     @property
     def has_hessian(self):
         """Whether there are few enough coefficients to form one."""
-        return not self.centred or np.prod(self.shape) <= LARGEST_HESSIAN
+        return not self.centred or math.prod(self.shape) <= LARGEST_HESSIAN
 
     def at(self, coef):
-        """Evaluate; one pass over the data."""
+        """Evaluate; one pass over the data, or none at zero."""
         loss, gradient = self._loss_and_gradient(coef)
         penalised = (self.coupling @ coef) * self.penalty
         return Point(coef, loss + 0.5 * _inner(penalised, coef), gradient + penalised)
 
     def _loss_and_gradient(self, coef):
-        return self.design.loss_and_gradient(self._given, self._weights, coef)
+        moments = self._given[:-1]
+        if coef.any():
+            value, gradient = self.design.log_partition(self._weights, coef)
+            return value - _inner(moments, coef), gradient - moments
+        n_experts = len(self._given)  # whose targets sum to 1
+        return np.log(n_experts), self._given.sum(axis=0) / n_experts - moments
 
     def norm(self, gradient):
         """Norm of the gradient with respect to the coefficients of all experts."""
-        own = np.sum(np.square(gradient))
         # The gradient of the last expert is minus the sum of the others.
-        return np.sqrt(own + np.sum(np.square(gradient.sum(axis=0))) * self.centred)
+        last = np.ones(len(gradient)) @ gradient
+        return math.sqrt(_inner(gradient, gradient) + _inner(last, last) * self.centred)
 
     def initial_curvature(self, coef, n_rows):
         """Hessian where the solver starts; at zero it has a closed form."""
@@ -182,16 +192,16 @@ class Metric:
     curvature : ConstantCurvature or SampledCurvature
     n_rows : int
         Rows for the next estimate.
-    pairs : list of tuples
-        Steps taken since the estimate, changes of the gradient, and the inverses of their inner
-        products.
+    steps, changes : ndarrays of shape (n_pairs, n_coefficients), or None
+        The last steps taken since the estimate, and how the gradient changed.
     age : int
         Number of steps taken since the estimate.
     """
 
     curvature: Any
     n_rows: int
-    pairs: list = field(default_factory=list)
+    steps: np.ndarray | None = None
+    changes: np.ndarray | None = None
     age: int = 0
 
     @property
@@ -204,23 +214,35 @@ class Metric:
         return Metric(self.curvature, self.n_rows)
 
     def direction(self, gradient):
-        """Minus the inverse Hessian times the gradient, by the two-loop recursion."""
-        residual = gradient
-        factors = []
-        for step, change, inverse in reversed(self.pairs):
-            factors.append(inverse * _inner(step, residual))
-            residual = residual - factors[-1] * change
-        direction = self.curvature.solve(residual)
-        for (step, change, inverse), factor in zip(self.pairs, reversed(factors), strict=True):
-            direction = direction + (factor - inverse * _inner(change, direction)) * step
-        return -direction
+        """Minus the inverse Hessian times the gradient.
+
+        The two loops of L-BFGS over the pairs are the solution of two triangular systems (Byrd,
+        Nocedal and Schnabel, 1994), which takes a few calls however many pairs there are.
+        """
+        if self.steps is None:
+            return -self.curvature.solve(gradient)
+        flat = gradient.ravel()
+        products = self.steps @ self.changes.T  # of which the upper triangle counts
+        first, _ = dtrtrs(products.T, self.steps @ flat, lower=1, trans=1)
+        residual = (flat - first @ self.changes).reshape(gradient.shape)
+        solved = self.curvature.solve(residual)
+        rest = products.diagonal() * first - self.changes @ solved.ravel()
+        second, _ = dtrtrs(products.T, rest, lower=1)
+        return -solved - (second @ self.steps).reshape(gradient.shape)
 
     def remember(self, step, change):
         """Add a step and the change of the gradient along it."""
         self.age += 1
-        product = _inner(step, change)
-        if product > np.finfo(np.float64).eps * np.linalg.norm(step) * np.linalg.norm(change):
-            self.pairs = [*self.pairs[1 - MEMORY :], (step, change, 1.0 / product)]
+        scale = math.sqrt(_inner(step, step) * _inner(change, change))
+        if _inner(step, change) > np.finfo(np.float64).eps * scale:
+            self.steps = _appended(self.steps, step)
+            self.changes = _appended(self.changes, change)
+
+
+def _appended(rows, row):
+    """The last rows and one more."""
+    row = row.reshape(1, -1)
+    return row if rows is None else np.concatenate([rows[1 - MEMORY :], row])
 
 
 class Minimum(NamedTuple):
@@ -294,9 +316,11 @@ def minimize(objective, start=None, *, tol=1e-6, accuracy=0.0, max_iter=100, met
         metric.remember(successor.coef - point.coef, successor.gradient - point.gradient)
         rate = objective.norm(successor.gradient) / norm
         point, norm, n_iter = successor, rate * norm, n_iter + 1
+        if norm == 0.0:
+            continue
         to_go = threshold / norm
         if accuracy > 0.0:
-            to_go = min(np.sqrt(accuracy / promise) / rate, LASTING_PROGRESS)
+            to_go = min(math.sqrt(accuracy / promise) / rate, LASTING_PROGRESS)
         rate = (norm / since[1]) ** (1.0 / (n_iter - since[0]))
         if to_go < 1.0 and _worth_refreshing(objective, metric, rate, to_go, max_iter - n_iter):
             _refresh(objective, metric, point, rate)
@@ -353,8 +377,8 @@ def _worth_refreshing(objective, metric, rate, to_go, steps_left):
     if not objective.has_hessian:
         return False
     takes_all = metric.n_rows >= objective.design.n_samples
-    passes = np.log(to_go) / np.log(min(rate, SLOWEST_RATE))
-    expected = PASSES_OF_NEWTON if takes_all else np.log(to_go) / np.log(EXPECTED_RATE)
+    passes = math.log(to_go) / math.log(min(rate, SLOWEST_RATE))
+    expected = PASSES_OF_NEWTON if takes_all else math.log(to_go) / math.log(EXPECTED_RATE)
     cost = objective.passes_per_curvature(metric.n_rows)
     return passes > min(expected + cost, steps_left)
 
@@ -366,7 +390,7 @@ def _refresh(objective, metric, point, rate):
         metric.n_rows *= 4
     if objective.has_hessian:
         metric.curvature = objective.curvature(point.coef, metric.n_rows)
-    metric.pairs = []
+    metric.steps = metric.changes = None
     metric.age = 0
 
 
