@@ -1,10 +1,15 @@
 """The features as the fast solver sees them: standardised, with an intercept, in tiles."""
 
+import math
+
 import numpy as np
 
 from skmoe import _plain
 from skmoe._arithmetic import implementation
 from skmoe._threads import run_in_parts
+
+LINE = 64
+"""Bytes of a line of the cache."""
 
 SAMPLE_SEED = 0
 """Of the rows that stand for all in the estimate of the curvature."""
@@ -32,7 +37,7 @@ class PackedDesign:
         self.tiles = self._pack(X, scaling.mean, scaling.inverse, self.n_columns)
 
     def _pack(self, matrix, shift, scale, n_columns):
-        tiles = np.empty((-(-self.n_samples // self._n_lanes), n_columns, self._n_lanes))
+        tiles = _aligned((-(-self.n_samples // self._n_lanes), n_columns, self._n_lanes))
         self.arithmetic.pack(matrix, shift, scale, tiles)
         return tiles
 
@@ -108,6 +113,14 @@ class PackedDesign:
         """Rows of the design as an array (len(indices), n_columns)."""
         tile, lane = np.divmod(indices, self._n_lanes)
         return self.tiles[tile, :, lane]
+
+
+def _aligned(shape):
+    """An array that starts with a line of the cache, so that vectors do not straddle two."""
+    size = math.prod(shape)
+    numbers = np.empty(size + LINE // 8 - 1)
+    first = -numbers.ctypes.data % LINE // 8
+    return numbers[first : first + size].reshape(shape)
 
 
 def sample_rows(weights, n_rows):
