@@ -160,14 +160,12 @@ def _exponentials(tile, peak, total):
 
 
 @_compile
-def _divide(tile, total):
-    """Divide every column of a tile by its entry of `total`, which is overwritten."""
-    for i in range(LANES):
-        total[i] = 1.0 / total[i]
+def _scale(tile, factor):
+    """Multiply every column of a tile by its factor."""
     for k in range(tile.shape[0]):
         row = tile[k]
         for i in range(LANES):
-            row[i] *= total[i]
+            row[i] *= factor[i]
 
 
 @_compile
@@ -181,7 +179,9 @@ def softmax(logits):
         _load(logits, first, n_rows, tile)
         _peaks(tile, peak)
         _exponentials(tile, peak, total)
-        _divide(tile, total)
+        for i in range(LANES):
+            total[i] = 1.0 / total[i]
+        _scale(tile, total)
         _store(tile, proba, first, n_rows)
     return proba
 
@@ -244,7 +244,8 @@ def e_step(log_gate, log_density):
             irregular[i] += 0.0 if total[i] > 0.0 else 1.0
             total[i] = total[i] if total[i] > 0.0 else 1.0
             peak[i] += logarithm(total[i])
-        _divide(tile, total)
+            total[i] = 1.0 / total[i]
+        _scale(tile, total)
         _store(tile, responsibilities, first, n_rows)
         log_likelihood[first : first + n_rows] = peak[:n_rows]
         if irregular.max() > 0.0:
@@ -362,10 +363,7 @@ def target_moments(tiles, targets, weights):
     for t in range(tiles.shape[0]):
         first = t * LANES
         _load(targets, first, min(LANES, n_samples - first), own)
-        for k in range(n_experts):
-            row = own[k]
-            for i in range(LANES):
-                row[i] *= weights[t, i]
+        _scale(own, weights[t])
         np.dot(own, tiles[t].T, of_tile)
         _add(of_tile, moments)
     return moments
@@ -383,28 +381,20 @@ def log_partition(tiles, weights, coef):
     """Log-partition function and its gradient in one pass; see `skmoe._plain.log_partition`."""
     n_logits = coef.shape[0]
     gradient, of_tile = np.zeros_like(coef), np.empty_like(coef)
-    logits = np.empty((n_logits, LANES))
-    peak, total = np.empty(LANES), np.empty(LANES)
+    gate, peak, total = np.zeros((n_logits + 1, LANES)), np.empty(LANES), np.empty(LANES)
+    logits = gate[:n_logits]
     value = 0.0
     for t in range(tiles.shape[0]):
         np.dot(coef, tiles[t], logits)
+        gate[n_logits, :] = 0.0
+        _peaks(gate, peak)
+        _exponentials(gate, peak, total)
         for i in range(LANES):
-            peak[i] = 0.0
-        for k in range(n_logits):
-            row = logits[k]
-            for i in range(LANES):
-                peak[i] = max(peak[i], row[i])
-        _exponentials(logits, peak, total)
-        for i in range(LANES):
-            total[i] += exponential(-peak[i])  # of the last expert, whose logit is 0
             peak[i] = (peak[i] + logarithm(total[i])) * weights[t, i]
             total[i] = weights[t, i] / total[i]
         for i in range(LANES):
             value += peak[i]
-        for k in range(n_logits):
-            row = logits[k]
-            for i in range(LANES):
-                row[i] *= total[i]
+        _scale(logits, total)
         np.dot(logits, tiles[t].T, of_tile)
         _add(of_tile, gradient)
     return value, gradient
