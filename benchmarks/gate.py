@@ -222,9 +222,7 @@ def em(quick):
                     before = time.perf_counter()
                     with (
                         Stopwatch((_judge.GateJudge, "judge")) as steps,
-                        Stopwatch(
-                            (_judge.GateJudge, "climb"), (_judge.GateJudge, "refit")
-                        ) as end,
+                        Stopwatch((_judge.GateJudge, "climb"), (_judge.GateJudge, "refit")) as end,
                         Stopwatch((_em, "e_step")) as e_steps,
                         Stopwatch(
                             (_experts.ExpertPool, "judge"), (_experts.ExpertPool, "refit")
@@ -236,8 +234,8 @@ def em(quick):
                 flexmix = f", flexmix {FLEXMIX_SECONDS / iteration:.0f} times" * (n_features == 10)
                 print(f"N={n_samples} d={n_features} K={n_experts} {e_step:8s} {expert!s:18s}: "
                       f"{total:6.2f} s, {len(model.history_['seconds'])} iterations of "
-                      f"{iteration * 1e3:.0f} ms; experts {experts.seconds / total:.1%}, gate in the "
-                      f"iterations {steps.seconds / total:.1%} and at the end "
+                      f"{iteration * 1e3:.0f} ms; experts {experts.seconds / total:.1%}, gate in "
+                      f"the iterations {steps.seconds / total:.1%} and at the end "
                       f"{end.seconds / total:.1%}, E-steps {e_steps.seconds / total:.1%}"
                       f"{'' if quick else flexmix}")  # fmt: skip
 

@@ -65,7 +65,8 @@ def _with_best_penalty(problem, state, share):
     """Choose the gate's penalty by the held-out log-likelihood; go on from what that takes.
 
     The search goes from the penalty at hand to stronger or to weaker ones, the likelier direction
-    first, as long as that helps, each time from the best state so far, which is near to where the next penalty leads.
+    first, as long as that helps, each time from the best state so far, which is near to where
+    the next penalty leads.
     """
     if not problem.gate.chooses_penalty:
         return problem, state

@@ -116,6 +116,7 @@ class GateJudge:
                 weights,
                 start=None if last is None else last.coef,
                 memory=None if last is None else last.memory,
+                known=None if last is None else last.end,
                 accuracy=self.accuracy,
                 alpha=self.penalty,
             )
@@ -178,8 +179,10 @@ class GateJudge:
         judged : JudgedGate
             Fitted with the penalty at hand.
         """
-        coef = judged.solutions[0].coef[:-1, :-1] - judged.solutions[0].coef[-1:, :-1]
-        return len(self.views[0]) * self.penalty * np.sum(np.square(coef)) > coef.size
+        solution = judged.solutions[0]
+        slopes = solution.coef[:, :-1]
+        n_free = slopes.size - slopes.shape[1]  # they sum to zero over the experts
+        return len(self.views[0]) * solution.alpha * np.sum(np.square(slopes)) > n_free
 
     def with_penalty(self, penalty):
         """The same with another penalty, on the same prepared features."""

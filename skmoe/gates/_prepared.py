@@ -63,7 +63,17 @@ class PreparedSoftmaxGate:
             return choose_penalty(self, targets, weights)
         return self._gate.alpha
 
-    def solve(self, targets, weights, *, start=None, memory=None, accuracy=0.0, alpha=None):
+    def solve(
+        self,
+        targets,
+        weights,
+        *,
+        start=None,
+        memory=None,
+        known=None,
+        accuracy=0.0,
+        alpha=None,
+    ):
         """Minimise over ``W / temperature``, in which the penalty is alpha * temperature^2.
 
         Parameters
@@ -73,6 +83,8 @@ class PreparedSoftmaxGate:
         start : ndarray of shape (n_experts, n_columns), default=None
         memory : object, default=None
             Of the solution that `start` comes from.
+        known : Point, default=None
+            The end of that solution, if it is one with the same weights; saves a pass.
         accuracy : float, default=0.0
             0 solves to the gate's `tol`. Otherwise see `_quasi_newton.minimize`.
         alpha : float, default=None
@@ -84,7 +96,7 @@ class PreparedSoftmaxGate:
         """
         if not np.isfinite(targets.sum()):
             check_targets(targets, len(targets))  # says which row
-        options = {"start": start, "memory": memory, "accuracy": accuracy}
+        options = {"start": start, "memory": memory, "known": known, "accuracy": accuracy}
         return self._minimize(PackedObjective, targets, weights, alpha, options)
 
     def finish(self, targets, weights, last, *, alpha=None):
@@ -156,7 +168,7 @@ class PreparedSoftmaxGate:
         options = options | {"tol": gate.tol, "max_iter": gate.max_iter}
         if gate.balance or gate.z_loss:
             losses = {"balance": gate.balance, "z_loss": gate.z_loss}
-            del options["memory"]  # of the other solver
+            del options["memory"], options["known"]  # of the other solver
             solution = minimize_regularised(
                 self.design, given, weights, penalty, **losses, **options
             )

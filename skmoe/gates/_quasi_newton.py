@@ -11,9 +11,6 @@ References
 Böhning, D. (1992). Multinomial logistic regression algorithm. Annals of the Institute of
 Statistical Mathematics 44(1), 197-200.
 
-Byrd, R. H., Nocedal, J. and Schnabel, R. B. (1994). Representations of quasi-Newton matrices
-and their use in limited memory methods. Mathematical Programming 63, 129-156.
-
 Byrd, R. H., Chin, G. M., Neveitt, W. and Nocedal, J. (2011). On the use of stochastic Hessian
 information in optimization methods for machine learning. SIAM Journal on Optimization 21(3),
 977-995.
@@ -30,15 +27,13 @@ Nocedal, J. and Wright, S. J. (2006). Numerical Optimization, chapter 7. Springe
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg.lapack import dtrtrs
 
 from ._curvature import ConstantCurvature, SampledCurvature, coupling_matrix, row_limit
+from ._metric import Metric, inner
 
-MEMORY = 10
 MAX_SHORTENINGS = 40
 SUFFICIENT_DECREASE = 1e-4
 SUFFICIENT_FLATTENING = 0.8
@@ -64,11 +59,15 @@ POOR_RATE = 0.9
 
 
 class Point(NamedTuple):
-    """The objective at some coefficients (n_experts - 1, n_columns)."""
+    """The objective at some coefficients (n_experts - 1, n_columns).
+
+    `partition` is the part of value and gradient that depends on neither targets nor penalty.
+    """
 
     coef: np.ndarray
     value: float
     gradient: np.ndarray
+    partition: tuple | None = None
 
 
 class PackedObjective:
@@ -111,23 +110,29 @@ class PackedObjective:
 
     def at(self, coef):
         """Evaluate; one pass over the data, or none at zero."""
-        loss, gradient = self._loss_and_gradient(coef)
-        penalised = (self.coupling @ coef) * self.penalty
-        return Point(coef, loss + 0.5 * _inner(penalised, coef), gradient + penalised)
-
-    def _loss_and_gradient(self, coef):
-        moments = self._given[:-1]
         if coef.any():
-            value, gradient = self.design.log_partition(self._weights, coef)
-            return value - _inner(moments, coef), gradient - moments
+            return self._point(coef, self.design.log_partition(self._weights, coef))
         n_experts = len(self._given)  # whose targets sum to 1
-        return np.log(n_experts), self._given.sum(axis=0) / n_experts - moments
+        return self._point(coef, (np.log(n_experts), self._given.sum(axis=0) / n_experts))
+
+    def again(self, known):
+        """Evaluate where another problem with the same weights was evaluated; no pass."""
+        return self._point(known.coef, known.partition)
+
+    def _point(self, coef, partition):
+        moments = self._given[:-1]
+        value, gradient = partition[0] - inner(moments, coef), partition[1] - moments
+        return self._penalised(coef, value, gradient, partition)
+
+    def _penalised(self, coef, value, gradient, partition=None):
+        change = (self.coupling @ coef) * self.penalty
+        return Point(coef, value + 0.5 * inner(change, coef), gradient + change, partition)
 
     def norm(self, gradient):
         """Norm of the gradient with respect to the coefficients of all experts."""
         # The gradient of the last expert is minus the sum of the others.
         last = np.ones(len(gradient)) @ gradient
-        return math.sqrt(_inner(gradient, gradient) + _inner(last, last) * self.centred)
+        return math.sqrt(inner(gradient, gradient) + inner(last, last) * self.centred)
 
     def initial_curvature(self, coef, n_rows):
         """Hessian where the solver starts; at zero it has a closed form."""
@@ -179,70 +184,10 @@ class MixtureObjective(PackedObjective):
     def _hold(self, log_density):
         return self.design.pack_log_density(log_density)
 
-    def _loss_and_gradient(self, coef):
-        return self.design.mixture_loss_and_gradient(self._given, self._weights, coef)
-
-
-@dataclass
-class Metric:
-    """The inverse Hessian as L-BFGS sees it.
-
-    Attributes
-    ----------
-    curvature : ConstantCurvature or SampledCurvature
-    n_rows : int
-        Rows for the next estimate.
-    steps, changes : ndarrays of shape (n_pairs, n_coefficients), or None
-        The last steps taken since the estimate, and how the gradient changed.
-    age : int
-        Number of steps taken since the estimate.
-    """
-
-    curvature: Any
-    n_rows: int
-    steps: np.ndarray | None = None
-    changes: np.ndarray | None = None
-    age: int = 0
-
-    @property
-    def fresh(self):
-        """Whether no step has been taken since the estimate."""
-        return self.age == 0
-
-    def without_pairs(self):
-        """The same estimate for another function with a similar Hessian."""
-        return Metric(self.curvature, self.n_rows)
-
-    def direction(self, gradient):
-        """Minus the inverse Hessian times the gradient.
-
-        The two loops of L-BFGS over the pairs are the solution of two triangular systems (Byrd,
-        Nocedal and Schnabel, 1994), which takes a few calls however many pairs there are.
-        """
-        if self.steps is None:
-            return -self.curvature.solve(gradient)
-        flat = gradient.ravel()
-        products = self.steps @ self.changes.T  # of which the upper triangle counts
-        first, _ = dtrtrs(products.T, self.steps @ flat, lower=1, trans=1)
-        residual = (flat - first @ self.changes).reshape(gradient.shape)
-        solved = self.curvature.solve(residual)
-        rest = products.diagonal() * first - self.changes @ solved.ravel()
-        second, _ = dtrtrs(products.T, rest, lower=1)
-        return -solved - (second @ self.steps).reshape(gradient.shape)
-
-    def remember(self, step, change):
-        """Add a step and the change of the gradient along it."""
-        self.age += 1
-        scale = math.sqrt(_inner(step, step) * _inner(change, change))
-        if _inner(step, change) > np.finfo(np.float64).eps * scale:
-            self.steps = _appended(self.steps, step)
-            self.changes = _appended(self.changes, change)
-
-
-def _appended(rows, row):
-    """The last rows and one more."""
-    row = row.reshape(1, -1)
-    return row if rows is None else np.concatenate([rows[1 - MEMORY :], row])
+    def at(self, coef):
+        """Evaluate; one pass over the data."""
+        loss = self.design.mixture_loss_and_gradient(self._given, self._weights, coef)
+        return self._penalised(coef, *loss)
 
 
 class Minimum(NamedTuple):
@@ -257,6 +202,8 @@ class Minimum(NamedTuple):
     converged : bool
     metric : Metric
         To start the next problem with.
+    end : Point
+        The objective at `coef`.
     """
 
     coef: np.ndarray
@@ -264,9 +211,12 @@ class Minimum(NamedTuple):
     relative_gradient: float
     converged: bool
     metric: Metric
+    end: Point
 
 
-def minimize(objective, start=None, *, tol=1e-6, accuracy=0.0, max_iter=100, metric=None):
+def minimize(
+    objective, start=None, *, tol=1e-6, accuracy=0.0, max_iter=100, metric=None, known=None
+):
     """Bring the objective to its optimum, or close to it in few steps.
 
     Parameters
@@ -282,12 +232,16 @@ def minimize(objective, start=None, *, tol=1e-6, accuracy=0.0, max_iter=100, met
     max_iter : int
     metric : Metric, default=None
         Of an earlier problem with the same design and weights that ended at `start`.
+    known : Point, default=None
+        That end, if the problems differ in targets and penalty only.
 
     Returns
     -------
     minimum : Minimum
     """
-    point, reference = _starting_point(objective, start, accuracy)
+    if known is not None:
+        start = known.coef  # the same to rounding
+    point, reference = _starting_point(objective, start, known, accuracy)
     # A gradient that is only rounding cannot be made smaller.
     threshold = max(tol * reference, np.finfo(np.float64).eps) if accuracy == 0.0 else 0.0
     n_rows = row_limit(objective.design)
@@ -302,7 +256,7 @@ def minimize(objective, start=None, *, tol=1e-6, accuracy=0.0, max_iter=100, met
         if metric.curvature is None:
             metric.curvature = objective.initial_curvature(point.coef, n_rows)
         direction = metric.direction(point.gradient)
-        promise = -0.5 * _inner(point.gradient, direction)
+        promise = -0.5 * inner(point.gradient, direction)
         converged = n_iter > 0 and promise <= accuracy
         if converged:
             break
@@ -331,19 +285,21 @@ def minimize(objective, start=None, *, tol=1e-6, accuracy=0.0, max_iter=100, met
         float(norm / reference) if reference > 0 else 0.0,
         bool(converged),
         metric,
+        point,
     )
 
 
-def _starting_point(objective, start, accuracy):
+def _starting_point(objective, start, known, accuracy):
     """Where to start, and the norm of the gradient at zero (NaN if nobody asks)."""
-    if start is not None and accuracy > 0.0:
-        return objective.at(start), np.nan
+    if start is not None:
+        proposed = objective.at(start) if known is None else objective.again(known)
+        if accuracy > 0.0:
+            return proposed, np.nan
     zero = objective.at(np.zeros(objective.shape))
     reference = objective.norm(zero.gradient)
-    if start is None:
+    if start is None or proposed.value >= zero.value:
         return zero, reference
-    proposed = objective.at(start)
-    return (proposed if proposed.value < zero.value else zero), reference
+    return proposed, reference
 
 
 def _line_search(objective, point, direction):
@@ -353,7 +309,7 @@ def _line_search(objective, point, direction):
     still exact, so a step also counts if the objective is unchanged to rounding and the slope
     has flattened (the approximate Wolfe condition of Hager and Zhang, 2005).
     """
-    slope = _inner(point.gradient, direction)
+    slope = inner(point.gradient, direction)
     rounding = ROUNDING * abs(point.value)
     step = 1.0
     for _ in range(MAX_SHORTENINGS):
@@ -361,7 +317,7 @@ def _line_search(objective, point, direction):
         change = trial.value - point.value
         if change <= SUFFICIENT_DECREASE * step * slope:
             return trial
-        trial_slope = _inner(trial.gradient, direction)
+        trial_slope = inner(trial.gradient, direction)
         if change <= rounding and abs(trial_slope) <= SUFFICIENT_FLATTENING * abs(slope):
             return trial
         # Where the line through the two slopes is zero, within reason.
@@ -392,7 +348,3 @@ def _refresh(objective, metric, point, rate):
         metric.curvature = objective.curvature(point.coef, metric.n_rows)
     metric.steps = metric.changes = None
     metric.age = 0
-
-
-def _inner(first, second):
-    return float(np.vdot(first, second))
