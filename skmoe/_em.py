@@ -317,17 +317,16 @@ def _explores(exploration, history):
 
 def _e_steps(log_gate, log_density, capacity):
     """Responsibilities (V, n, K) and row log-likelihoods (V, n) in each view."""
-    views = [e_step(own, log_density) for own in log_gate]
+    if len(log_gate) == 1 and capacity is None:  # no copy
+        responsibilities, log_likelihood = e_step(log_gate[0], log_density)
+        return responsibilities[np.newaxis], log_likelihood[np.newaxis]
+    responsibilities, log_likelihoods = np.empty(log_gate.shape), np.empty(log_gate.shape[:-1])
+    for view, own in enumerate(log_gate):
+        responsibilities[view], log_likelihoods[view] = e_step(own, log_density)
     if capacity is not None:  # the mixture as it is knows none
-        biases = capacity.biases(log_gate, log_density)
-        views = [
-            (e_step(own + bias, log_density)[0], log_likelihoods)
-            for own, bias, (_, log_likelihoods) in zip(log_gate, biases, views, strict=True)
-        ]
-    if len(views) == 1:  # no copy
-        return views[0][0][np.newaxis], views[0][1][np.newaxis]
-    responsibilities, log_likelihoods = zip(*views, strict=True)
-    return np.stack(responsibilities), np.stack(log_likelihoods)
+        for view, bias in enumerate(capacity.biases(log_gate, log_density)):
+            responsibilities[view] = e_step(log_gate[view] + bias, log_density)[0]
+    return responsibilities, log_likelihoods
 
 
 def _held_out(values, judging_view):

@@ -20,6 +20,10 @@ from numba import njit
 LANES = 128
 """Samples per tile."""
 
+BLOCK = 8
+"""Samples that are copied at a time to a tile: a line of the cache. The rows of a tile are
+a power of two apart, so that columns written one by one would drive each other from the cache."""
+
 MINUS_INFINITY = -np.inf
 LOG2_E = 1.4426950408889634
 LN2_HIGH = 6.93147180369123816490e-01
@@ -110,10 +114,14 @@ def logarithm(x):
 def _load(matrix, first, n_rows, tile):
     """Copy rows of a matrix to the columns of a tile; lanes beyond them become 0."""
     n_columns = tile.shape[0]
-    for i in range(n_rows):
+    whole = n_rows - n_rows % BLOCK
+    for start in range(0, whole, BLOCK):
         for k in range(n_columns):
-            tile[k, i] = matrix[first + i, k]
+            for i in range(start, start + BLOCK):
+                tile[k, i] = matrix[first + i, k]
     for k in range(n_columns):
+        for i in range(whole, n_rows):
+            tile[k, i] = matrix[first + i, k]
         for i in range(n_rows, LANES):
             tile[k, i] = 0.0
 
@@ -152,6 +160,15 @@ def _exponentials(tile, peak, total):
 
 
 @_compile
+def _scale(tile, factor):
+    """Multiply every column of a tile by its factor."""
+    for k in range(tile.shape[0]):
+        row = tile[k]
+        for i in range(LANES):
+            row[i] *= factor[i]
+
+
+@_compile
 def softmax(logits):
     """Softmax of every row; see `skmoe._plain.softmax`."""
     n_samples, n_experts = logits.shape
@@ -162,10 +179,9 @@ def softmax(logits):
         _load(logits, first, n_rows, tile)
         _peaks(tile, peak)
         _exponentials(tile, peak, total)
-        for k in range(n_experts):
-            row = tile[k]
-            for i in range(LANES):
-                row[i] /= total[i]
+        for i in range(LANES):
+            total[i] = 1.0 / total[i]
+        _scale(tile, total)
         _store(tile, proba, first, n_rows)
     return proba
 
@@ -227,14 +243,11 @@ def e_step(log_gate, log_density):
         for i in range(LANES):
             irregular[i] += 0.0 if total[i] > 0.0 else 1.0
             total[i] = total[i] if total[i] > 0.0 else 1.0
-        for k in range(n_experts):
-            row = tile[k]
-            for i in range(LANES):
-                row[i] /= total[i]
+            peak[i] += logarithm(total[i])
+            total[i] = 1.0 / total[i]
+        _scale(tile, total)
         _store(tile, responsibilities, first, n_rows)
-        for i in range(LANES):
-            total[i] = peak[i] + logarithm(total[i])
-        log_likelihood[first : first + n_rows] = total[:n_rows]
+        log_likelihood[first : first + n_rows] = peak[:n_rows]
         if irregular.max() > 0.0:
             _mark_irregular(log_gate, log_density, first, n_rows, responsibilities, log_likelihood)
     return responsibilities, log_likelihood
@@ -324,73 +337,104 @@ def _argmax(tile, best, choice):
 
 
 @_compile
-def pack(matrix, shift, scale, n_columns, constant):
-    """Columns of a matrix, standardised, in tiles; see `skmoe._plain.pack`."""
-    n_samples = matrix.shape[0]
-    n_tiles = (n_samples + LANES - 1) // LANES
-    tiles = np.empty((n_tiles, n_columns + (1 if constant else 0), LANES))
-    for t in range(n_tiles):
-        tile, first = tiles[t], t * LANES
+def pack(matrix, shift, scale, tiles):
+    """Write the columns of a matrix, standardised, to tiles; see `skmoe._plain.pack`."""
+    n_samples, n_columns = len(matrix), len(shift)
+    for t in range(len(tiles)):
+        first = t * LANES
         n_rows = min(LANES, n_samples - first)
-        for i in range(n_rows):
-            for j in range(n_columns):
-                tile[j, i] = (np.float64(matrix[first + i, j]) - shift[j]) * scale[j]
-        if constant:
-            tile[n_columns, :] = 1.0
+        _load(matrix, first, n_rows, tiles[t, :n_columns])
+        for j in range(n_columns):
+            row = tiles[t, j]
+            for i in range(LANES):
+                row[i] = (row[i] - shift[j]) * scale[j]
+        tiles[t, n_columns:] = 1.0
         if n_rows < LANES:
-            tile[:, n_rows:] = 0.0
-    return tiles
+            tiles[t, :, n_rows:] = 0.0
 
 
 @_compile
-def loss_and_gradient(tiles, targets, weights, coef):
-    """Cross-entropy and its gradient in one pass; see `skmoe._plain.loss_and_gradient`."""
-    n_logits, n_columns = coef.shape
-    gradient, of_tile = np.zeros((n_logits, n_columns)), np.empty((n_logits, n_columns))
-    logits = np.empty((n_logits, LANES))
-    peak, total, losses = np.empty(LANES), np.empty(LANES), np.empty(LANES)
+def target_moments(tiles, targets, weights):
+    """Products of weighted targets and columns; see `skmoe._plain.target_moments`."""
+    n_samples, n_experts = targets.shape
+    moments = np.zeros((n_experts, tiles.shape[1]))
+    of_tile = np.empty_like(moments)
+    own = np.empty((n_experts, LANES))
+    for t in range(tiles.shape[0]):
+        first = t * LANES
+        _load(targets, first, min(LANES, n_samples - first), own)
+        _scale(own, weights[t])
+        np.dot(own, tiles[t].T, of_tile)
+        _add(of_tile, moments)
+    return moments
+
+
+@_compile
+def _add(part, whole):
+    for k in range(part.shape[0]):
+        for j in range(part.shape[1]):
+            whole[k, j] += part[k, j]
+
+
+@_compile
+def log_partition(tiles, weights, coef):
+    """Log-partition function and its gradient in one pass; see `skmoe._plain.log_partition`."""
+    n_logits = coef.shape[0]
+    gradient, of_tile = np.zeros_like(coef), np.empty_like(coef)
+    gate, peak, total = np.zeros((n_logits + 1, LANES)), np.empty(LANES), np.empty(LANES)
+    logits = gate[:n_logits]
+    value = 0.0
+    for t in range(tiles.shape[0]):
+        np.dot(coef, tiles[t], logits)
+        gate[n_logits, :] = 0.0
+        _peaks(gate, peak)
+        _exponentials(gate, peak, total)
+        for i in range(LANES):
+            peak[i] = (peak[i] + logarithm(total[i])) * weights[t, i]
+            total[i] = weights[t, i] / total[i]
+        for i in range(LANES):
+            value += peak[i]
+        _scale(logits, total)
+        np.dot(logits, tiles[t].T, of_tile)
+        _add(of_tile, gradient)
+    return value, gradient
+
+
+@_compile
+def mixture_loss_and_gradient(tiles, log_density, weights, coef):
+    """Of a mixture, in one pass; see `skmoe._plain.mixture_loss_and_gradient`."""
+    n_logits = coef.shape[0]
+    gradient, of_tile = np.zeros_like(coef), np.empty_like(coef)
+    gate, joint = np.zeros((n_logits + 1, LANES)), np.empty((n_logits + 1, LANES))
+    logits = gate[:n_logits]
+    peak, total = np.empty(LANES), np.empty(LANES)
+    joint_peak, joint_total = np.empty(LANES), np.empty(LANES)
     loss = 0.0
     for t in range(tiles.shape[0]):
         np.dot(coef, tiles[t], logits)
-        _softmax_residual(logits, targets[t], weights[t], peak, total, losses)
+        gate[n_logits, :] = 0.0
+        for k in range(n_logits + 1):
+            row, sums, density = gate[k], joint[k], log_density[t, k]
+            for i in range(LANES):
+                sums[i] = row[i] + density[i]
+        _peaks(gate, peak)
+        _peaks(joint, joint_peak)
+        _exponentials(gate, peak, total)
+        _exponentials(joint, joint_peak, joint_total)
         for i in range(LANES):
-            loss += losses[i]
-        np.dot(logits, tiles[t].T, of_tile)
+            peak[i] += logarithm(total[i]) - joint_peak[i] - logarithm(joint_total[i])
+            peak[i] *= weights[t, i]
+            total[i] = weights[t, i] / total[i]
+            joint_total[i] = weights[t, i] / joint_total[i]
+        for i in range(LANES):
+            loss += peak[i]
         for k in range(n_logits):
-            for j in range(n_columns):
-                gradient[k, j] += of_tile[k, j]
+            row, responsibility = gate[k], joint[k]
+            for i in range(LANES):
+                row[i] = row[i] * total[i] - responsibility[i] * joint_total[i]
+        np.dot(logits, tiles[t].T, of_tile)
+        _add(of_tile, gradient)
     return loss, gradient
-
-
-@_compile
-def _softmax_residual(logits, targets, weights, peak, total, losses):
-    """Replace logits by the derivatives of the losses, which go to `losses`.
-
-    The logit of the last expert is 0 and has no row of its own.
-    """
-    n_logits = logits.shape[0]
-    for i in range(LANES):
-        peak[i] = 0.0
-    for k in range(n_logits):
-        row = logits[k]
-        for i in range(LANES):
-            peak[i] = max(peak[i], row[i])
-    for i in range(LANES):
-        total[i] = exponential(-peak[i])
-        losses[i] = peak[i]
-    for k in range(n_logits):
-        row, target = logits[k], targets[k]
-        for i in range(LANES):
-            losses[i] -= target[i] * row[i]
-            row[i] = exponential(row[i] - peak[i])
-            total[i] += row[i]
-    for i in range(LANES):
-        losses[i] = (losses[i] + logarithm(total[i])) * weights[i]
-        total[i] = weights[i] / total[i]
-    for k in range(n_logits):
-        row, target = logits[k], targets[k]
-        for i in range(LANES):
-            row[i] = row[i] * total[i] - target[i] * weights[i]
 
 
 @_compile

@@ -64,14 +64,18 @@ def settle_gate(problem, state, share):
 def _with_best_penalty(problem, state, share):
     """Choose the gate's penalty by the held-out log-likelihood; go on from what that takes.
 
-    The search goes from the penalty at hand to stronger or to weaker ones as long as that helps,
-    each time from the best state so far, which is near to where the next penalty leads.
+    The search goes from the penalty at hand to stronger or to weaker ones, the likelier direction
+    first, as long as that helps, each time from the best state so far, which is near to where
+    the next penalty leads.
     """
     if not problem.gate.chooses_penalty:
         return problem, state
     state = _settled_run(problem, state, share, TRIAL_ITERATIONS)
     start = PENALTIES.index(problem.gate.penalty)
-    for candidates in (PENALTIES[:start][::-1], PENALTIES[start + 1 :]):
+    directions = [PENALTIES[:start][::-1], PENALTIES[start + 1 :]]
+    if problem.gate.seems_too_strong(state.gate):
+        directions.reverse()
+    for candidates in directions:
         improved = False
         for penalty in candidates:
             candidate = problem._replace(gate=problem.gate.with_penalty(penalty))

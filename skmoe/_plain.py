@@ -181,8 +181,8 @@ def linear_top_k(X, coef, intercept, k):
     return top_k(softmax(X @ coef.T + intercept), k)
 
 
-def pack(matrix, shift, scale, n_columns, constant):
-    """Columns of a matrix, standardised, in tiles of `LANES` rows.
+def pack(matrix, shift, scale, tiles):
+    """Write columns of a matrix, standardised, to tiles of rows: `LANES` if they are compiled.
 
     A tile holds one row per column of the matrix, so that loops run across samples, and is
     small enough to stay in the cache between the products of a pass over the data.
@@ -191,53 +191,131 @@ def pack(matrix, shift, scale, n_columns, constant):
     ----------
     matrix : ndarray of shape (n_samples, at least n_columns), float32 or float64
     shift, scale : ndarrays of shape (n_columns,)
-        Entry j of each row becomes ``(entry - shift[j]) * scale[j]``.
-    n_columns : int
-        Columns beyond are left out.
-    constant : bool
-        Whether to append a column of ones.
-
-    Returns
-    -------
-    tiles : ndarray of shape (n_tiles, n_columns + constant, LANES), float64
-        The lanes of the last tile that have no sample are 0.
+        Entry j of each row becomes ``(entry - shift[j]) * scale[j]``; columns beyond are left out.
+    tiles : ndarray of shape (n_tiles, n_columns or n_columns + 1, n_lanes), float64
+        Where to write; the caller allocates it because NumPy, unlike numba, asks for the large
+        pages that make passes over large arrays quicker. A further column becomes one of ones.
+        The lanes of the last tile that have no sample become 0.
 
     Examples
     --------
     >>> import numpy as np
     >>> from skmoe._plain import pack
-    >>> tiles = pack(np.array([[1.0, 2.0], [3.0, 4.0]]), np.ones(2), np.ones(2), 2, True)
-    >>> tiles.shape
-    (1, 3, 128)
+    >>> tiles = np.empty((1, 3, 128))
+    >>> pack(np.array([[1.0, 2.0], [3.0, 4.0]]), np.ones(2), np.ones(2), tiles)
     >>> tiles[0, :, :3]
     array([[0., 2., 0.],
            [1., 3., 0.],
            [1., 1., 0.]])
     """
-    n_samples = len(matrix)
-    n_tiles = -(-n_samples // LANES)
-    rows = np.zeros((n_tiles * LANES, n_columns + constant))
+    n_samples, n_columns = len(matrix), len(shift)
+    n_tiles, n_rows, n_lanes = tiles.shape
+    rows = np.zeros((n_tiles * n_lanes, n_rows))
     rows[:n_samples, :n_columns] = (matrix[:, :n_columns] - shift) * scale
-    if constant:
-        rows[:n_samples, -1] = 1.0
-    return np.ascontiguousarray(rows.reshape(n_tiles, LANES, rows.shape[1]).transpose(0, 2, 1))
+    rows[:n_samples, n_columns:] = 1.0
+    tiles[:] = rows.reshape(n_tiles, n_lanes, n_rows).transpose(0, 2, 1)
 
 
-def loss_and_gradient(tiles, targets, weights, coef):
-    """Weighted cross-entropy of soft targets with a softmax, and its gradient.
-
-    The loss is ``sum_i weights_i * -sum_k targets_ik log softmax(coef z_i)_k``, where the
-    logit of the last expert is fixed at 0 and has no row in `coef`.
+def tiled(matrix, n_lanes=LANES):
+    """A matrix as it is in tiles; see `pack`.
 
     Parameters
     ----------
-    tiles : ndarray of shape (n_tiles, n_columns, LANES), float64
+    matrix : ndarray of shape (n_samples, n_columns), float32 or float64
+    n_lanes : int, default=LANES
+
+    Returns
+    -------
+    tiles : ndarray of shape (n_tiles, n_columns, n_lanes), float64
+    """
+    n_columns = matrix.shape[1]
+    tiles = np.empty((-(-len(matrix) // n_lanes), n_columns, n_lanes))
+    pack(matrix, np.zeros(n_columns), np.ones(n_columns), tiles)
+    return tiles
+
+
+def target_moments(tiles, targets, weights):
+    """Products of weighted targets and columns: ``sum_i weights_i targets_ik z_i``.
+
+    Together with `log_partition` they are all that the cross-entropy needs.
+
+    Parameters
+    ----------
+    tiles, weights
+        See `log_partition`.
+    targets : ndarray of shape (n_samples, n_experts), float64
+
+    Returns
+    -------
+    moments : ndarray of shape (n_experts, n_columns), float64
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe._plain import target_moments, tiled
+    >>> tiles, weights = tiled(np.array([[2.0, 1.0]])), tiled(np.ones((1, 1)))[:, 0]
+    >>> target_moments(tiles, np.array([[0.75, 0.25]]), weights)
+    array([[1.5 , 0.75],
+           [0.5 , 0.25]])
+    """
+    own = tiled(targets, tiles.shape[2]) * weights[:, np.newaxis]
+    return np.matmul(own, tiles.transpose(0, 2, 1)).sum(axis=0)
+
+
+def log_partition(tiles, weights, coef):
+    """Weighted sum of the log-partition functions of a softmax, and its gradient.
+
+    That is ``sum_i weights_i log sum_k exp(coef_k z_i)``, where the logit of the last expert is
+    fixed at 0 and has no row in `coef`. The cross-entropy of soft targets is this less the inner
+    product of `coef` with `target_moments`: a pass over the data need not read the targets.
+
+    Parameters
+    ----------
+    tiles : ndarray of shape (n_tiles, n_columns, n_lanes), float64
         Packed rows of the design, with the column of ones.
-    targets : ndarray of shape (n_tiles, n_experts - 1, LANES), float64
-        Packed targets of all experts but the last.
-    weights : ndarray of shape (n_tiles, LANES), float64
+    weights : ndarray of shape (n_tiles, n_lanes), float64
         0 in lanes without a sample.
     coef : ndarray of shape (n_experts - 1, n_columns), float64
+
+    Returns
+    -------
+    value : float
+    gradient : ndarray of shape (n_experts - 1, n_columns), float64
+        ``sum_i weights_i softmax(coef z_i)_k z_i``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe._plain import log_partition, tiled
+    >>> tiles, weights = tiled(np.array([[2.0, 1.0]])), tiled(np.ones((1, 1)))[:, 0]
+    >>> value, gradient = log_partition(tiles, weights, np.zeros((1, 2)))
+    >>> print(f"{value:.6f}", gradient)
+    0.693147 [[1.  0.5]]
+    """
+    logits = np.matmul(coef, tiles)
+    peak = np.maximum(logits.max(axis=1), 0.0)
+    logits -= peak[:, np.newaxis]
+    np.exp(logits, out=logits)
+    total = logits.sum(axis=1)
+    total += np.exp(-peak)
+    logits *= (weights / total)[:, np.newaxis]
+    gradient = np.matmul(logits, tiles.transpose(0, 2, 1)).sum(axis=0)
+    return float(np.vdot(weights, peak + np.log(total))), gradient
+
+
+def mixture_loss_and_gradient(tiles, log_density, weights, coef):
+    """Minus the log-likelihood of a mixture with given densities, and its gradient.
+
+    The loss is ``sum_i weights_i * -log sum_k softmax(coef z_i)_k exp(log_density_ik)``, where
+    the logit of the last expert is fixed at 0 and has no row in `coef`. Its gradient is that of
+    the cross-entropy with the responsibilities.
+
+    Parameters
+    ----------
+    tiles, weights, coef
+        See `log_partition`.
+    log_density : ndarray of shape (n_tiles, n_experts, n_lanes), float64
+        Packed log-densities of each row's target under each expert; finite.
 
     Returns
     -------
@@ -247,26 +325,24 @@ def loss_and_gradient(tiles, targets, weights, coef):
     Examples
     --------
     >>> import numpy as np
-    >>> from skmoe._plain import loss_and_gradient, pack
-    >>> tiles = pack(np.array([[2.0]]), np.zeros(1), np.ones(1), 1, True)
-    >>> targets = pack(np.array([[0.75, 0.25]]), np.zeros(1), np.ones(1), 1, False)
-    >>> weights = pack(np.ones((1, 1)), np.zeros(1), np.ones(1), 1, False)[:, 0]
-    >>> loss, gradient = loss_and_gradient(tiles, targets, weights, np.zeros((1, 2)))
+    >>> from skmoe._plain import mixture_loss_and_gradient, tiled
+    >>> tiles = tiled(np.array([[2.0, 1.0]]))
+    >>> log_density = tiled(np.log([[0.75, 0.25]]))
+    >>> weights = tiled(np.ones((1, 1)))[:, 0]
+    >>> loss, gradient = mixture_loss_and_gradient(tiles, log_density, weights, np.zeros((1, 2)))
     >>> print(f"{loss:.6f}", gradient)
     0.693147 [[-0.5  -0.25]]
     """
-    logits = np.matmul(coef, tiles)
-    peak = np.maximum(logits.max(axis=1), 0.0)
-    losses = peak - np.einsum("tkl,tkl->tl", targets, logits)
-    logits -= peak[:, np.newaxis]
-    np.exp(logits, out=logits)
-    total = logits.sum(axis=1) + np.exp(-peak)
-    losses += np.log(total)
-    logits /= total[:, np.newaxis]
-    logits -= targets
-    logits *= weights[:, np.newaxis]
-    gradient = np.matmul(logits, tiles.transpose(0, 2, 1)).sum(axis=0)
-    return float(np.sum(losses * weights)), gradient
+    logits = np.zeros(log_density.shape)
+    np.matmul(coef, tiles, out=logits[:, :-1])
+    lanes = logits.transpose(0, 2, 1).reshape(-1, logits.shape[1])
+    log_gate = log_softmax(lanes)
+    densities = log_density.transpose(0, 2, 1).reshape(lanes.shape)
+    responsibilities, log_likelihood = e_step(log_gate, densities)
+    residual = (np.exp(log_gate) - responsibilities) * weights.reshape(-1, 1)
+    residual = residual[:, :-1].reshape(len(tiles), -1, len(coef)).transpose(0, 2, 1)
+    gradient = np.matmul(residual, tiles.transpose(0, 2, 1)).sum(axis=0)
+    return -float(weights.ravel() @ log_likelihood), gradient
 
 
 def packed_log_softmax(tiles, coef, log_proba):
@@ -282,43 +358,6 @@ def packed_log_softmax(tiles, coef, log_proba):
     """
     rows = np.matmul(coef, tiles).transpose(0, 2, 1).reshape(-1, len(coef))[: len(log_proba)]
     log_proba[:] = log_softmax(np.pad(rows, ((0, 0), (0, 1))))
-
-
-def softmax_cross_entropy(logits, targets, weights):
-    """Weighted cross-entropy of soft targets with the softmax of logits, and its gradient.
-
-    The loss is ``sum_i weights_i * -sum_k targets_ik log softmax(logits_i)_k``.
-
-    Parameters
-    ----------
-    logits : ndarray of shape (n_samples, n_experts), float64
-        Finite.
-    targets : ndarray of shape (n_samples, n_experts), float64
-        Rows sum to 1.
-    weights : ndarray of shape (n_samples,), float64
-
-    Returns
-    -------
-    loss : float
-    residual : ndarray of shape (n_samples, n_experts), float64
-        Gradient with respect to the logits: ``(proba - targets) * weights``.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from skmoe._plain import softmax_cross_entropy
-    >>> loss, residual = softmax_cross_entropy(
-    ...     np.zeros((1, 2)), np.array([[1.0, 0.0]]), np.ones(1)
-    ... )
-    >>> print(f"{loss:.6f}", residual)
-    0.693147 [[-0.5  0.5]]
-    """
-    below_peak = logits - logits.max(axis=1, keepdims=True)
-    proba = np.exp(below_peak)
-    total = proba.sum(axis=1)
-    losses = np.log(total) - np.einsum("ik,ik->i", targets, below_peak)
-    proba /= total[:, np.newaxis]
-    return float(weights @ losses), (proba - targets) * weights[:, np.newaxis]
 
 
 def weighted_moments(X, y, centre, weights):

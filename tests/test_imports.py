@@ -31,7 +31,7 @@ LAYERS = [
     ["gates._penalty", "gates._regularised"],
     ["gates._base", "gates._solver"],
     ["gates._quasi_newton", "gates._reduced"],
-    ["gates._curvature"],
+    ["gates._curvature", "gates._metric"],
     ["gates._design", "gates._packed"],
     ["_capacity", "_least_squares", "_quick_check", "_weights"],
     ["_arithmetic"],

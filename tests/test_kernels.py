@@ -103,33 +103,6 @@ def test_softmax_with_impossible_experts(run, name):
     assert_close(result, expected)
 
 
-def test_softmax_cross_entropy(problem):
-    loss, residual = _plain.softmax_cross_entropy(*as_double(problem)[:3])
-    logits, targets, weights, _ = as_double(problem)
-    log_proba = oracle_log_softmax(logits)
-    assert residual.dtype == np.float64
-    assert_close(residual, (np.exp(log_proba) - targets) * weights[:, None])
-    # Targets in single precision sum to 1 only to single precision, so the oracle must do as the
-    # kernel does, which takes the sum to be 1.
-    below_peak = logits - logits.max(axis=1, keepdims=True)
-    log_total = np.log(np.exp(below_peak).sum(axis=1))
-    assert_close(loss, weights @ (log_total - (targets * below_peak).sum(axis=1)))
-
-
-def test_residual_is_the_gradient_of_the_loss():
-    rng = np.random.default_rng(1)
-    logits, targets = rng.normal(size=(3, 4)), rng.dirichlet(np.ones(4), 3)
-    weights = rng.uniform(size=3)
-    _, residual = _plain.softmax_cross_entropy(logits, targets, weights)
-    step = 1e-6
-    for index in np.ndindex(*logits.shape):
-        change = np.zeros_like(logits)
-        change[index] = step
-        above = _plain.softmax_cross_entropy(logits + change, targets, weights)[0]
-        below = _plain.softmax_cross_entropy(logits - change, targets, weights)[0]
-        assert residual[index] == pytest.approx((above - below) / (2 * step), abs=1e-9)
-
-
 def test_e_step(run, problem, layout):
     log_gate = layout(oracle_log_softmax(problem[0]).astype(problem[0].dtype))
     responsibilities, log_likelihood = run("e_step", log_gate, problem[3])
@@ -216,41 +189,80 @@ def standardised(X):
     return np.column_stack([(X - 1.0) * [1, 2, 3, 4, 5], np.ones(len(X))])
 
 
+def tiles_of(run, matrix, shift, scale, n_columns):
+    tiles = np.full((2, n_columns, 128), 77.0)
+    run("pack", matrix, shift, scale, tiles)
+    return tiles
+
+
 def test_pack(run, packed):
     X, targets, _ = packed
-    tiles = run("pack", X, np.ones(5), np.arange(1.0, 6.0), 5, True)
-    assert tiles.shape == (2, 6, 128) and tiles.dtype == np.float64
-    assert tiles.flags.c_contiguous
-    rows = tiles.transpose(0, 2, 1).reshape(-1, 6)
+    rows = tiles_of(run, X, np.ones(5), np.arange(1.0, 6.0), 6).transpose(0, 2, 1).reshape(-1, 6)
     assert_close(rows[:150], standardised(np.asarray(X, dtype=np.float64)))
     np.testing.assert_array_equal(rows[150:], 0)
-    rows = run("pack", targets, np.zeros(3), np.ones(3), 3, False).transpose(0, 2, 1)
+    rows = tiles_of(run, targets, np.zeros(3), np.ones(3), 3).transpose(0, 2, 1)
     np.testing.assert_array_equal(rows.reshape(-1, 3)[:150], targets[:, :3])
 
 
-def run_packed(run, packed):
-    """Log-probabilities, loss and gradient, and what they should be."""
-    X, targets, weights = [array.copy() for array in as_double(packed)]
+@pytest.fixture
+def tiles(run, packed):
+    """Packed features and weights, some coefficients, and features and logits as they are."""
+    tiles = tiles_of(run, packed[0], np.ones(5), np.arange(1.0, 6.0), 6)
+    weights = tiles_of(run, packed[2], np.zeros(1), np.ones(1), 1)[:, 0].copy()
     coef = np.random.default_rng(5).normal(size=(3, 6))
     coef[0] *= 100  # some probabilities underflow
-    tiles = run("pack", packed[0], np.ones(5), np.arange(1.0, 6.0), 5, True)
-    packed_targets = run("pack", packed[1], np.zeros(3), np.ones(3), 3, False)
-    packed_weights = run("pack", packed[2], np.zeros(1), np.ones(1), 1, False)[:, 0].copy()
+    Z = standardised(np.asarray(packed[0], dtype=np.float64))
+    return tiles, weights, coef, Z, np.column_stack([Z @ coef.T, np.zeros(150)])
+
+
+def assert_close_sums(result, expected):
+    np.testing.assert_allclose(result, expected, rtol=1e-11, atol=1e-10)
+
+
+def test_packed_log_softmax(run, tiles):
+    tiles, _, coef, _, logits = tiles
     log_proba = np.empty((150, 4))
     run("packed_log_softmax", tiles, coef, log_proba)
-    loss, gradient = run("loss_and_gradient", tiles, packed_targets, packed_weights, coef)
-    Z = standardised(X)
-    logits = np.column_stack([Z @ coef.T, np.zeros(150)])
-    expected = oracle_log_softmax(logits)
-    residual = (np.exp(expected) - targets)[:, :3] * weights
-    targets[:, 3] = 1.0 - targets[:, :3].sum(axis=1)
-    expected_loss = -np.sum(weights * targets * expected)
-    return (log_proba, loss, gradient), (expected, expected_loss, residual.T @ Z)
+    assert_close_sums(log_proba, oracle_log_softmax(logits))
 
 
-def test_packed_rows(run, packed):
-    for result, expected in zip(*run_packed(run, packed), strict=True):
-        np.testing.assert_allclose(result, expected, rtol=1e-11, atol=1e-10)
+def test_cross_entropy_in_parts(run, tiles, packed):
+    """The partition function less the moments of the targets."""
+    tiles, packed_weights, coef, Z, logits = tiles
+    _, targets, weights = as_double(packed)
+    targets = targets / targets.sum(axis=1, keepdims=True)  # in single precision not exactly 1
+    value, gradient = run("log_partition", tiles, packed_weights, coef)
+    moments = run("target_moments", tiles, targets, packed_weights)
+    log_proba = oracle_log_softmax(logits)
+    residual = (np.exp(log_proba) - targets) * weights
+    expected = -np.sum(weights * targets * log_proba)
+    assert_close_sums(value - np.sum(moments[:3] * coef), expected)
+    assert_close_sums(gradient - moments[:3], residual[:, :3].T @ Z)
+    assert_close_sums(moments.sum(axis=0), weights[:, 0] @ Z)
+
+
+def test_target_moments(run, tiles, packed):
+    tiles, packed_weights, _, Z, _ = tiles
+    _, targets, weights = as_double(packed)
+    moments = run("target_moments", tiles, packed[1], packed_weights)
+    assert_close_sums(moments, (targets * weights).T @ Z)
+
+
+def test_mixture_loss_and_gradient(run, tiles, packed):
+    tiles, packed_weights, coef, Z, logits = tiles
+    weights = as_double(packed)[2]
+    log_density = np.random.default_rng(6).normal(0, 3, (150, 4))
+    log_density[3] -= 1e3  # whose exponentials underflow
+    packed_densities = tiles_of(run, log_density, np.zeros(4), np.ones(4), 4)
+    loss, gradient = run(
+        "mixture_loss_and_gradient", tiles, packed_densities, packed_weights, coef
+    )
+    log_proba = oracle_log_softmax(logits)
+    log_likelihood = np.logaddexp.reduce(log_proba + log_density, axis=1)
+    responsibilities = np.exp(log_proba + log_density - log_likelihood[:, None])
+    residual = (np.exp(log_proba) - responsibilities) * weights
+    assert_close_sums(loss, -weights[:, 0] @ log_likelihood)
+    assert_close_sums(gradient, residual[:, :3].T @ Z)
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -287,10 +299,9 @@ def test_small_problems_do_not_import_numba():
 
 def test_no_rows(run):
     empty = np.empty((0, 3))
-    assert run("pack", empty, np.zeros(2), np.ones(2), 2, True).shape == (0, 3, 128)
+    run("pack", empty, np.zeros(2), np.ones(2), np.empty((0, 3, 128)))
     assert run("softmax", empty).shape == (0, 3)
     assert run("log_softmax", empty).shape == (0, 3)
-    assert _plain.softmax_cross_entropy(empty, empty, np.empty(0))[0] == 0
     assert [part.shape for part in run("e_step", empty, empty)] == [(0, 3), (0,)]
     assert [part.shape for part in run("top_k", empty, 2)] == [(0, 2), (0, 2)]
     chosen = run("linear_top_k", empty, np.ones((4, 3)), np.ones(4), 2)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from skmoe import SoftmaxGate
@@ -12,7 +13,8 @@ from skmoe._likelihoods import Gaussian
 from skmoe.gates._design import Scaling, SparseDesign
 from skmoe.gates._judge import GateJudge, as_gate
 from skmoe.gates._packed import PackedDesign
-from skmoe.gates._quasi_newton import MixtureObjective
+from skmoe.gates._quasi_newton import MixtureObjective, PackedObjective
+from skmoe.gates._solver import minimize
 
 LIKELIHOOD = Gaussian(np.array([1e-3]))
 
@@ -85,6 +87,32 @@ def test_other_gates_cannot_climb():
 
 
 @pytest.mark.parametrize("kind", [PackedDesign, SparseDesign])
+@pytest.mark.parametrize("accuracy", [0.0, 1e-9])
+def test_the_end_of_one_problem_is_the_start_of_the_next(monkeypatch, kind, accuracy):
+    """Targets and penalty have changed since, but no pass is needed to evaluate there."""
+    rng = np.random.default_rng(3)
+    X, R = rng.normal(size=(200, 4)), rng.dirichlet(np.ones(3), (2, 200))
+    weights = rng.dirichlet(np.ones(200))
+    columns = sparse.csr_matrix(X) if kind is SparseDesign else X
+    design = kind(columns, Scaling.of(columns, weights), 3)
+    first = minimize(PackedObjective, design, R[0], weights, 1e-2, tol=1e-9)
+    passes, log_partition = [], kind.log_partition
+    monkeypatch.setattr(
+        kind, "log_partition", lambda *args: passes.append(1) or log_partition(*args)
+    )
+    ends = []
+    for known in (None, first.end):
+        passes.clear()
+        options = {"start": first.coef, "known": known, "accuracy": accuracy, "tol": 1e-9}
+        end = minimize(PackedObjective, design, R[1], weights, 1e-3, **options)
+        ends.append((end, len(passes)))
+    (without, n_without), (with_known, n_with) = ends
+    assert n_with == n_without - 1
+    np.testing.assert_allclose(with_known.coef, without.coef, atol=1e-12)
+    assert np.abs(with_known.coef - first.coef).max() > 0.01
+
+
+@pytest.mark.parametrize("kind", [PackedDesign, SparseDesign])
 def test_finite_differences(kind):
     rng = np.random.default_rng(2)
     X, log_density = rng.normal(size=(12, 4)), rng.normal(size=(12, 4))
@@ -100,3 +128,34 @@ def test_finite_differences(kind):
         change[index] = 1e-5
         difference = (objective.at(coef + change).value - objective.at(coef - change).value) / 2e-5
         assert gradient[index] == pytest.approx(difference, abs=1e-9)
+
+
+@pytest.mark.parametrize("alpha", [1e-2, "auto"])
+def test_the_final_gate_is_that_of_a_fit_on_all_rows(alpha):
+    X, outputs, y, weight = problem(300)
+    judge = first_iterate(X, outputs, y, weight, SoftmaxGate(alpha), 3)[2]["gate"]
+    R = np.random.default_rng(4).dirichlet(np.ones(2), 300)
+    judged = judge.judge(np.stack([R] * 3), weight)
+    gate, alone = judge.refit(judged, R, weight), SoftmaxGate(alpha).fit(X, R, weight)
+    assert gate.alpha_ == alone.alpha_
+    np.testing.assert_allclose(gate.coef_, alone.coef_, atol=1e-6)
+    np.testing.assert_allclose(gate.intercept_, alone.intercept_, atol=1e-6)
+
+
+def test_final_gate_says_that_it_did_not_converge():
+    X, outputs, y, weight = problem(300)
+    gate = SoftmaxGate(1e-6, tol=1e-12, max_iter=1)
+    judge = first_iterate(X, outputs, y, weight, gate, 3)[2]["gate"]
+    R = np.eye(2)[(X[:, 0] > 0).astype(int)]
+    judged = judge.judge(np.stack([R] * 3), weight)
+    with pytest.warns(ConvergenceWarning, match="1 iterations"):
+        judge.refit(judged, R, weight)
+
+
+def test_evidence_speaks_for_a_weaker_penalty_where_many_rows_say_much():
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(5000, 3))
+    noise, clear = np.full((5000, 2), 0.5), np.eye(2)[(X[:, 0] > 0).astype(int)]
+    for R, expected in ((noise, False), (clear, True)):
+        judge = GateJudge(SoftmaxGate(1e-2), X, (np.arange(5000),))
+        assert judge.seems_too_strong(judge.judge(R[np.newaxis], np.ones(5000))) == expected

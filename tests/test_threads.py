@@ -68,12 +68,18 @@ def large_problem():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(30_000, 8))
     design = SoftmaxGate().prepare(X, np.ones(30_000), 4).design
-    targets = design.pack_targets(rng.dirichlet(np.ones(4), 30_000))
+    targets = rng.dirichlet(np.ones(4), 30_000)
     weights = design.pack_weights(np.full(30_000, 1 / 30_000))
+    log_density = design.pack_log_density(np.log(targets))
     coef = rng.normal(size=(4, 9))
 
     def passes():
-        return *design.loss_and_gradient(targets, weights, coef[:-1]), design.log_softmax(coef)
+        return (
+            design.target_moments(targets, weights),
+            *design.log_partition(weights, coef[:-1]),
+            *design.mixture_loss_and_gradient(log_density, weights, coef[:-1]),
+            design.log_softmax(coef),
+        )
 
     return passes
 

@@ -7,8 +7,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
-from skmoe._arithmetic import log_softmax
-from skmoe._plain import softmax_cross_entropy
+from skmoe._arithmetic import e_step, log_softmax
 
 CHUNK = 1 << 15
 """Numbers in an intermediate array, which should stay in the cache."""
@@ -245,19 +244,31 @@ class SparseDesign:
         product = ((self.X.T @ residual).T - total * self.scaling.mean) * self.scaling.inverse
         return np.hstack([product, total])
 
-    def pack_targets(self, targets):
-        """Targets as `loss_and_gradient` takes them."""
-        return targets
+    def pack_log_density(self, log_density):
+        """Log-densities as `mixture_loss_and_gradient` takes them."""
+        return log_density
 
     def pack_weights(self, weights):
-        """Weights as `loss_and_gradient` takes them."""
+        """Weights as the other methods take them."""
         return weights
 
-    def loss_and_gradient(self, targets, weights, coef):
-        """Loss and gradient with a last logit of 0; see `skmoe._plain.loss_and_gradient`."""
+    def target_moments(self, targets, weights):
+        """Products of targets and columns; see `skmoe._plain.target_moments`."""
+        return self.gradient(targets * weights[:, np.newaxis])
+
+    def log_partition(self, weights, coef):
+        """Value and gradient; see `skmoe._plain.log_partition`."""
         logits = np.pad(self.logits(coef), ((0, 0), (0, 1)))
-        loss, residual = softmax_cross_entropy(logits, targets, weights)
-        return loss, self.gradient(residual[:, :-1])
+        log_proba = log_softmax(logits)
+        value = -float(weights @ log_proba[:, -1])  # the logit there is 0
+        return value, self.gradient(np.exp(log_proba[:, :-1]) * weights[:, np.newaxis])
+
+    def mixture_loss_and_gradient(self, log_density, weights, coef):
+        """Value and gradient; see `skmoe._plain.mixture_loss_and_gradient`."""
+        log_gate = log_softmax(np.pad(self.logits(coef), ((0, 0), (0, 1))))
+        responsibilities, log_likelihood = e_step(log_gate, log_density)
+        residual = (np.exp(log_gate) - responsibilities) * weights[:, np.newaxis]
+        return -float(weights @ log_likelihood), self.gradient(residual[:, :-1])
 
     def rows(self, indices):
         """Rows of the design as a dense array (len(indices), n_columns)."""

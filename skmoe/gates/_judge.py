@@ -66,6 +66,8 @@ class GateJudge:
 
     Liu, C. and Rubin, D. B. (1994). The ECME algorithm: a simple extension of EM and ECM with
     faster monotone convergence. Biometrika 81(4), 633-648.
+
+    MacKay, D. J. C. (1992). Bayesian interpolation. Neural Computation 4(3), 415-447.
     """
 
     template: Any
@@ -115,6 +117,7 @@ class GateJudge:
                 weights,
                 start=None if last is None else last.coef,
                 memory=None if last is None else last.memory,
+                known=None if last is None else last.end,
                 accuracy=self.accuracy,
                 alpha=self.penalty,
             )
@@ -165,6 +168,23 @@ class GateJudge:
         """Whether the gate's penalty is left to be chosen on held-out rows."""
         return self.penalty is not None
 
+    def seems_too_strong(self, judged):
+        """Whether the evidence speaks for a weaker penalty; only a guess, but it costs nothing.
+
+        With a Gaussian prior, whose precision is ``n alpha``, the evidence is largest where
+        ``n alpha ||W||^2`` is the number of coefficients that the data determine, and so below
+        that of all coefficients (MacKay, 1992).
+
+        Parameters
+        ----------
+        judged : JudgedGate
+            Fitted with the penalty at hand.
+        """
+        solution = judged.solutions[0]
+        slopes = solution.coef[:, :-1]
+        n_free = slopes.size - slopes.shape[1]  # they sum to zero over the experts
+        return len(self.views[0]) * solution.alpha * np.sum(np.square(slopes)) > n_free
+
     def with_penalty(self, penalty):
         """The same with another penalty, on the same prepared features."""
         template = clone(self.template).set_params(alpha=penalty)
@@ -186,11 +206,21 @@ class GateJudge:
         """
         if len(self.views) == 1:  # in-sample: that gate has seen all rows already
             return judged.models[0]
+        if self._prepared:  # the gate of a view is close
+            (prepared,) = self._prepared
+            last = judged.solutions[0]
+            return prepared.finish(responsibilities, sample_weight, last, alpha=self.penalty)
         return fit_weighted(clone(self.template), self.Z, responsibilities, sample_weight)
 
 
 def _judged(prepared, solutions):
-    log_proba = np.stack([prepared.log_proba(solution) for solution in solutions])
+    first = prepared.log_proba(solutions[0])
+    log_proba = first[np.newaxis]
+    if len(solutions) > 1:  # one at a time: stacking would hold all of them twice
+        log_proba = np.empty((len(solutions), *first.shape))
+        log_proba[0] = first
+        for view in range(1, len(solutions)):
+            log_proba[view] = prepared.log_proba(solutions[view])
     return JudgedGate(log_proba, tuple(map(prepared.gate, solutions)), tuple(solutions))
 
 

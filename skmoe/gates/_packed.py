@@ -1,10 +1,15 @@
 """The features as the fast solver sees them: standardised, with an intercept, in tiles."""
 
+import math
+
 import numpy as np
 
 from skmoe import _plain
 from skmoe._arithmetic import implementation
 from skmoe._threads import run_in_parts
+
+LINE = 64
+"""Bytes of a line of the cache."""
 
 SAMPLE_SEED = 0
 """Of the rows that stand for all in the estimate of the curvature."""
@@ -27,28 +32,54 @@ class PackedDesign:
         self.n_experts = n_experts
         self.n_columns = X.shape[1] + 1
         self.arithmetic = implementation(self.n_samples, n_experts)
-        self.tiles = self.arithmetic.pack(X, scaling.mean, scaling.inverse, X.shape[1], True)
+        # In plain NumPy each operation costs more than what it does to a tile.
+        self._n_lanes = max(self.n_samples, 1) if self.arithmetic is _plain else _plain.LANES
+        self.tiles = self._pack(X, scaling.mean, scaling.inverse, self.n_columns)
 
-    def pack_targets(self, targets):
-        """Targets (n_samples, n_experts) of all experts but the last, in tiles."""
-        n_logits = self.n_experts - 1
-        shift, scale = np.zeros(n_logits), np.ones(n_logits)
-        return self.arithmetic.pack(targets, shift, scale, n_logits, False)
+    def _pack(self, matrix, shift, scale, n_columns):
+        tiles = _aligned((-(-self.n_samples // self._n_lanes), n_columns, self._n_lanes))
+        self.arithmetic.pack(matrix, shift, scale, tiles)
+        return tiles
+
+    def pack_log_density(self, log_density):
+        """Log-densities (n_samples, n_experts) in tiles."""
+        zero, one = np.zeros(self.n_experts), np.ones(self.n_experts)
+        return self._pack(log_density, zero, one, self.n_experts)
 
     def pack_weights(self, weights):
-        """Weights (n_samples,) in tiles (n_tiles, LANES)."""
-        n_tiles, _, n_lanes = self.tiles.shape
-        packed = np.zeros(n_tiles * n_lanes)
+        """Weights (n_samples,) in tiles (n_tiles, n_lanes)."""
+        packed = np.zeros(len(self.tiles) * self._n_lanes)
         packed[: self.n_samples] = weights
-        return packed.reshape(n_tiles, n_lanes)
+        return packed.reshape(len(self.tiles), self._n_lanes)
 
-    def loss_and_gradient(self, targets, weights, coef):
-        """Loss and gradient; see `skmoe._plain.loss_and_gradient`."""
+    def target_moments(self, targets, weights):
+        """Products of targets and columns; see `skmoe._plain.target_moments`."""
+
+        def part(start, stop):
+            rows = slice(start * self._n_lanes, stop * self._n_lanes)
+            return self.arithmetic.target_moments(
+                self.tiles[start:stop], targets[rows], weights[start:stop]
+            )
+
+        return sum(self._run(part))
+
+    def log_partition(self, weights, coef):
+        """Value and gradient; see `skmoe._plain.log_partition`."""
 
         def part(start, stop):
             tiles = slice(start, stop)
-            return self.arithmetic.loss_and_gradient(
-                self.tiles[tiles], targets[tiles], weights[tiles], coef
+            return self.arithmetic.log_partition(self.tiles[tiles], weights[tiles], coef)
+
+        values, gradients = zip(*self._run(part), strict=True)
+        return sum(values), sum(gradients)
+
+    def mixture_loss_and_gradient(self, log_density, weights, coef):
+        """Value and gradient; see `skmoe._plain.mixture_loss_and_gradient`."""
+
+        def part(start, stop):
+            tiles = slice(start, stop)
+            return self.arithmetic.mixture_loss_and_gradient(
+                self.tiles[tiles], log_density[tiles], weights[tiles], coef
             )
 
         losses, gradients = zip(*self._run(part), strict=True)
@@ -59,11 +90,10 @@ class PackedDesign:
         if self.n_experts == 1:
             return np.zeros((self.n_samples, 1))
         differences = coef[:-1] - coef[-1]
-        n_lanes = self.tiles.shape[2]
         log_proba = np.empty((self.n_samples, self.n_experts))
 
         def part(start, stop):
-            rows = slice(start * n_lanes, stop * n_lanes)
+            rows = slice(start * self._n_lanes, stop * self._n_lanes)
             self.arithmetic.packed_log_softmax(
                 self.tiles[start:stop], differences, log_proba[rows]
             )
@@ -81,8 +111,16 @@ class PackedDesign:
 
     def rows(self, indices):
         """Rows of the design as an array (len(indices), n_columns)."""
-        tile, lane = np.divmod(indices, self.tiles.shape[2])
+        tile, lane = np.divmod(indices, self._n_lanes)
         return self.tiles[tile, :, lane]
+
+
+def _aligned(shape):
+    """An array that starts with a line of the cache, so that vectors do not straddle two."""
+    size = math.prod(shape)
+    numbers = np.empty(size + LINE // 8 - 1)
+    first = -numbers.ctypes.data % LINE // 8
+    return numbers[first : first + size].reshape(shape)
 
 
 def sample_rows(weights, n_rows):

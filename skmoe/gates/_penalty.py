@@ -43,16 +43,17 @@ def choose_penalty(prepared, targets, weights):
     fold[present] = np.random.RandomState(0).permutation(len(present)) % N_FOLDS
     losses = np.zeros(len(PENALTIES))
     for own in range(N_FOLDS):
-        held_out, start = fold == own, None
+        held_out, start, known = fold == own, None, None
         for candidate, penalty in enumerate(PENALTIES):
             solution = prepared.solve(
                 targets,
                 np.where(held_out, 0.0, weights),
                 start=start,
+                known=known,
                 accuracy=ACCURACY,
                 alpha=penalty,
             )
-            start = solution.coef
+            start, known = solution.coef, solution.end
             log_proba = prepared.log_proba(solution)[held_out]
             losses[candidate] -= weights[held_out] @ np.sum(targets[held_out] * log_proba, axis=1)
     return PENALTIES[int(np.argmin(losses))]

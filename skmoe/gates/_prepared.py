@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import warnings
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.exceptions import ConvergenceWarning
 
 from ._base import check_targets
 from ._design import DenseDesign, Scaling, SparseDesign, complete, missing_features
@@ -61,7 +63,17 @@ class PreparedSoftmaxGate:
             return choose_penalty(self, targets, weights)
         return self._gate.alpha
 
-    def solve(self, targets, weights, *, start=None, memory=None, accuracy=0.0, alpha=None):
+    def solve(
+        self,
+        targets,
+        weights,
+        *,
+        start=None,
+        memory=None,
+        known=None,
+        accuracy=0.0,
+        alpha=None,
+    ):
         """Minimise over ``W / temperature``, in which the penalty is alpha * temperature^2.
 
         Parameters
@@ -71,6 +83,8 @@ class PreparedSoftmaxGate:
         start : ndarray of shape (n_experts, n_columns), default=None
         memory : object, default=None
             Of the solution that `start` comes from.
+        known : Point, default=None
+            The end of that solution, if it is one with the same weights; saves a pass.
         accuracy : float, default=0.0
             0 solves to the gate's `tol`. Otherwise see `_quasi_newton.minimize`.
         alpha : float, default=None
@@ -82,8 +96,41 @@ class PreparedSoftmaxGate:
         """
         if not np.isfinite(targets.sum()):
             check_targets(targets, len(targets))  # says which row
-        options = {"start": start, "memory": memory, "accuracy": accuracy}
+        options = {"start": start, "memory": memory, "known": known, "accuracy": accuracy}
         return self._minimize(PackedObjective, targets, weights, alpha, options)
+
+    def finish(self, targets, weights, last, *, alpha=None):
+        """The gate fitted to the gate's `tol`, from the solution of a similar problem.
+
+        Parameters
+        ----------
+        targets, weights, alpha
+            See `solve`.
+        last : Solution
+            Where to start.
+
+        Returns
+        -------
+        gate : SoftmaxGate
+        """
+        if alpha is None:
+            alpha = self.chosen_alpha(targets, weights)
+        solution = self.solve(targets, weights, start=last.coef, memory=last.memory, alpha=alpha)
+        self.warn_unless_converged(solution, stacklevel=4)
+        gate = self.gate(solution)
+        gate.alpha = alpha
+        return gate
+
+    def warn_unless_converged(self, solution, stacklevel):
+        """Say so if `max_iter` ended a solution before `tol` was reached."""
+        if not solution.converged:
+            warnings.warn(
+                f"The gate did not converge in {solution.n_iter} iterations: the gradient is "
+                f"{solution.relative_gradient:.1e} of its norm at zero, tol is "
+                f"{self._gate.tol:.1e}. Increase max_iter, alpha or tol.",
+                ConvergenceWarning,
+                stacklevel=stacklevel + 1,
+            )
 
     @property
     def climbs(self):
@@ -121,7 +168,7 @@ class PreparedSoftmaxGate:
         options = options | {"tol": gate.tol, "max_iter": gate.max_iter}
         if gate.balance or gate.z_loss:
             losses = {"balance": gate.balance, "z_loss": gate.z_loss}
-            del options["memory"]  # of the other solver
+            del options["memory"], options["known"]  # of the other solver
             solution = minimize_regularised(
                 self.design, given, weights, penalty, **losses, **options
             )

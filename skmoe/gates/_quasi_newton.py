@@ -26,16 +26,14 @@ Nocedal, J. and Wright, S. J. (2006). Numerical Optimization, chapter 7. Springe
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+import math
+from typing import NamedTuple
 
 import numpy as np
 
-from skmoe._arithmetic import e_step
-
 from ._curvature import ConstantCurvature, SampledCurvature, coupling_matrix, row_limit
+from ._metric import Metric, inner
 
-MEMORY = 10
 MAX_SHORTENINGS = 40
 SUFFICIENT_DECREASE = 1e-4
 SUFFICIENT_FLATTENING = 0.8
@@ -61,11 +59,15 @@ POOR_RATE = 0.9
 
 
 class Point(NamedTuple):
-    """The objective at some coefficients (n_experts - 1, n_columns)."""
+    """The objective at some coefficients (n_experts - 1, n_columns).
+
+    `partition` is the part of value and gradient that depends on neither targets nor penalty.
+    """
 
     coef: np.ndarray
     value: float
     gradient: np.ndarray
+    partition: tuple | None = None
 
 
 class PackedObjective:
@@ -93,8 +95,8 @@ class PackedObjective:
         self._given = self._hold(targets)
 
     def _hold(self, targets):
-        """What `at` is to know."""
-        return self.design.pack_targets(targets)
+        """What `at` is to know: a few sums over the rows."""
+        return self.design.target_moments(targets, self._weights)
 
     @property
     def shape(self):
@@ -104,19 +106,33 @@ class PackedObjective:
     @property
     def has_hessian(self):
         """Whether there are few enough coefficients to form one."""
-        return not self.centred or np.prod(self.shape) <= LARGEST_HESSIAN
+        return not self.centred or math.prod(self.shape) <= LARGEST_HESSIAN
 
     def at(self, coef):
-        """Evaluate; one pass over the data."""
-        loss, gradient = self.design.loss_and_gradient(self._given, self._weights, coef)
-        penalised = (self.coupling @ coef) * self.penalty
-        return Point(coef, loss + 0.5 * _inner(penalised, coef), gradient + penalised)
+        """Evaluate; one pass over the data, or none at zero."""
+        if coef.any():
+            return self._point(coef, self.design.log_partition(self._weights, coef))
+        n_experts = len(self._given)  # whose targets sum to 1
+        return self._point(coef, (np.log(n_experts), self._given.sum(axis=0) / n_experts))
+
+    def again(self, known):
+        """Evaluate where another problem with the same weights was evaluated; no pass."""
+        return self._point(known.coef, known.partition)
+
+    def _point(self, coef, partition):
+        moments = self._given[:-1]
+        value, gradient = partition[0] - inner(moments, coef), partition[1] - moments
+        return self._penalised(coef, value, gradient, partition)
+
+    def _penalised(self, coef, value, gradient, partition=None):
+        change = (self.coupling @ coef) * self.penalty
+        return Point(coef, value + 0.5 * inner(change, coef), gradient + change, partition)
 
     def norm(self, gradient):
         """Norm of the gradient with respect to the coefficients of all experts."""
-        own = np.sum(np.square(gradient))
         # The gradient of the last expert is minus the sum of the others.
-        return np.sqrt(own + np.sum(np.square(gradient.sum(axis=0))) * self.centred)
+        last = np.ones(len(gradient)) @ gradient
+        return math.sqrt(inner(gradient, gradient) + inner(last, last) * self.centred)
 
     def initial_curvature(self, coef, n_rows):
         """Hessian where the solver starts; at zero it has a closed form."""
@@ -166,67 +182,12 @@ class MixtureObjective(PackedObjective):
     has_hessian = False
 
     def _hold(self, log_density):
-        return log_density
+        return self.design.pack_log_density(log_density)
 
     def at(self, coef):
-        """Evaluate; an E-step and a pass over the data."""
-        log_gate = self.design.log_softmax(np.vstack([coef, np.zeros(coef.shape[1])]))
-        responsibilities, log_likelihood = e_step(log_gate, self._given)
-        targets = self.design.pack_targets(responsibilities)
-        _, gradient = self.design.loss_and_gradient(targets, self._weights, coef)
-        penalised = (self.coupling @ coef) * self.penalty
-        value = 0.5 * _inner(penalised, coef) - float(self.weights @ log_likelihood)
-        return Point(coef, value, gradient + penalised)
-
-
-@dataclass
-class Metric:
-    """The inverse Hessian as L-BFGS sees it.
-
-    Attributes
-    ----------
-    curvature : ConstantCurvature or SampledCurvature
-    n_rows : int
-        Rows for the next estimate.
-    pairs : list of tuples
-        Steps taken since the estimate, changes of the gradient, and the inverses of their inner
-        products.
-    age : int
-        Number of steps taken since the estimate.
-    """
-
-    curvature: Any
-    n_rows: int
-    pairs: list = field(default_factory=list)
-    age: int = 0
-
-    @property
-    def fresh(self):
-        """Whether no step has been taken since the estimate."""
-        return self.age == 0
-
-    def without_pairs(self):
-        """The same estimate for another function with a similar Hessian."""
-        return Metric(self.curvature, self.n_rows)
-
-    def direction(self, gradient):
-        """Minus the inverse Hessian times the gradient, by the two-loop recursion."""
-        residual = gradient
-        factors = []
-        for step, change, inverse in reversed(self.pairs):
-            factors.append(inverse * _inner(step, residual))
-            residual = residual - factors[-1] * change
-        direction = self.curvature.solve(residual)
-        for (step, change, inverse), factor in zip(self.pairs, reversed(factors), strict=True):
-            direction = direction + (factor - inverse * _inner(change, direction)) * step
-        return -direction
-
-    def remember(self, step, change):
-        """Add a step and the change of the gradient along it."""
-        self.age += 1
-        product = _inner(step, change)
-        if product > np.finfo(np.float64).eps * np.linalg.norm(step) * np.linalg.norm(change):
-            self.pairs = [*self.pairs[1 - MEMORY :], (step, change, 1.0 / product)]
+        """Evaluate; one pass over the data."""
+        loss = self.design.mixture_loss_and_gradient(self._given, self._weights, coef)
+        return self._penalised(coef, *loss)
 
 
 class Minimum(NamedTuple):
@@ -241,6 +202,8 @@ class Minimum(NamedTuple):
     converged : bool
     metric : Metric
         To start the next problem with.
+    end : Point
+        The objective at `coef`.
     """
 
     coef: np.ndarray
@@ -248,9 +211,12 @@ class Minimum(NamedTuple):
     relative_gradient: float
     converged: bool
     metric: Metric
+    end: Point
 
 
-def minimize(objective, start=None, *, tol=1e-6, accuracy=0.0, max_iter=100, metric=None):
+def minimize(
+    objective, start=None, *, tol=1e-6, accuracy=0.0, max_iter=100, metric=None, known=None
+):
     """Bring the objective to its optimum, or close to it in few steps.
 
     Parameters
@@ -266,12 +232,16 @@ def minimize(objective, start=None, *, tol=1e-6, accuracy=0.0, max_iter=100, met
     max_iter : int
     metric : Metric, default=None
         Of an earlier problem with the same design and weights that ended at `start`.
+    known : Point, default=None
+        That end, if the problems differ in targets and penalty only.
 
     Returns
     -------
     minimum : Minimum
     """
-    point, reference = _starting_point(objective, start, accuracy)
+    if known is not None:
+        start = known.coef  # the same to rounding
+    point, reference = _starting_point(objective, start, known, accuracy)
     # A gradient that is only rounding cannot be made smaller.
     threshold = max(tol * reference, np.finfo(np.float64).eps) if accuracy == 0.0 else 0.0
     n_rows = row_limit(objective.design)
@@ -286,7 +256,7 @@ def minimize(objective, start=None, *, tol=1e-6, accuracy=0.0, max_iter=100, met
         if metric.curvature is None:
             metric.curvature = objective.initial_curvature(point.coef, n_rows)
         direction = metric.direction(point.gradient)
-        promise = -0.5 * _inner(point.gradient, direction)
+        promise = -0.5 * inner(point.gradient, direction)
         converged = n_iter > 0 and promise <= accuracy
         if converged:
             break
@@ -300,9 +270,11 @@ def minimize(objective, start=None, *, tol=1e-6, accuracy=0.0, max_iter=100, met
         metric.remember(successor.coef - point.coef, successor.gradient - point.gradient)
         rate = objective.norm(successor.gradient) / norm
         point, norm, n_iter = successor, rate * norm, n_iter + 1
+        if norm == 0.0:
+            continue
         to_go = threshold / norm
         if accuracy > 0.0:
-            to_go = min(np.sqrt(accuracy / promise) / rate, LASTING_PROGRESS)
+            to_go = min(math.sqrt(accuracy / promise) / rate, LASTING_PROGRESS)
         rate = (norm / since[1]) ** (1.0 / (n_iter - since[0]))
         if to_go < 1.0 and _worth_refreshing(objective, metric, rate, to_go, max_iter - n_iter):
             _refresh(objective, metric, point, rate)
@@ -313,19 +285,21 @@ def minimize(objective, start=None, *, tol=1e-6, accuracy=0.0, max_iter=100, met
         float(norm / reference) if reference > 0 else 0.0,
         bool(converged),
         metric,
+        point,
     )
 
 
-def _starting_point(objective, start, accuracy):
+def _starting_point(objective, start, known, accuracy):
     """Where to start, and the norm of the gradient at zero (NaN if nobody asks)."""
-    if start is not None and accuracy > 0.0:
-        return objective.at(start), np.nan
+    if start is not None:
+        proposed = objective.at(start) if known is None else objective.again(known)
+        if accuracy > 0.0:
+            return proposed, np.nan
     zero = objective.at(np.zeros(objective.shape))
     reference = objective.norm(zero.gradient)
-    if start is None:
+    if start is None or proposed.value >= zero.value:
         return zero, reference
-    proposed = objective.at(start)
-    return (proposed if proposed.value < zero.value else zero), reference
+    return proposed, reference
 
 
 def _line_search(objective, point, direction):
@@ -335,7 +309,7 @@ def _line_search(objective, point, direction):
     still exact, so a step also counts if the objective is unchanged to rounding and the slope
     has flattened (the approximate Wolfe condition of Hager and Zhang, 2005).
     """
-    slope = _inner(point.gradient, direction)
+    slope = inner(point.gradient, direction)
     rounding = ROUNDING * abs(point.value)
     step = 1.0
     for _ in range(MAX_SHORTENINGS):
@@ -343,7 +317,7 @@ def _line_search(objective, point, direction):
         change = trial.value - point.value
         if change <= SUFFICIENT_DECREASE * step * slope:
             return trial
-        trial_slope = _inner(trial.gradient, direction)
+        trial_slope = inner(trial.gradient, direction)
         if change <= rounding and abs(trial_slope) <= SUFFICIENT_FLATTENING * abs(slope):
             return trial
         # Where the line through the two slopes is zero, within reason.
@@ -359,8 +333,8 @@ def _worth_refreshing(objective, metric, rate, to_go, steps_left):
     if not objective.has_hessian:
         return False
     takes_all = metric.n_rows >= objective.design.n_samples
-    passes = np.log(to_go) / np.log(min(rate, SLOWEST_RATE))
-    expected = PASSES_OF_NEWTON if takes_all else np.log(to_go) / np.log(EXPECTED_RATE)
+    passes = math.log(to_go) / math.log(min(rate, SLOWEST_RATE))
+    expected = PASSES_OF_NEWTON if takes_all else math.log(to_go) / math.log(EXPECTED_RATE)
     cost = objective.passes_per_curvature(metric.n_rows)
     return passes > min(expected + cost, steps_left)
 
@@ -372,9 +346,5 @@ def _refresh(objective, metric, point, rate):
         metric.n_rows *= 4
     if objective.has_hessian:
         metric.curvature = objective.curvature(point.coef, metric.n_rows)
-    metric.pairs = []
+    metric.steps = metric.changes = None
     metric.age = 0
-
-
-def _inner(first, second):
-    return float(np.vdot(first, second))

@@ -1,13 +1,11 @@
 """The softmax gate: L2-penalised softmax regression on responsibilities."""
 
 import copy
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import _fit_context, clone
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -186,14 +184,7 @@ class SoftmaxGate(BaseGate):
             start=self._previous_coef(prepared),
             alpha=prepared.chosen_alpha(targets, weights),
         )
-        if not solution.converged:
-            warnings.warn(
-                f"The gate did not converge in {solution.n_iter} iterations: the gradient is "
-                f"{solution.relative_gradient:.1e} of its norm at zero, tol is {self.tol:.1e}. "
-                "Increase max_iter, alpha or tol.",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
+        prepared.warn_unless_converged(solution, stacklevel=3)
         prepared.write(solution, self)
         return self
 

@@ -41,6 +41,8 @@ class Solution(NamedTuple):
     memory : object
         What the solver knows of the curvature; it makes the next problem with the same design
         and weights cheaper, if that starts where this ended.
+    end : Point or None
+        The objective at the solution, for a problem that has other targets or another penalty.
     alpha : float or None
         The gate's penalty, for the record.
     """
@@ -50,6 +52,7 @@ class Solution(NamedTuple):
     converged: bool
     relative_gradient: float
     memory: Any = None
+    end: Any = None
     alpha: float | None = None
 
 
@@ -75,7 +78,9 @@ def make_design(X, scaling, n_experts):
     return (SparseDesign if sparse.issparse(X) else PackedDesign)(X, scaling, n_experts)
 
 
-def minimize(kind, design, given, weights, penalty, *, start=None, memory=None, **stopping):
+def minimize(
+    kind, design, given, weights, penalty, *, start=None, memory=None, known=None, **stopping
+):
     """Minimise the penalised cross-entropy, or minus the log-likelihood of a mixture.
 
     Parameters
@@ -93,6 +98,8 @@ def minimize(kind, design, given, weights, penalty, *, start=None, memory=None, 
         Ignored where it is worse than zero.
     memory : object, default=None
         Of the solution that `start` comes from.
+    known : Point, default=None
+        The end of that, if the problems differ in targets and penalty only.
     **stopping
         `tol`, `accuracy` and `max_iter`; see `_quasi_newton.minimize`.
 
@@ -114,18 +121,20 @@ def minimize(kind, design, given, weights, penalty, *, start=None, memory=None, 
             penalty[0],
             start=None if start is None else design.reduce(start),
             memory=memory,
+            known=known,
             **stopping,
         )
         return reduced._replace(coef=design.expand(reduced.coef))
     objective = kind(design, given, weights, penalty)
     start = None if start is None else start[:-1] - start[-1]
-    minimum = _quasi_newton.minimize(objective, start, metric=memory, **stopping)
+    minimum = _quasi_newton.minimize(objective, start, metric=memory, known=known, **stopping)
     return Solution(
         centred(minimum.coef),
         minimum.n_iter,
         minimum.converged,
         minimum.relative_gradient,
         minimum.metric,
+        minimum.end,
     )
 
 
