@@ -26,7 +26,7 @@ from ._prediction import MixturePrediction
 from ._problem import TrainingSettings
 from ._revive import RevivedWithDefaults
 from ._routing import Utilization
-from ._search import NUMBERS, numbers_to_try
+from ._search import NUMBERS, degrees_to_try, numbers_to_try
 from ._shared import shared_kind
 from ._surgery import ExpertSurgery
 from ._training import train
@@ -176,6 +176,7 @@ class BaseMixtureOfExperts(
             Z,
             names=names,
             templates=templates,
+            degrees=self._degrees(settings, Z, previous),
             numbers=numbers,
             same_template=same_template,
             gate=gate,
@@ -219,6 +220,14 @@ class BaseMixtureOfExperts(
     @abstractmethod
     def _dispersion(self):
         """The fitted dispersions, shape (n_experts, ...), as the likelihood takes them."""
+
+    def _degrees(self, settings, Z, previous):
+        """Degrees of the default gate to choose from: that of before if a fit goes on."""
+        if self.gate is not None:
+            return (None,)
+        if previous is not None:
+            return (getattr(previous.gate_, "degree", 1),)
+        return degrees_to_try(settings, Z)
 
     def _most_experts(self, previous):
         """How many clones there may be: as many as before if a fit goes on."""

@@ -1,29 +1,33 @@
-"""The search for a start, a share and a number of experts, by held-out likelihood.
+"""The search for a start, a share, a gate and a number of experts, by held-out likelihood.
 
-Each trial is a short run of EM: what a start, a share or a number is worth shows early, and
-experts are expensive. For the same reason the three are searched one after the other and not in
-all their combinations: first the starts, then the neighbours of the share, then those of the
-number of experts, each for as long as the likelihood rises. The best trial goes on to the end.
+Each trial is a short run of EM: what a start or a share is worth shows early, and experts are
+expensive. For the same reason they are searched one after the other and not in all their
+combinations: first the starts, then the neighbours of the share, then the degree of the gate,
+then the number of experts, each for as long as the likelihood rises. The best trial goes on.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import issparse
 
 from ._em import EMResult, initial_state, run_em
 from ._init import Start, starting_responsibilities, starts_of
 from ._lift import paired
 from ._problem import Problem
 from ._shared import of_different_kinds
+from .gates._products import n_terms
 
 SHARES = (0.0, 0.1, 0.3, 1.0)
 """Candidates of ``share="auto"``, from the classical mixture to stacking."""
 
 FIRST_SHARE = 0.1
 """The one that starts are compared with."""
+
+MOST_TERMS = 10_000_000
+"""Numbers in the features of a gate of degree 2 beyond which it is not tried unasked."""
 
 NUMBERS = (2, 4, 8, 16)
 """Candidates of ``n_experts="auto"``."""
@@ -43,6 +47,27 @@ line with noise, where more experts can do no good, they gained up to 2.9 standa
 
 SHORT_RUN = 5
 """Iterations of a trial."""
+
+
+def degrees_to_try(settings, Z):
+    """Degrees to choose from for the gate that stands in for ``gate=None``.
+
+    Squares and products are tried where all of training is left to be decided and where they are
+    no burden; in-sample likelihoods would always be for them.
+
+    Parameters
+    ----------
+    settings : TrainingSettings
+    Z : array, sparse matrix or frame of shape (n_samples, n_gate_features)
+
+    Returns
+    -------
+    degrees : tuple of int
+    """
+    n_samples, n_features = Z.shape
+    large = n_samples * n_terms(n_features) > MOST_TERMS
+    undecided = settings.share == "auto" and settings.e_step != "insample"
+    return (1, 2) if undecided and not large and not issparse(Z) else (1,)
 
 
 def numbers_to_try(init, top_k, n_samples):
@@ -70,44 +95,28 @@ def numbers_to_try(init, top_k, n_samples):
     return tuple(credible or numbers[:1])
 
 
+class _Choice(NamedTuple):
+    """What is searched for."""
+
+    start: Start
+    share: float
+    degree: int | None
+    n_experts: int
+
+    def __str__(self):
+        degree = "" if self.degree is None else f", gate of degree {self.degree}"
+        return f"{self.n_experts} experts, start {self.start.name}, share {self.share:g}{degree}"
+
+
 class _Trial(NamedTuple):
     """A run of EM, and what it was run with."""
 
     problem: Problem
-    start: Start
-    share: float
-    described: str
+    choice: _Choice
     run: EMResult
 
 
-@dataclass(frozen=True)
-class _Search:
-    """What trials have in common.
-
-    Parameters
-    ----------
-    problem : Problem
-        With all experts that there may be.
-    max_iter : int
-        Iterations of a trial.
-    """
-
-    problem: Problem
-    max_iter: int
-
-    def trial(self, start, share, n_experts):
-        """Run EM from a start, with a share, with the first `n_experts` experts."""
-        problem = self.problem.with_experts(n_experts)
-        gate, data = problem.gate, problem.data
-        responsibilities = starting_responsibilities(start, gate.template, gate.Z, data, n_experts)
-        dispersion = problem.likelihood.initial_dispersion(n_experts)
-        state = initial_state(responsibilities, dispersion, len(gate.views))
-        described = f"{n_experts} experts, start {start.name}, share {share:g}"
-        run = _run(problem, state, share, self.max_iter, described)
-        return _Trial(problem, start, share, described, run)
-
-
-def best_run(problem, start, numbers, rng):
+def best_run(problem, start, *, degrees, numbers, rng):
     """Search, and run EM to the end with what was found.
 
     Parameters
@@ -116,6 +125,8 @@ def best_run(problem, start, numbers, rng):
         With the largest number of experts.
     start : ndarray of shape (n, K) or None
         Responsibilities of an earlier model to go on from; overrides ``init``.
+    degrees : tuple of int
+        Degrees of the gate to choose from; (None,) if the gate is given.
     numbers : tuple of int
         Numbers of experts to choose from, in order.
     rng : numpy.random.RandomState
@@ -123,29 +134,42 @@ def best_run(problem, start, numbers, rng):
     Returns
     -------
     problem : Problem
-        With the number of experts that was chosen.
+        With the gate and the number of experts that were chosen.
     share : float
     run : EMResult
     """
     settings = problem.settings
     shares = _candidate_shares(settings.share, problem.experts.templates)
     share = FIRST_SHARE if FIRST_SHARE in shares else shares[0]
+    degrees = degrees if len(shares) > 1 else degrees[:1]
     number = FIRST_NUMBER if FIRST_NUMBER in numbers else numbers[0]
     starts = _starts(settings, start, shares, rng)
-    alone = len(starts) == len(shares) == len(numbers) == 1
-    search = _Search(problem, settings.max_iter if alone else _short(problem))
+    alone = len(starts) == len(shares) == len(degrees) == len(numbers) == 1
+    max_iter = settings.max_iter if alone else _short(problem)
 
-    trials = [search.trial(each, share, number) for each in starts]
+    def attempt(choice):
+        return _trial(problem, choice, max_iter)
+
+    trials = [attempt(_Choice(each, share, degrees[0], number)) for each in starts]
     best = max(trials, key=_log_likelihood)
-    start = best.start
-    best = _climbed(
-        best, shares, share, lambda other: search.trial(start, other, number), _is_more_likely
-    )
-    share = best.share
-    best = _climbed(
-        best, numbers, number, lambda other: search.trial(start, share, other), _deserves_experts
-    )
-    return best.problem, share, _finished(best, search.max_iter)
+    best = _climbed(best, "share", shares, attempt, _is_more_likely)
+    best = _climbed(best, "degree", degrees, attempt, _is_more_likely)
+    best = _climbed(best, "n_experts", numbers, attempt, _deserves_experts)
+    return best.problem, best.choice.share, _finished(best, max_iter)
+
+
+def _trial(problem, choice, max_iter):
+    """Run EM as chosen, from the start."""
+    if choice.degree is not None:
+        problem = problem._replace(gate=problem.gate.with_degree(choice.degree))
+    n_experts = choice.n_experts
+    problem = problem.with_experts(n_experts)
+    gate, data = problem.gate, problem.data
+    start = starting_responsibilities(choice.start, gate.template, gate.Z, data, n_experts)
+    dispersion = problem.likelihood.initial_dispersion(n_experts)
+    state = initial_state(start, dispersion, len(gate.views))
+    run = _run(problem, state, choice.share, max_iter, str(choice))
+    return _Trial(problem, choice, run)
 
 
 def _candidate_shares(share, templates):
@@ -189,13 +213,30 @@ def _deserves_experts(trial, best):
     return gain > (CREDIBLE * error if more else 0.0)
 
 
-def _climbed(best, candidates, first, attempt, is_better):
-    """Go from the first candidate to its neighbours, up or else down, while that helps."""
-    position = candidates.index(first)
+def _climbed(best, what, candidates, attempt, is_better):
+    """Go from the candidate at hand to its neighbours, up or else down, while that helps.
+
+    Parameters
+    ----------
+    best : _Trial
+    what : str
+        Field of the choice that the candidates are for.
+    candidates : tuple
+        In order.
+    attempt : callable
+        Returns the trial for a choice.
+    is_better : callable
+        Compares a trial with the best so far.
+
+    Returns
+    -------
+    best : _Trial
+    """
+    position = candidates.index(getattr(best.choice, what))
     for way in (candidates[position + 1 :], candidates[:position][::-1]):
         before = best
         for candidate in way:
-            trial = attempt(candidate)
+            trial = attempt(best.choice._replace(**{what: candidate}))
             if not is_better(trial, best):
                 break
             best = trial
@@ -206,10 +247,12 @@ def _climbed(best, candidates, first, attempt, is_better):
 
 def _finished(trial, n_iter):
     """The trial's run, and what is left to do of it."""
-    run, max_iter = trial.run, trial.problem.settings.max_iter
+    problem, choice, run = trial
+    max_iter = problem.settings.max_iter
     if n_iter < max_iter and not run.converged:
-        described = f"going on with {trial.described}"
-        return _run(trial.problem, run.best, trial.share, max_iter, described, run.history)
+        return _run(
+            problem, run.best, choice.share, max_iter, f"going on with {choice}", run.history
+        )
     return run
 
 

@@ -51,6 +51,7 @@ def train(
     *,
     names: tuple[str, ...],
     templates: tuple[Any, ...],
+    degrees: tuple[int | None, ...],
     numbers: tuple[int, ...],
     same_template: bool,
     gate: Any,
@@ -72,6 +73,8 @@ def train(
         Features of the gate.
     names, templates : tuples of length K
         Experts, not yet fitted.
+    degrees : tuple of int
+        Degrees of the gate to choose from; (None,) if that is not to be decided here.
     numbers : tuple of int
         How many of these there may be, in rising order up to K.
     same_template : bool
@@ -120,7 +123,7 @@ def train(
         n_jobs=settings.n_jobs,
     )
     problem = Problem.of(data, target, pool, judge_gate, likelihood, settings, fresh=start is None)
-    problem, share, run = best_run(problem, start, numbers, rng)
+    problem, share, run = best_run(problem, start, degrees=degrees, numbers=numbers, rng=rng)
     pool = problem.experts
     _warn(run, share, problem)
     final = run.best

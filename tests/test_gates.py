@@ -19,6 +19,7 @@ from skmoe.gates import ClassifierGate, CosineGate, GaussianGate, HierarchicalGa
 
 GATES = {
     "softmax": SoftmaxGate(tol=1e-9),
+    "quadratic": SoftmaxGate(degree=2, tol=1e-9),
     "tied": GaussianGate(),
     "diag": GaussianGate("diag", temperature=1.5),
     "tree": HierarchicalGate(SoftmaxGate(tol=1e-9)),

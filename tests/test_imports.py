@@ -32,7 +32,7 @@ LAYERS = [
     ["gates._base", "gates._solver"],
     ["gates._quasi_newton", "gates._reduced"],
     ["gates._curvature", "gates._metric"],
-    ["gates._design", "gates._packed"],
+    ["gates._design", "gates._packed", "gates._products"],
     ["_capacity", "_least_squares", "_quick_check", "_weights"],
     ["_arithmetic"],
     ["_kernels", "_plain", "_revive", "_threads", "_version", "datasets"],

@@ -1,7 +1,11 @@
 """The search for a start, a share and a number of experts."""
 
+from types import SimpleNamespace
+from typing import NamedTuple
+
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.tree import DecisionTreeRegressor
 from small_mixtures import X as SMALL_X
@@ -9,8 +13,9 @@ from small_mixtures import Y as SMALL_Y
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._init import Start, starting_responsibilities, starts_of
-from skmoe._search import _climbed, _is_more_likely, numbers_to_try
+from skmoe._search import _climbed, _is_more_likely, degrees_to_try, numbers_to_try
 from skmoe._validation import keep_weighted_rows
+from skmoe.datasets import make_piecewise_regression
 from skmoe.gates import SoftmaxGate
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -164,15 +169,21 @@ def test_bad_number(n_experts):
 # the climb --------------------------------------------------------------------------------------
 
 
-class Run:
-    def __init__(self, log_likelihood):
-        self.best = self
-        self.log_likelihood = log_likelihood
+class Best(NamedTuple):
+    log_likelihood: float
 
 
-class Attempt:
-    def __init__(self, value):
-        self.run = Run(value)
+class Run(NamedTuple):
+    best: Best
+
+
+class Choice(NamedTuple):
+    share: int
+
+
+class Trial(NamedTuple):
+    choice: Choice
+    run: Run
 
 
 @pytest.mark.parametrize(
@@ -188,10 +199,60 @@ class Attempt:
 def test_climb(values, best, n_attempts):
     tried = []
 
-    def attempt(candidate):
-        tried.append(candidate)
-        return Attempt(values[candidate])
+    def attempt(choice):
+        tried.append(choice)
+        return Trial(choice, Run(Best(values[choice.share])))
 
-    found = _climbed(Attempt(values[1]), (0, 1, 2, 3), 1, attempt, _is_more_likely)
-    assert found.run.log_likelihood == best
+    first = Trial(Choice(1), Run(Best(values[1])))
+    found = _climbed(first, "share", (0, 1, 2, 3), attempt, _is_more_likely)
+    assert found.run.best.log_likelihood == best
+    assert values[found.choice.share] == best
     assert len(tried) == n_attempts
+
+
+# degrees ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def disc():
+    return make_piecewise_regression(
+        600, n_features=2, n_regimes=2, boundary="radial", return_X_y=True, random_state=0
+    )
+
+
+def test_curved_borders_get_a_gate_of_degree_2(disc):
+    X, y = disc
+    model = MixtureOfExpertsRegressor(random_state=0).fit(X, y)
+    assert model.gate_.degree == 2
+    straight = MixtureOfExpertsRegressor(gate=SoftmaxGate("auto"), random_state=0).fit(X, y)
+    assert model.log_likelihood_ > straight.log_likelihood_ + 0.2
+
+
+def test_straight_borders_do_not():
+    X, y = make_piecewise_regression(600, n_regimes=2, return_X_y=True, random_state=0)
+    assert MixtureOfExpertsRegressor(random_state=0).fit(X, y).gate_.degree == 1
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{"gate": SoftmaxGate("auto")}, {"share": 0.1}, {"e_step": "insample"}, {"n_experts": 1}],
+)
+def test_degree_2_is_not_tried_where_something_is_given(disc, parameters):
+    model = MixtureOfExpertsRegressor(random_state=0, **parameters).fit(*disc)
+    assert model.gate_.degree == 1
+
+
+def test_a_fit_that_goes_on_keeps_the_degree(disc):
+    X, y = disc
+    model = MixtureOfExpertsRegressor(warm_start=True, random_state=0).fit(X, y)
+    assert model.gate_.degree == 2
+    assert model.fit(X, y).gate_.degree == 2
+    assert model.refit_expert("expert_0", X, y).gate_.degree == 2
+
+
+def test_degree_2_is_not_tried_for_sparse_or_many_numbers():
+    settings = SimpleNamespace(share="auto", e_step="auto")
+    assert degrees_to_try(settings, np.ones((100, 5))) == (1, 2)
+    assert degrees_to_try(settings, sparse.csr_matrix(np.ones((100, 5)))) == (1,)
+    assert degrees_to_try(settings, np.ones((600_000, 4))) == (1, 2)
+    assert degrees_to_try(settings, np.ones((800_000, 4))) == (1,)

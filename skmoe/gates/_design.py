@@ -109,6 +109,14 @@ class Scaling:
         varies = deviation > ROUNDING_OF_A_CONSTANT * np.abs(mean)
         return cls(mean, np.divide(1.0, deviation, out=np.zeros_like(mean), where=varies))
 
+    def with_columns(self, X, weights):
+        """The scaling of the same columns and of further ones, those of X."""
+        further = Scaling.of(X, weights)
+        return Scaling(
+            np.concatenate([self.mean, further.mean]),
+            np.concatenate([self.inverse, further.inverse]),
+        )
+
     def standardised(self, coef, intercept):
         """Express coefficients for X as coefficients for its standardised columns.
 

@@ -190,6 +190,13 @@ class GateJudge:
         template = clone(self.template).set_params(alpha=penalty)
         return replace(self, template=template, penalty=penalty)
 
+    def with_degree(self, degree):
+        """The same with a softmax gate of this degree."""
+        if self.template.degree == degree:
+            return self
+        template = clone(self.template).set_params(degree=degree)
+        return replace(self, template=template, _prepared={})
+
     def refit(self, judged, responsibilities, sample_weight):
         """The gate for prediction: fitted on all rows.
 
@@ -206,8 +213,8 @@ class GateJudge:
         """
         if len(self.views) == 1:  # in-sample: that gate has seen all rows already
             return judged.models[0]
-        if self._prepared:  # the gate of a view is close
-            (prepared,) = self._prepared
+        prepared = self._prepared.get(responsibilities.shape[1])
+        if prepared is not None:  # the gate of a view is close
             last = judged.solutions[0]
             return prepared.finish(responsibilities, sample_weight, last, alpha=self.penalty)
         return fit_weighted(clone(self.template), self.Z, responsibilities, sample_weight)

@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from ._base import check_targets
 from ._design import DenseDesign, Scaling, SparseDesign, complete, missing_features
 from ._penalty import PROVISIONAL, choose_penalty
+from ._products import Products
 from ._quasi_newton import MixtureObjective, PackedObjective
 from ._regularised import minimize_regularised
 from ._solver import make_design, minimize
@@ -34,9 +35,10 @@ class PreparedSoftmaxGate:
     design : object
         See `make_design`.
     scaling : Scaling
-        Of the features and the indicators of missing values.
+        Of the features, the indicators of missing values and the products.
     indicated : ndarray, intp
         Features that have an indicator.
+    products : Products or None
     """
 
     def __init__(self, gate, X, weights, n_experts):
@@ -46,11 +48,13 @@ class PreparedSoftmaxGate:
         self._means = self.scaling.mean
         if len(self.indicated):
             X = complete(X, self._means, self.indicated)
-            indicators = Scaling.of(X[:, len(self._means) :], weights)
-            self.scaling = Scaling(
-                np.concatenate([self._means, indicators.mean]),
-                np.concatenate([self.scaling.inverse, indicators.inverse]),
-            )
+            self.scaling = self.scaling.with_columns(X[:, len(self._means) :], weights)
+        self.products = None
+        if gate.degree == 2:
+            self.products = Products.of(self._means, self.scaling.inverse[: len(self._means)])
+            columns = self.products.columns(X[:, : len(self._means)])
+            X = np.hstack([X, columns])
+            self.scaling = self.scaling.with_columns(columns, weights)
         if gate.balance or gate.z_loss:  # of which the fast solver knows nothing
             design = SparseDesign if issparse(X) else DenseDesign
             self.design = design(X, self.scaling, n_experts)
@@ -188,10 +192,13 @@ class PreparedSoftmaxGate:
 
     def write(self, solution, gate):
         """Set the fitted attributes of a gate that has validated the features."""
-        n_features = len(self._means)
+        n_features, n_missing = len(self._means), len(self.indicated)
         coef, intercept = self.scaling.original(solution.coef * gate.temperature)
-        gate.coef_ = np.ascontiguousarray(coef[:, :n_features])
-        gate.missing_coef_ = np.ascontiguousarray(coef[:, n_features:])
+        linear, missing, products = np.split(coef, [n_features, n_features + n_missing], axis=1)
+        gate.coef_ = np.ascontiguousarray(linear)
+        gate.missing_coef_ = np.ascontiguousarray(missing)
+        gate.product_coef_ = np.ascontiguousarray(products)
+        gate.products_ = self.products
         gate.intercept_ = intercept
         gate.missing_features_ = self.indicated
         gate.feature_means_ = self._means

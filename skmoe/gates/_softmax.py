@@ -6,7 +6,7 @@ from numbers import Integral, Real
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import _fit_context, clone
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmoe._arithmetic import linear_top_k, log_softmax, softmax, top_k
@@ -36,6 +36,10 @@ class SoftmaxGate(BaseGate):
         1e-5 with the least cross-entropy in a 5-fold cross-validation of the gate alone. Within
         a mixture it is 1e-3 until EM ends, and then the one with the largest held-out likelihood
         of the mixture; with ``e_step="insample"`` it stays at 1e-3.
+    degree : {1, 2}, default=1
+        2 adds the squares and, of up to 20 features, the products of the standardised features
+        (within five standard deviations) to the logits: borders between experts may be curved.
+        Not for sparse X.
     temperature : float, default=1.0
         Divides the logits. Since the penalty is on W, a low temperature makes sharp gates
         cheap.
@@ -70,6 +74,11 @@ class SoftmaxGate(BaseGate):
         Indices of the features that had a missing value in training.
     missing_coef_ : ndarray of shape (n_experts, n_missing), float64
         What is added to the logits where such a feature is missing.
+    product_coef_ : ndarray of shape (n_experts, n_products), float64
+        Coefficients of the products, none if `degree` is 1.
+    products_ : Products or None
+        What the products are: ``products_.pairs`` has the indices of the two features of each,
+        ``products_.columns(X)`` their values.
     feature_means_ : ndarray of shape (n_features,), float64
         Weighted means, which stand in for missing values.
     alpha_ : float
@@ -120,6 +129,7 @@ class SoftmaxGate(BaseGate):
 
     _parameter_constraints: dict = {
         "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "degree": [Options(Integral, {1, 2})],
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "balance": [Interval(Real, 0, None, closed="left")],
         "z_loss": [Interval(Real, 0, None, closed="left")],
@@ -133,6 +143,7 @@ class SoftmaxGate(BaseGate):
         self,
         alpha=1e-3,
         *,
+        degree=1,
         temperature=1.0,
         balance=0.0,
         z_loss=0.0,
@@ -142,6 +153,7 @@ class SoftmaxGate(BaseGate):
         warm_start=False,
     ):
         self.alpha = alpha
+        self.degree = degree
         self.temperature = temperature
         self.balance = balance
         self.z_loss = z_loss
@@ -216,7 +228,7 @@ class SoftmaxGate(BaseGate):
         """Coefficients of the last fit, standardised, if this fit is to start from them."""
         if not self.warm_start or not hasattr(self, "coef_"):
             return None
-        coef = np.hstack([self.coef_, self.missing_coef_])
+        coef = np.hstack([self.coef_, self.missing_coef_, self.product_coef_])
         shape = prepared.design.n_experts, prepared.design.n_columns - 1
         same_columns = np.array_equal(self.missing_features_, prepared.indicated)
         if coef.shape != shape or not same_columns:
@@ -286,7 +298,7 @@ class SoftmaxGate(BaseGate):
             A new fitted one; this one is left as it was.
         """
         reduced = copy.copy(self)
-        for name in ("coef_", "missing_coef_", "intercept_"):
+        for name in ("coef_", "missing_coef_", "product_coef_", "intercept_"):
             rows = np.delete(getattr(self, name), expert, axis=0)
             setattr(reduced, name, rows - rows.mean(axis=0))  # which changes no probability
         reduced.n_experts_ = self.n_experts_ - 1
@@ -306,12 +318,21 @@ class SoftmaxGate(BaseGate):
         coef = self.coef_
         if len(self.missing_features_):
             coef = np.hstack([coef, self.missing_coef_])
+        if self.products_ is not None:
+            X = np.hstack([X, self.products_.columns(X[:, : self.coef_.shape[1]])])
+            coef = np.hstack([coef, self.product_coef_])
         return X, coef / self.temperature, self.intercept_ / self.temperature
 
     def _validate_features(self, X, reset):
         if not reset and is_valid_array(self, X, "d"):
             return X
         check_numeric_columns(X)
+        products = self.degree == 2 if reset else self.products_ is not None
+        if products and issparse(X):
+            raise ValueError(
+                "degree=2 multiplies features, which sparse X would not survive; use degree=1, or "
+                "give a dense array"
+            )
         return validate_data(
             self,
             X,
@@ -325,6 +346,8 @@ class SoftmaxGate(BaseGate):
     def __setstate__(self, state):
         if "coef_" in state and "alpha_" not in state:  # from when alpha was always a number
             state = {"alpha_": float(state["alpha"])} | state
+        if "coef_" in state and "product_coef_" not in state:  # from when logits were linear
+            state = {"product_coef_": state["coef_"][:, :0], "products_": None} | state
         super().__setstate__(state)
 
     def __sklearn_tags__(self):

@@ -1,14 +1,14 @@
 """Why a linear gate chose the expert that it chose, and what would change its mind."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ._mixture import check_mixture, gate_input, import_pandas, last_step, row_labels
 
 
-class LinearGate(NamedTuple):
-    """A gate whose log-odds are linear in its features.
+class GateLogits(NamedTuple):
+    """The logits of a gate: linear in its features and, maybe, in products of two of them.
 
     Attributes
     ----------
@@ -19,26 +19,65 @@ class LinearGate(NamedTuple):
         The values that contributions are relative to.
     missing_coef : ndarray of shape (n_experts, n_features)
         What is added where a feature is missing.
+    product_coef : ndarray of shape (n_experts, n_products)
+    products : Products or None
     """
 
     coef: np.ndarray
     intercept: np.ndarray
     means: np.ndarray
     missing_coef: np.ndarray
+    product_coef: np.ndarray
+    products: Any
+
+    def at(self, deviation, missing):
+        """Logits (n, K) of rows given as deviations from the means."""
+        at_means = self.intercept + self.coef @ self.means
+        indicated = missing @ np.nan_to_num(self.missing_coef).T
+        logits = deviation @ self.coef.T + indicated + at_means
+        if self.products is not None:
+            logits += self.products.columns(deviation + self.means) @ self.product_coef.T
+        return logits
+
+    def shares(self, expert, deviation, missing):
+        """What each feature adds to the logit of one expert per row, (n, m).
+
+        Half of a product is due to either factor, which is its Shapley value.
+        """
+        share = self.coef[expert] * deviation
+        share += np.nan_to_num(self.missing_coef)[expert] * missing
+        if self.products is not None:
+            halves = self.products.columns(deviation + self.means) / 2
+            halves *= self.product_coef[expert]
+            for factor in self.products.pairs.T:
+                np.add.at(share.T, factor, halves.T)
+        return share
+
+    def slopes(self, expert, deviation):
+        """Gradient (n, m) of the logit of one expert per row, at the row."""
+        slopes = self.coef[expert].copy()
+        if self.products is not None:
+            Z = self.products.standardised(deviation + self.means)
+            rates = self.products.rates(deviation + self.means)
+            for factor, other in (self.products.pairs.T, self.products.pairs.T[::-1]):
+                terms = self.product_coef[expert] * Z[:, other] * rates[:, factor]
+                np.add.at(slopes.T, factor, terms.T)
+        return slopes
 
 
 def explain_routing(model, X, *, to=None, X_reference=None):
     """Contribution of each feature to the choice of expert, and the nearest border.
 
-    For a gate with linear log-odds: `SoftmaxGate`, and `GaussianGate` with a tied covariance. In
-    a Pipeline, its features are those that the other steps make.
+    For a gate with linear log-odds: `SoftmaxGate`, and `GaussianGate` with a tied covariance; and
+    for a `SoftmaxGate` of degree 2. In a Pipeline, its features are those that the other steps
+    make.
     The log-odds between the most probable expert and the runner-up are a baseline (the log-odds
     of a row with the mean value of every feature) plus one contribution per feature.
 
     The nearest border is the nearest point at which another expert is as probable as the
-    chosen one, in closed form, with each feature measured in its standard deviations. It is a
-    statement about the gate, not about the world: it changes all features at once, by
-    fractions that may not be possible together.
+    chosen one, in closed form (of a gate of degree 2: to first order), with each feature measured
+    in its standard deviations. It is a statement about the gate, not about the world: it changes
+    all features at once, by fractions that may not be possible together.
 
     Parameters
     ----------
@@ -128,7 +167,7 @@ def linear_gate(gate):
 
     Returns
     -------
-    linear : LinearGate
+    logits : GateLogits
 
     Raises
     ------
@@ -145,11 +184,13 @@ def linear_gate(gate):
     if hasattr(gate, "missing_coef_"):
         missing_coef = np.zeros(gate.coef_.shape)
         missing_coef[:, gate.missing_features_] = gate.missing_coef_
-    return LinearGate(
+    return GateLogits(
         gate.coef_ / gate.temperature,
         gate.intercept_ / gate.temperature,
         gate.feature_means_,
         missing_coef / gate.temperature,
+        getattr(gate, "product_coef_", gate.coef_[:, :0]) / gate.temperature,
+        getattr(gate, "products_", None),
     )
 
 
@@ -164,24 +205,16 @@ def deviations(gate, Z):
     return np.where(missing, 0.0, Z - gate.means), missing
 
 
-def logits_at(gate, deviation, missing):
-    """Logits (n, K) of rows given as deviations from the means."""
-    at_means = gate.intercept + gate.coef @ gate.means
-    indicated = missing @ np.nan_to_num(gate.missing_coef).T
-    return deviation @ gate.coef.T + indicated + at_means
-
-
 def log_odds(gate, Z):
     """Expert, runner-up, log-odds and baseline of each row; and contributions (n, m)."""
     deviation, missing = deviations(gate, Z)
-    logits = logits_at(gate, deviation, missing)
+    logits = gate.at(deviation, missing)
     order = np.argsort(-logits, axis=1, kind="stable")
     chosen, runner_up = order[:, 0], order[:, 1]
     rows = np.arange(len(Z))
     at_means = gate.intercept + gate.coef @ gate.means
-    indicated = np.nan_to_num(gate.missing_coef)
-    contribution = (gate.coef[chosen] - gate.coef[runner_up]) * deviation
-    contribution += (indicated[chosen] - indicated[runner_up]) * missing
+    contribution = gate.shares(chosen, deviation, missing)
+    contribution -= gate.shares(runner_up, deviation, missing)
     total = logits[rows, chosen] - logits[rows, runner_up]
     return (chosen, runner_up, total, at_means[chosen] - at_means[runner_up]), contribution
 
@@ -189,12 +222,13 @@ def log_odds(gate, Z):
 def nearest_border(gate, Z, chosen, scale, target=None):
     """Nearest point at which another expert draws level with the chosen one.
 
-    The rows of an expert form a polyhedron, so the nearest point on its surface is the foot of
-    the perpendicular on the nearest of the planes ``logit_chosen = logit_other``.
+    With linear logits the rows of an expert form a polyhedron, so the nearest point on its surface
+    is the foot of the perpendicular on the nearest of the planes ``logit_chosen = logit_other``;
+    with products it is that of the planes that touch the logits at the row.
 
     Parameters
     ----------
-    gate : LinearGate
+    gate : GateLogits
     Z : ndarray of shape (n_samples, n_features)
     chosen : ndarray of shape (n_samples,)
     scale : ndarray of shape (n_features,)
@@ -212,23 +246,25 @@ def nearest_border(gate, Z, chosen, scale, target=None):
         Whether no third expert is more probable there.
     """
     deviation, missing = deviations(gate, Z)
-    logits = logits_at(gate, deviation, missing)
+    logits = gate.at(deviation, missing)
     units = np.where(missing, 0.0, scale)  # a value that is not there cannot be changed
     rows = np.arange(len(Z))
     distances = np.full(logits.shape, np.inf)
+    own_slopes = gate.slopes(chosen, deviation)
     for other in range(logits.shape[1]) if target is None else [target]:
-        steepness = np.linalg.norm((gate.coef[chosen] - gate.coef[other]) * units, axis=1)
+        slopes = own_slopes - gate.slopes(np.full(len(Z), other), deviation)
+        steepness = np.linalg.norm(slopes * units, axis=1)
         gap = logits[rows, chosen] - logits[:, other]
         np.divide(gap, steepness, out=distances[:, other], where=steepness > 0)
         # Only when asked for by name does a row's own expert count, as no way at all.
         distances[chosen == other, other] = np.inf if target is None else 0.0
     border = distances.argmin(axis=1) if target is None else np.full(len(Z), target)
     distance = distances[rows, border]
-    direction = (gate.coef[border] - gate.coef[chosen]) * units
+    direction = (gate.slopes(border, deviation) - own_slopes) * units
     length = np.linalg.norm(direction, axis=1)
     step = np.divide(distance, length, out=np.zeros(len(Z)), where=length > 0)
     change = np.where(np.isfinite(distance)[:, None], step[:, None] * direction * units, np.nan)
-    there = logits_at(gate, deviation + np.nan_to_num(change), missing)
+    there = gate.at(deviation + np.nan_to_num(change), missing)
     reached = there[rows, border] >= there.max(axis=1) - 1e-9 * (1 + np.abs(there).max(axis=1))
     return border, distance, change, reached & np.isfinite(distance)
 
