@@ -66,7 +66,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     init : {"kmeans", "random"}, array of shape (n_samples, n_experts) or callable, \
             default="kmeans"
         Starting responsibilities: from clusters of the gate's features, random, given, or
-        ``init(X, y, n_experts, random_state)``.
+        ``init(X, y, n_experts, random_state)``. Different experts that all see all rows
+        (`share` 1) are told apart without: then "kmeans" and "random" have no effect.
     n_init : int, default=1
         Number of starts. Each gets five iterations; that with the largest held-out likelihood
         goes on.
@@ -129,7 +130,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         that were given those which the mixture explained worst (each once, unless ``share_``
         is 1).
     n_iter_ : int
-        Iterations of the run kept.
+        Iterations of the run kept; 1 where nothing but the gate is left to learn once different
+        experts have been fitted on all rows (`share_` 1).
     converged_ : bool
         Whether that run stopped before `max_iter`.
     lift_ : Lift

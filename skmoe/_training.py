@@ -20,7 +20,7 @@ from ._lift import Lift, measure_lift
 from ._shared import SharedExpert, of_different_kinds
 from ._validation import TrainingData, check_splits
 from .gates._judge import GateJudge
-from .gates._penalty import PROVISIONAL
+from .gates._penalty import PENALTIES, PROVISIONAL
 
 SHARES = (0.0, 0.1, 0.3, 1.0)
 """Candidates of ``share="auto"``, from the classical mixture to stacking."""
@@ -142,7 +142,12 @@ def train(
         settings, judge_gate, pool, fresh=start is None
     )
     problem = _Problem(data, target, pool, judge_gate, likelihood, settings, capacity, exploration)
-    share, run = _best_run(problem, start, rng)
+    shares = _candidate_shares(settings.share, templates)
+    if not same_template and start is None and _only_the_gate_learns(problem, shares):
+        problem, run = _fitted_once(problem)
+        share = shares[0]
+    else:
+        share, run = _best_run(problem, shares, start, rng)
     _warn(run, share, problem)
     final = run.best
     if settings.e_step != "insample":
@@ -201,15 +206,46 @@ def _check_out_of_bag(templates, settings):
         )
 
 
-def _best_run(problem, start, rng):
+def _only_the_gate_learns(problem, shares):
+    """Whether the last step does all that EM would do once the experts are fitted.
+
+    It does not judge in-sample; what explores or minds a capacity does so in the course of EM,
+    and a start that was given is one to go on from.
+    """
+    settings = problem.settings
+    return (
+        shares == (1.0,)
+        and settings.e_step != "insample"
+        and isinstance(settings.init, str)
+        and problem.capacity is None
+        and not problem.exploration.explores(1)
+    )
+
+
+def _fitted_once(problem):
+    """A run of one iteration, and the problem with the gate's strongest penalty.
+
+    Where all experts see all rows, their first fit is their last, and EM would do nothing but
+    train the gate, which the last step does in fewer passes. Experts that differ need no start
+    to be told apart: so this one is equal responsibilities, from which the last step relieves the
+    gate of its penalty by degrees.
+    """
+    if problem.gate.chooses_penalty:
+        problem = problem._replace(gate=problem.gate.with_penalty(PENALTIES[0]))
+    n_rows, n_experts = len(problem.target), len(problem.experts.names)
+    state = _initial_state(problem, np.full((n_rows, n_experts), 1.0 / n_experts))
+    run = _run(problem, state, 1.0, 1, "share 1")
+    return problem, run._replace(converged=True, improving=False)
+
+
+def _best_run(problem, shares, start, rng):
     """Run EM from each start with each candidate share; the largest log-likelihood wins.
 
     Several candidates get a short run each, and only the most likely one goes on: what a start
     or a share is worth shows early, and experts are expensive.
     """
-    settings, n_experts = problem.settings, len(problem.experts.names)
-    shares = _candidate_shares(settings.share, problem.experts.templates)
-    starts = _starts(problem, start, n_experts, rng)
+    settings = problem.settings
+    starts = _starts(problem, start, rng)
     candidates = [(share, state) for state in starts for share in shares]
     alone = len(candidates) == 1
     short = SHORT_RUN
@@ -237,9 +273,10 @@ def _candidate_shares(share, templates):
     return SHARES[-1:] if of_different_kinds(templates) else SHARES
 
 
-def _starts(problem, start, n_experts, rng):
+def _starts(problem, start, rng):
     """States to start EM from: given by a warm start or by the user, or made by `init`."""
     data, settings, gate = problem.data, problem.settings, problem.gate
+    n_experts = len(problem.experts.names)
     init = settings.init
     if start is not None:
         starts = [start]
@@ -250,8 +287,12 @@ def _starts(problem, start, n_experts, rng):
         ]
     else:  # its rows are those that were given, rows of weight 0 included
         starts = [checked_responsibilities(init, data.n_given, n_experts)[data.kept]]
-    dispersion = problem.likelihood.initial_dispersion(n_experts)
-    return [initial_state(each, dispersion, len(gate.views)) for each in starts]
+    return [_initial_state(problem, each) for each in starts]
+
+
+def _initial_state(problem, responsibilities):
+    dispersion = problem.likelihood.initial_dispersion(responsibilities.shape[1])
+    return initial_state(responsibilities, dispersion, len(problem.gate.views))
 
 
 def _run(problem, start, share, max_iter, prefix, earlier=()):
