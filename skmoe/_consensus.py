@@ -83,7 +83,7 @@ class Consensus:
         if self.correction is None or len(blended) == 0:
             return blended
         correction = self.correction.predict(_evidence(opinions, Z, self.columns))
-        return self.blend.corrected(blended, self.strength * correction.reshape(blended.shape))
+        return self.blend.corrected(blended, self.strength * correction.reshape(len(blended), -1))
 
 
 def fit_consensus(opinions, Z, target, sample_weight, splits, *, likelihood, seed, n_jobs=None):
@@ -124,7 +124,7 @@ def fit_consensus(opinions, Z, target, sample_weight, splits, *, likelihood, see
     blend, blended = _best_blend(opinions, target, sample_weight, splits, likelihood)
     columns = _numeric_columns(Z)
     evidence = _evidence(opinions, Z, columns)
-    left_over = blend.left_over(target, blended).reshape(len(target), -1)
+    left_over = blend.left_over(target, blended)
     forest = ExtraTreesRegressor(
         N_TREES,
         min_samples_leaf=MIN_LEAF_ROWS,
@@ -136,7 +136,6 @@ def fit_consensus(opinions, Z, target, sample_weight, splits, *, likelihood, see
     forest.fit(evidence, _one_column(left_over), sample_weight)
     forest.set_params(n_jobs=None)  # threads would add up its trees in any order
     correction = _judged_correction(forest, evidence, left_over, sample_weight, splits)
-    correction = correction.reshape(blended.shape)
     candidates = [blend.corrected(blended, strength * correction) for strength in STRENGTHS]
     losses = [
         np.average(likelihood.loss(target, each), weights=sample_weight) for each in candidates
@@ -188,12 +187,12 @@ class MeanBlend:
         return np.einsum("k,ik...->i...", self.weights, opinions)
 
     def left_over(self, target, blended):
-        """What the correction has to learn."""
-        return target - blended
+        """What the correction has to learn, (n, n_columns)."""
+        return (target - blended).reshape(len(target), -1)
 
     def corrected(self, blended, correction):
-        """The blend with a correction."""
-        return blended + correction
+        """The blend with a correction (n, n_columns)."""
+        return blended + correction.reshape(blended.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,10 +236,12 @@ class ClassBlend:
 
     def left_over(self, target, blended):
         """What the correction has to learn: the gradient of the log-loss by the logits."""
-        return np.eye(blended.shape[1])[target] - blended
+        return _without_redundancy((np.eye(blended.shape[1])[target] - blended)[:, np.newaxis])
 
     def corrected(self, blended, correction):
         """Corrected probabilities; no class loses all that it had."""
+        if correction.shape[1] == 1:  # what one class of two gains the other loses
+            correction = np.hstack([-correction, correction])
         proba = np.maximum(blended + correction, SMALLEST_PART * blended)
         return proba / proba.sum(axis=1, keepdims=True)
 

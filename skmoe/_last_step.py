@@ -28,7 +28,7 @@ MAX_ITER = 30
 TRIAL_ITERATIONS = 3
 """Changes of the dispersion, at most, while candidates of the gate's penalty are compared."""
 
-TRIAL_TOLERANCE = 10.0
+TRIAL_TOLERANCE = 3.0
 """Tolerance meanwhile, in units of the final one."""
 
 

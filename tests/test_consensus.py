@@ -175,6 +175,20 @@ def test_corrected_probabilities_are_valid():
     )
 
 
+def test_of_two_classes_one_is_corrected():
+    """What one gains the other loses: as if both were learned."""
+    opinions, target = class_opinions(n_classes=2)
+    blend = ClassBlend(class_likelihood(2), 0.1).fit(opinions, target, np.ones(300))
+    blended = blend.predict(opinions)
+    left_over = blend.left_over(target, blended)
+    assert left_over.shape == (300, 1)
+    both = 0.5 * np.hstack([-left_over, left_over])
+    corrected = blend.corrected(blended, 0.5 * left_over)
+    np.testing.assert_allclose(corrected, blend.corrected(blended, both))
+    assert np.all(corrected[np.arange(300), target] > blended[np.arange(300), target])
+    assert blend.left_over(target, np.full((300, 3), 1 / 3)).shape == (300, 3)
+
+
 def forest_opinions(X, y, seed):
     splits = folds(len(y))
     forests = [RandomForestRegressor(10, random_state=s, min_samples_leaf=3) for s in (seed, 99)]
