@@ -133,7 +133,7 @@ def fit_consensus(opinions, Z, target, sample_weight, splits, *, likelihood, see
         random_state=seed,
         n_jobs=n_jobs,
     )
-    forest.fit(evidence, _one_column(left_over), sample_weight)
+    forest.fit(evidence, _one_column(left_over), _unless_alike(sample_weight))
     forest.set_params(n_jobs=None)  # threads would add up its trees in any order
     correction = _judged_correction(forest, evidence, left_over, sample_weight, splits)
     candidates = [blend.corrected(blended, strength * correction) for strength in STRENGTHS]
@@ -219,7 +219,7 @@ class ClassBlend:
         if np.all(target == target[0]):  # the other classes are in one fold
             model = DummyClassifier()
         classes = self.likelihood.classes
-        model.fit(self.seen(opinions), classes[target], sample_weight)
+        model.fit(self.seen(opinions), classes[target], _unless_alike(sample_weight))
         return replace(self, model=model)
 
     def seen(self, opinions):
@@ -319,6 +319,11 @@ def _judged_correction(forest, evidence, left_over, sample_weight, splits):
             total[left_out] += np.bincount(group, column)[own] - column[left_out]
     weight = sums[:, -1:]
     return np.divide(sums[:, :-1], weight, out=np.zeros(left_over.shape), where=weight > 0)
+
+
+def _unless_alike(weight):
+    """Weights, or None if they are all the same: estimators are then faster."""
+    return None if np.all(weight == weight[0]) else weight
 
 
 def _one_column(values):

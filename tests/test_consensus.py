@@ -309,7 +309,7 @@ def test_that_judgement_is_the_one_that_is_used():
         expected[fold] = blend.predict(opinions[fold])
     evidence = _evidence(opinions, X, np.arange(2))
     left_over = (y - expected)[:, np.newaxis]
-    forest.fit(evidence, left_over[:, 0], np.ones(200))
+    forest.fit(evidence, left_over[:, 0])
     correction = _judged_correction(forest, evidence, left_over, np.ones(200), folds(200))
     expected += consensus.strength * correction[:, 0]
     assert consensus.strength > 0
