@@ -35,7 +35,10 @@ SMALLEST_PART = 0.1
 """Part of a class's blended probability that the correction leaves it at least."""
 
 INVERSE_PENALTIES = (0.03, 0.3)
-"""Candidates of the penalty (scikit-learn's ``C``) of pooled log-probabilities."""
+"""Candidates of the penalty (scikit-learn's ``C``) of pooled log-probabilities.
+
+Weaker ones are left out: 1 was chosen where rows are few, and did harm to new ones.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -309,11 +312,11 @@ def _judged_correction(forest, evidence, left_over, sample_weight, splits):
     # Weights beside weighted values, so that what is summed up is counted, too.
     values = sample_weight[:, np.newaxis] * np.column_stack([left_over, np.ones(n_samples)])
     sums = np.zeros(values.shape)
-    leaves = forest.apply(evidence)
-    for leaf, drawn in zip(leaves.T, forest.estimators_samples_, strict=True):
+    evidence = evidence.astype(np.float32)  # as trees have it
+    for tree, drawn in zip(forest.estimators_, forest.estimators_samples_, strict=True):
         left_out = np.ones(n_samples, dtype=bool)
         left_out[drawn] = False
-        group = leaf * n_folds + fold
+        group = tree.apply(evidence, check_input=False) * n_folds + fold
         own = group[left_out]
         for column, total in zip(values.T, sums.T, strict=True):
             total[left_out] += np.bincount(group, column)[own] - column[left_out]
