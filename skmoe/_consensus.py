@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from scipy.optimize import nnls
 from scipy.sparse import issparse
-from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import ExtraTreesRegressor
-from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import _safe_indexing, check_array
 
 from ._likelihoods import MIN_FLOOR, Categorical
 from .gates._base import is_numeric
 
-N_TREES = 100
+N_TREES = 50
 """Trees of the correction."""
-
-N_JUDGING_TREES = 50
-"""Trees of each fold's forest, which is to say how much of the correction to apply."""
 
 MIN_LEAF_ROWS = 5
 """Rows in a leaf of the correction: it is after errors that neighbours have in common."""
+
+MOST_COLUMNS = 24
+"""Columns at most that the correction compares for a split; all do not help it, but take long."""
 
 STRENGTHS = np.linspace(0.0, 1.0, 21)
 """Candidates of the part of the correction that is applied."""
@@ -37,8 +34,11 @@ SMALLEST_OPINION = 1e-3
 SMALLEST_PART = 0.1
 """Part of a class's blended probability that the correction leaves it at least."""
 
-INVERSE_PENALTIES = (0.01, 0.1, 1.0)
-"""Candidates of the penalty (scikit-learn's ``C``) of pooled log-probabilities."""
+INVERSE_PENALTIES = (0.03, 0.3)
+"""Candidates of the penalty (scikit-learn's ``C``) of pooled log-probabilities.
+
+Weaker ones are left out: 1 was chosen where rows are few, and did harm to new ones.
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,7 @@ class Consensus:
         if self.correction is None or len(blended) == 0:
             return blended
         correction = self.correction.predict(_evidence(opinions, Z, self.columns))
-        return self.blend.corrected(blended, self.strength * correction.reshape(blended.shape))
+        return self.blend.corrected(blended, self.strength * correction.reshape(len(blended), -1))
 
 
 def fit_consensus(opinions, Z, target, sample_weight, splits, *, likelihood, seed, n_jobs=None):
@@ -96,12 +96,13 @@ def fit_consensus(opinions, Z, target, sample_weight, splits, *, likelihood, see
     i comes from a model that has seen row j of another fold; so what is left over of row i has
     learned from the noise of row j, with the opposite sign, and a correction that is trained on
     row i and judged on row j looks harmful where it helps. Rows of one fold, however, got their
-    opinions from models that have seen none of them. Hence the correction is judged inside each
-    fold, by the trees that did not draw the row, which errs on the safe side: a fold has fewer
-    rows than the final correction will have. (It errs a little to the other side, too: rows of a
-    fold have in common how their mean differs from that of the rows behind the opinions. As
-    measured with 60 rows in a fold, that flatters a correction by a fiftieth of the noise
-    variance.)
+    opinions from models that have seen none of them. Hence a row is judged by what is left over
+    of rows of its own fold that are with it in the leaves of those trees that did not draw it.
+    These are fewer rows than the correction has in its leaves, so that the judgement, free of that
+    bias, is of a noisier correction: it errs on the safe side. (It errs a little to the other
+    side, too: rows of a fold have in common how their mean differs from that of the rows behind
+    the opinions. As measured with 80 rows in a fold, that flatters a correction by a fiftieth of
+    the noise variance.)
 
     Parameters
     ----------
@@ -126,28 +127,26 @@ def fit_consensus(opinions, Z, target, sample_weight, splits, *, likelihood, see
     blend, blended = _best_blend(opinions, target, sample_weight, splits, likelihood)
     columns = _numeric_columns(Z)
     evidence = _evidence(opinions, Z, columns)
-    left_over = blend.left_over(target, blended).reshape(len(target), -1)
+    left_over = blend.left_over(target, blended)
     forest = ExtraTreesRegressor(
-        N_TREES, min_samples_leaf=MIN_LEAF_ROWS, random_state=seed, n_jobs=n_jobs
+        N_TREES,
+        min_samples_leaf=MIN_LEAF_ROWS,
+        max_features=min(1.0, MOST_COLUMNS / evidence.shape[1]),
+        bootstrap=True,
+        random_state=seed,
+        n_jobs=n_jobs,
     )
-    correction = np.zeros(left_over.shape)
-    for _, fold in splits:
-        correction[fold] = _out_of_bag(
-            forest, evidence[fold], left_over[fold], sample_weight[fold]
-        )
-    correction = correction.reshape(blended.shape)
+    forest.fit(evidence, _one_column(left_over), _unless_alike(sample_weight))
+    forest.set_params(n_jobs=None)  # threads would add up its trees in any order
+    correction = _judged_correction(forest, evidence, left_over, sample_weight, splits)
     candidates = [blend.corrected(blended, strength * correction) for strength in STRENGTHS]
     losses = [
         np.average(likelihood.loss(target, each), weights=sample_weight) for each in candidates
     ]
     best = int(np.argmin(losses))
     blend = blend.fit(opinions, target, sample_weight)
-    consensus = Consensus(blend, None, float(STRENGTHS[best]), columns)
-    if best > 0:
-        forest.fit(evidence, _one_column(left_over), sample_weight)
-        forest.set_params(n_jobs=None)  # threads would add up its trees in any order
-        consensus = replace(consensus, correction=forest)
-    return consensus, candidates[best]
+    correction = forest if best > 0 else None
+    return Consensus(blend, correction, float(STRENGTHS[best]), columns), candidates[best]
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,12 +190,12 @@ class MeanBlend:
         return np.einsum("k,ik...->i...", self.weights, opinions)
 
     def left_over(self, target, blended):
-        """What the correction has to learn."""
-        return target - blended
+        """What the correction has to learn, (n, n_columns)."""
+        return (target - blended).reshape(len(target), -1)
 
     def corrected(self, blended, correction):
-        """The blend with a correction."""
-        return blended + correction
+        """The blend with a correction (n, n_columns)."""
+        return blended + correction.reshape(blended.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,7 +222,7 @@ class ClassBlend:
         if np.all(target == target[0]):  # the other classes are in one fold
             model = DummyClassifier()
         classes = self.likelihood.classes
-        model.fit(self.seen(opinions), classes[target], sample_weight)
+        model.fit(self.seen(opinions), classes[target], _unless_alike(sample_weight))
         return replace(self, model=model)
 
     def seen(self, opinions):
@@ -240,10 +239,12 @@ class ClassBlend:
 
     def left_over(self, target, blended):
         """What the correction has to learn: the gradient of the log-loss by the logits."""
-        return np.eye(blended.shape[1])[target] - blended
+        return _without_redundancy((np.eye(blended.shape[1])[target] - blended)[:, np.newaxis])
 
     def corrected(self, blended, correction):
         """Corrected probabilities; no class loses all that it had."""
+        if correction.shape[1] == 1:  # what one class of two gains the other loses
+            correction = np.hstack([-correction, correction])
         proba = np.maximum(blended + correction, SMALLEST_PART * blended)
         return proba / proba.sum(axis=1, keepdims=True)
 
@@ -284,15 +285,48 @@ def _best_blend(opinions, target, sample_weight, splits, likelihood):
     return best
 
 
-def _out_of_bag(forest, evidence, left_over, sample_weight):
-    """Predictions of a forest on bootstrap samples for the rows that its trees did not draw."""
-    forest = clone(forest).set_params(n_estimators=N_JUDGING_TREES, bootstrap=True, oob_score=True)
-    with warnings.catch_warnings():
-        # A row that all trees drew gets 0, no correction; the score is not used.
-        warnings.filterwarnings("ignore", message="Some inputs do not have OOB scores")
-        warnings.filterwarnings("ignore", category=UndefinedMetricWarning)
-        forest.fit(evidence, _one_column(left_over), sample_weight)
-    return forest.oob_prediction_.reshape(left_over.shape)
+def _judged_correction(forest, evidence, left_over, sample_weight, splits):
+    """What a forest would correct of each row had it seen only the other rows of its fold.
+
+    The trees are those of the forest, less the ones that drew the row; what counts in their leaves
+    are the rows of the same fold, the row itself left out. Why: see `fit_consensus`.
+
+    Parameters
+    ----------
+    forest : ExtraTreesRegressor
+        Fitted on bootstrap samples.
+    evidence : ndarray of shape (n_samples, n_columns)
+    left_over : ndarray of shape (n_samples, n_outputs)
+    sample_weight : ndarray of shape (n_samples,)
+    splits : tuple of (train, test)
+
+    Returns
+    -------
+    correction : ndarray of shape (n_samples, n_outputs)
+        0 for a row that has nobody to learn from.
+    """
+    n_samples, n_folds = len(left_over), len(splits)
+    fold = np.empty(n_samples, dtype=np.intp)
+    for own, (_, test) in enumerate(splits):
+        fold[test] = own
+    # Weights beside weighted values, so that what is summed up is counted, too.
+    values = sample_weight[:, np.newaxis] * np.column_stack([left_over, np.ones(n_samples)])
+    sums = np.zeros(values.shape)
+    evidence = evidence.astype(np.float32)  # as trees have it
+    for tree, drawn in zip(forest.estimators_, forest.estimators_samples_, strict=True):
+        left_out = np.ones(n_samples, dtype=bool)
+        left_out[drawn] = False
+        group = tree.apply(evidence, check_input=False) * n_folds + fold
+        own = group[left_out]
+        for column, total in zip(values.T, sums.T, strict=True):
+            total[left_out] += np.bincount(group, column)[own] - column[left_out]
+    weight = sums[:, -1:]
+    return np.divide(sums[:, :-1], weight, out=np.zeros(left_over.shape), where=weight > 0)
+
+
+def _unless_alike(weight):
+    """Weights, or None if they are all the same: estimators are then faster."""
+    return None if np.all(weight == weight[0]) else weight
 
 
 def _one_column(values):

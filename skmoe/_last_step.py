@@ -25,8 +25,11 @@ from .gates._penalty import PENALTIES
 MAX_ITER = 30
 """At most so many EM iterations of gate and dispersion after the experts are settled."""
 
-TRIAL_ITERATIONS = 1
-"""Changes of the dispersion while candidates of the gate's penalty are compared."""
+TRIAL_ITERATIONS = 3
+"""Changes of the dispersion, at most, while candidates of the gate's penalty are compared."""
+
+TRIAL_TOLERANCE = 3.0
+"""Tolerance meanwhile, in units of the final one."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def settle_gate(problem, state, share):
     state : EMState
     """
     problem, state = _with_best_penalty(problem, state, share)
-    return problem, _settled_run(problem, state, share, MAX_ITER)
+    return problem, _settled_run(problem, state, share, MAX_ITER, problem.settings.tol)
 
 
 def _with_best_penalty(problem, state, share):
@@ -70,7 +73,8 @@ def _with_best_penalty(problem, state, share):
     """
     if not problem.gate.chooses_penalty:
         return problem, state
-    state = _settled_run(problem, state, share, TRIAL_ITERATIONS)
+    trial = {"max_iter": TRIAL_ITERATIONS, "tol": TRIAL_TOLERANCE * problem.settings.tol}
+    state = _settled_run(problem, state, share, **trial)
     start = PENALTIES.index(problem.gate.penalty)
     directions = [PENALTIES[:start][::-1], PENALTIES[start + 1 :]]
     if problem.gate.seems_too_strong(state.gate):
@@ -79,8 +83,10 @@ def _with_best_penalty(problem, state, share):
         improved = False
         for penalty in candidates:
             candidate = problem._replace(gate=problem.gate.with_penalty(penalty))
-            reached = _settled_run(candidate, state, share, TRIAL_ITERATIONS)
-            if reached.log_likelihood <= state.log_likelihood:
+            reached = _settled_run(candidate, state, share, **trial)
+            # A weaker one gains a little by the mere iterations that its trial adds.
+            margin = trial["tol"] if penalty < problem.gate.penalty else 0.0
+            if reached.log_likelihood <= state.log_likelihood + margin:
                 break
             problem, state, improved = candidate, reached, True
         if improved:
@@ -88,13 +94,13 @@ def _with_best_penalty(problem, state, share):
     return problem, state
 
 
-def _settled_run(problem, state, share, max_iter):
+def _settled_run(problem, state, share, max_iter, tol):
     """Train gate and dispersion on the settled experts' held-out outputs."""
     common = {
         "gate": problem.gate,
         "likelihood": problem.likelihood,
         "max_iter": max_iter,
-        "tol": problem.settings.tol,
+        "tol": tol,
     }
     data = problem.target, problem.data.sample_weight, problem.experts.judging_view
     settled = None

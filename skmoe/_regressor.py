@@ -70,7 +70,8 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         Starting responsibilities. "leaves": the leaves of a small decision tree, where the target
         differs most; "kmeans": clusters of the gate's features; "auto": whichever of these two has
         the larger held-out likelihood after five iterations; "random"; given; or
-        ``init(X, y, n_experts, random_state)``.
+        ``init(X, y, n_experts, random_state)``. Different experts that all see all rows
+        (`share` 1) are told apart without: then what is named has no effect.
     n_init : int, default=1
         Number of starts by k-means, at random, or by a callable. Each gets five iterations; that
         with the largest held-out likelihood goes on.
@@ -136,7 +137,8 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         that were given those which the mixture explained worst (each once, unless ``share_``
         is 1).
     n_iter_ : int
-        Iterations of the run kept.
+        Iterations of the run kept; 1 where nothing but the gate is left to learn once different
+        experts have been fitted on all rows (`share_` 1).
     converged_ : bool
         Whether that run stopped before `max_iter`.
     lift_ : Lift

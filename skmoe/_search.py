@@ -18,6 +18,7 @@ from ._init import Start, starting_responsibilities, starts_of
 from ._lift import paired
 from ._problem import Problem
 from ._shared import of_different_kinds
+from .gates._penalty import PENALTIES
 from .gates._products import n_terms
 
 SHARES = (0.0, 0.1, 0.3, 1.0)
@@ -95,6 +96,57 @@ def numbers_to_try(init, top_k, n_samples):
     return tuple(credible or numbers[:1])
 
 
+def only_the_gate_learns(problem):
+    """Whether the last step does all that EM would do once the experts are fitted.
+
+    It does not judge in-sample; what explores or minds a capacity does so in the course of EM,
+    and a start that was given is one to go on from.
+
+    Parameters
+    ----------
+    problem : Problem
+
+    Returns
+    -------
+    only : bool
+    """
+    settings = problem.settings
+    return (
+        _candidate_shares(settings.share, problem.experts.templates) == (1.0,)
+        and settings.e_step != "insample"
+        and isinstance(settings.init, str)
+        and problem.fresh
+        and problem.capacity is None
+        and not problem.exploration.explores(1)
+    )
+
+
+def fitted_once(problem):
+    """A run of one iteration, and the problem with the gate's strongest penalty.
+
+    Where all experts see all rows, their first fit is their last, and EM would do nothing but
+    train the gate, which the last step does in fewer passes. Experts that differ need no start
+    to be told apart: so this one is equal responsibilities, from which the last step relieves the
+    gate of its penalty by degrees.
+
+    Parameters
+    ----------
+    problem : Problem
+
+    Returns
+    -------
+    problem : Problem
+    share : float
+    run : EMResult
+    """
+    if problem.gate.chooses_penalty:
+        problem = problem._replace(gate=problem.gate.with_penalty(PENALTIES[0]))
+    n_rows, n_experts = len(problem.target), len(problem.experts.names)
+    state = _state(problem, np.full((n_rows, n_experts), 1.0 / n_experts))
+    run = _run(problem, state, 1.0, 1, "share 1")
+    return problem, 1.0, run._replace(converged=True, improving=False)
+
+
 class _Choice(NamedTuple):
     """What is searched for."""
 
@@ -143,7 +195,7 @@ def best_run(problem, start, *, degrees, numbers, rng):
     share = FIRST_SHARE if FIRST_SHARE in shares else shares[0]
     degrees = degrees if len(shares) > 1 else degrees[:1]
     number = FIRST_NUMBER if FIRST_NUMBER in numbers else numbers[0]
-    starts = _starts(settings, start, shares, rng)
+    starts = _starts(settings, start, rng)
     alone = len(starts) == len(shares) == len(degrees) == len(numbers) == 1
     max_iter = settings.max_iter if alone else _short(problem)
 
@@ -166,10 +218,13 @@ def _trial(problem, choice, max_iter):
     problem = problem.with_experts(n_experts)
     gate, data = problem.gate, problem.data
     start = starting_responsibilities(choice.start, gate.template, gate.Z, data, n_experts)
-    dispersion = problem.likelihood.initial_dispersion(n_experts)
-    state = initial_state(start, dispersion, len(gate.views))
-    run = _run(problem, state, choice.share, max_iter, str(choice))
+    run = _run(problem, _state(problem, start), choice.share, max_iter, str(choice))
     return _Trial(problem, choice, run)
+
+
+def _state(problem, responsibilities):
+    dispersion = problem.likelihood.initial_dispersion(responsibilities.shape[1])
+    return initial_state(responsibilities, dispersion, len(problem.gate.views))
 
 
 def _candidate_shares(share, templates):
@@ -181,14 +236,11 @@ def _candidate_shares(share, templates):
     return SHARES[-1:] if of_different_kinds(templates) else SHARES
 
 
-def _starts(settings, given, shares, rng):
+def _starts(settings, given, rng):
     """Starts to compare."""
     if given is not None:
         return [Start(lambda *_: given, 0)]
-    init = settings.init
-    if isinstance(init, str) and init == "auto" and shares == (1.0,):
-        init = "kmeans"  # experts see all rows whatever the start, and the gate forgets it
-    return starts_of(init, settings.n_init, rng)
+    return starts_of(settings.init, settings.n_init, rng)
 
 
 def _short(problem):

@@ -275,7 +275,8 @@ def lone_dispersion(likelihood, target, outputs, sample_weight):
     for _ in range(DISPERSION_ITERATIONS):
         previous = dispersion
         dispersion = likelihood.update_dispersion(target, outputs, weight, previous)
-        if np.allclose(dispersion, previous, rtol=1e-3, atol=0):
+        # A scale takes one M-step. A floor may go to 0 slowly, and soon makes no difference.
+        if np.allclose(dispersion, previous, rtol=1e-3, atol=1e-5):
             break
     return dispersion
 

@@ -15,7 +15,7 @@ from ._exploration import dead_experts
 from ._last_step import lone_log_density, settle_gate, train_shared
 from ._lift import Lift, measure_lift
 from ._problem import Problem, TrainingSettings
-from ._search import best_run
+from ._search import best_run, fitted_once, only_the_gate_learns
 from ._shared import SharedExpert
 from ._validation import TrainingData, check_splits
 from .gates._judge import GateJudge
@@ -123,7 +123,10 @@ def train(
         n_jobs=settings.n_jobs,
     )
     problem = Problem.of(data, target, pool, judge_gate, likelihood, settings, fresh=start is None)
-    problem, share, run = best_run(problem, start, degrees=degrees, numbers=numbers, rng=rng)
+    if not same_template and only_the_gate_learns(problem):
+        problem, share, run = fitted_once(problem)
+    else:
+        problem, share, run = best_run(problem, start, degrees=degrees, numbers=numbers, rng=rng)
     pool = problem.experts
     _warn(run, share, problem)
     final = run.best

@@ -8,22 +8,22 @@ import polars as pl
 import pytest
 from scipy import sparse
 from scipy.optimize import minimize
-from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold, cross_val_predict
-from sklearn.neighbors import KNeighborsRegressor
 
 from skmoe._consensus import (
     MIN_LEAF_ROWS,
+    MOST_COLUMNS,
     N_TREES,
     SMALLEST_PART,
     ClassBlend,
     Consensus,
     MeanBlend,
     _evidence,
+    _judged_correction,
     _numeric_columns,
-    _out_of_bag,
+    _one_column,
     fit_consensus,
 )
 from skmoe._likelihoods import Categorical, regression_likelihood
@@ -175,6 +175,20 @@ def test_corrected_probabilities_are_valid():
     )
 
 
+def test_of_two_classes_one_is_corrected():
+    """What one gains the other loses: as if both were learned."""
+    opinions, target = class_opinions(n_classes=2)
+    blend = ClassBlend(class_likelihood(2), 0.1).fit(opinions, target, np.ones(300))
+    blended = blend.predict(opinions)
+    left_over = blend.left_over(target, blended)
+    assert left_over.shape == (300, 1)
+    both = 0.5 * np.hstack([-left_over, left_over])
+    corrected = blend.corrected(blended, 0.5 * left_over)
+    np.testing.assert_allclose(corrected, blend.corrected(blended, both))
+    assert np.all(corrected[np.arange(300), target] > blended[np.arange(300), target])
+    assert blend.left_over(target, np.full((300, 3), 1 / 3)).shape == (300, 3)
+
+
 def forest_opinions(X, y, seed):
     splits = folds(len(y))
     forests = [RandomForestRegressor(10, random_state=s, min_samples_leaf=3) for s in (seed, 99)]
@@ -212,66 +226,104 @@ def shared_error(n, seed, size=1.0):
     return X, y
 
 
-def change(left_over, correction):
-    """Of the squared error, by a correction."""
-    return np.mean((left_over - correction) ** 2) - np.mean(left_over**2)
+def judged_by_loops(forest, evidence, left_over, weight, splits):
+    """Row by row, and tree by tree."""
+    leaves, drawn = forest.apply(evidence), forest.estimators_samples_
+    correction = np.zeros(left_over.shape)
+    for _, fold in splits:
+        for i in fold:
+            total = mass = 0.0
+            for tree in range(leaves.shape[1]):
+                if i in drawn[tree]:
+                    continue
+                for j in fold:
+                    if j != i and leaves[j, tree] == leaves[i, tree]:
+                        total, mass = total + weight[j] * left_over[j], mass + weight[j]
+            correction[i] = total / mass if mass else 0.0
+    return correction
 
 
-def biases(seed, n=300):
-    """Two judgements of corrections, less what fresh rows say of the same corrections."""
+@pytest.mark.parametrize("n_outputs", [1, 3])
+def test_judged_correction_is_the_mean_of_fold_mates(n_outputs):
+    rng = np.random.RandomState(0)
+    evidence, left_over = rng.normal(size=(60, 2)), rng.normal(size=(60, n_outputs))
+    weight, splits = rng.uniform(0.1, 3, size=60), folds(60, 3)
+    forest = ExtraTreesRegressor(9, min_samples_leaf=5, bootstrap=True, random_state=0)
+    forest.fit(evidence, _one_column(left_over), weight)
+    judged = _judged_correction(forest, evidence, left_over, weight, splits)
+    expected = judged_by_loops(forest, evidence, left_over, weight, splits)
+    np.testing.assert_allclose(judged, expected, atol=1e-12)
+    assert np.count_nonzero(judged) > 0.9 * judged.size
+
+
+def biases(seed, n=400):
+    """Mean product of left-over and correction by two judgements, less that of fresh rows."""
     (X, y), (X_new, y_new) = shared_error(n, seed, 0.5), shared_error(3000, seed + 100, 0.5)
+    X, X_new = (  # with columns that are nothing but noise
+        np.hstack([own, np.random.RandomState(seed).uniform(-1, 1, size=(len(own), 3))])
+        for own in (X, X_new)
+    )
     splits = folds(n)
-    opinion, inside, naive = np.empty(n), np.empty(n), np.empty(n)
-    models = [KNeighborsRegressor(10).fit(X[train], y[train]) for train, _ in splits]
+    opinion = np.empty(n)
+    models = [
+        RandomForestRegressor(15, random_state=seed).fit(X[train], y[train]) for train, _ in splits
+    ]
     for model, (_, fold) in zip(models, splits, strict=True):
         opinion[fold] = model.predict(X[fold])
     evidence, left_over = np.column_stack([opinion, X]), y - opinion
-    forest = ExtraTreesRegressor(30, min_samples_leaf=5, random_state=seed)
-    of_folds, of_others = [], []
-    for model, (train, fold) in zip(models, splits, strict=True):
+    forest = ExtraTreesRegressor(
+        30, min_samples_leaf=5, bootstrap=True, oob_score=True, random_state=seed
+    ).fit(evidence, left_over)
+    judged = _judged_correction(forest, evidence, left_over[:, np.newaxis], np.ones(n), splits)[
+        :, 0
+    ]
+    fresh = []
+    for model in models:
         new = model.predict(X_new)
-        new_evidence, new_left_over = np.column_stack([new, X_new]), y_new - new
-        inside[fold] = _out_of_bag(
-            forest, evidence[fold], left_over[fold, np.newaxis], np.ones(len(fold))
-        )[:, 0]
-        own = clone(forest).set_params(bootstrap=True).fit(evidence[fold], left_over[fold])
-        of_folds.append(change(new_left_over, own.predict(new_evidence)))
-        others = clone(forest).fit(evidence[train], left_over[train])
-        naive[fold] = others.predict(evidence[fold])
-        of_others.append(change(new_left_over, others.predict(new_evidence)))
-    return (
-        change(left_over, inside) - np.mean(of_folds),
-        change(left_over, naive) - np.mean(of_others),
-    )
+        correction = forest.predict(np.column_stack([new, X_new]))
+        fresh.append(np.mean((y_new - new) * correction))
+    return [
+        np.mean(left_over * each) - np.mean(fresh) for each in (judged, forest.oob_prediction_)
+    ]
 
 
+@pytest.mark.filterwarnings("ignore:Some inputs do not have OOB scores")
 def test_the_judgement_of_the_correction_is_nearly_unbiased():
-    """Cross-fitting it over again is not: it finds harm that fresh rows know nothing of."""
-    inside, naive = np.mean([biases(seed) for seed in range(6)], axis=0)
+    """Not so that of the forest's own out-of-bag rows, which know too much of one another."""
+    judged, naive = np.mean([biases(seed) for seed in range(10)], axis=0)
     noise = 0.25  # variance
-    assert naive > 0.06 * noise
-    assert abs(inside) < 0.03 * noise
+    assert abs(judged) < 0.03 * noise
+    assert naive < -0.02 * noise
 
 
 def test_that_judgement_is_the_one_that_is_used():
     X, y = shared_error(200, 0)
     opinions = forest_opinions(X[:, :1], y, 0)
     consensus, held_out = fit_on(X, y, opinions, seed=5)
-    forest = ExtraTreesRegressor(N_TREES, min_samples_leaf=MIN_LEAF_ROWS, random_state=5)
+    forest = ExtraTreesRegressor(
+        N_TREES, min_samples_leaf=MIN_LEAF_ROWS, bootstrap=True, random_state=5
+    )
     expected = np.empty(200)
     for train, fold in folds(200):
         blend = MeanBlend(np.ones(1)).fit(opinions[train], y[train], np.ones(len(train)))
         expected[fold] = blend.predict(opinions[fold])
     evidence = _evidence(opinions, X, np.arange(2))
     left_over = (y - expected)[:, np.newaxis]
-    for _, fold in folds(200):
-        correction = _out_of_bag(forest, evidence[fold], left_over[fold], np.ones(len(fold)))
-        expected[fold] += consensus.strength * correction[:, 0]
+    forest.fit(evidence, left_over[:, 0])
+    correction = _judged_correction(forest, evidence, left_over, np.ones(200), folds(200))
+    expected += consensus.strength * correction[:, 0]
     assert consensus.strength > 0
     np.testing.assert_allclose(held_out, expected)
-    forest.fit(evidence, left_over[:, 0])
     whole = consensus.blend.predict(opinions) + consensus.strength * forest.predict(evidence)
     np.testing.assert_allclose(consensus.predict(opinions, X), whole)
+
+
+def test_of_many_columns_a_part_is_compared():
+    rng = np.random.RandomState(0)
+    X = np.hstack([shared_error(300, 0, 4.0)[0], rng.normal(size=(300, 2 * MOST_COLUMNS))])
+    y = shared_error(300, 0, 4.0)[1]
+    consensus, _ = fit_on(X, y, forest_opinions(X[:, :1], y, 0))
+    assert {tree.max_features_ for tree in consensus.correction.estimators_} == {MOST_COLUMNS}
 
 
 def test_a_common_error_is_corrected():

@@ -244,6 +244,22 @@ def test_starved_expert_is_reported(two_lines):
     assert np.isfinite(model.predict(X)).all()
 
 
+class Line(RegressorMixin, BaseEstimator):
+    """A known linear function."""
+
+    def __init__(self, coef):
+        self.coef = coef
+
+    def fit(self, X, y):
+        return self
+
+    def predict(self, X):
+        return self.coef[0] + X @ self.coef[1:]
+
+    def __sklearn_is_fitted__(self):
+        return True
+
+
 class CountsFits(Ridge):
     """Counts the fits of all its clones."""
 
@@ -258,15 +274,37 @@ def test_experts_that_share_all_rows_are_fitted_once(two_lines):
     X, y, _ = two_lines
     CountsFits.fits = 0
     experts = [("a", CountsFits()), ("b", CountsFits(alpha=100.0))]
-    model = MixtureOfExpertsRegressor(experts, share=1.0, cv=4, random_state=0).fit(X, y)
+    settings = {"share": 1.0, "cv": 4, "random_state": 0}
+    model = MixtureOfExpertsRegressor(experts, n_init=2, **settings).fit(X, y)
+    assert CountsFits.fits == 2 * (4 + 1)  # also with two starts, of which there is no need
+    assert model.converged_ and model.n_iter_ == len(model.history_["seconds"]) == 1
+    CountsFits.fits = 0
+    model = MixtureOfExpertsRegressor(experts, expert_dropout=0.1, **settings).fit(X, y)
     assert model.n_iter_ > 1
     assert CountsFits.fits == 2 * (4 + 1)
+
+    def start(X, y, n_experts, random_state):
+        return random_state.dirichlet(np.ones(n_experts), size=len(X))
+
     # A candidate that goes on after its short run does not fit them again either.
     CountsFits.fits = 0
-    MixtureOfExpertsRegressor(experts, share=1.0, cv=4, n_init=2, tol=0.0, random_state=0).fit(
-        X, y
-    )
+    MixtureOfExpertsRegressor(experts, init=start, n_init=2, tol=0.0, **settings).fit(X, y)
     assert CountsFits.fits == 2 * (2 * 4 + 1)
+
+
+@pytest.mark.parametrize("gate", [None, LogisticRegression()])
+def test_without_a_start_the_gate_gets_as_far(two_lines, gate):
+    """Where only the gate learns, EM from the regimes is not better than no EM at all."""
+    X, y, start = two_lines
+    line = np.r_[1.0, 0.0, 2.0], np.r_[-1.0, 0.0, -3.0]
+    experts = [(name, FrozenEstimator(Line(coef))) for name, coef in zip("ab", line, strict=True)]
+    settings = {"gate": gate, "share": 1.0, "shared_expert": None, "random_state": 0}
+    direct = MixtureOfExpertsRegressor(experts, **settings).fit(X, y)
+    told = MixtureOfExpertsRegressor(experts, init=start, **settings).fit(X, y)
+    assert direct.n_iter_ == 1 < told.n_iter_
+    rise = told.log_likelihood_ - direct.history_["log_likelihood"][0]
+    assert rise > 1.0
+    assert direct.log_likelihood_ > told.log_likelihood_ - 0.02 * rise
 
 
 @pytest.mark.parametrize("e_step", ["insample", "crossfit"])

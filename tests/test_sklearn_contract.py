@@ -62,6 +62,7 @@ def quick(kind, experts=None, fails=(), **parameters):
 
 
 RIDGE = Ridge(tol=1e-12)  # on sparse data it is iterative
+LOGISTIC = LogisticRegression(tol=1e-10, max_iter=10_000)
 SMALL_TREES = {"n_estimators": 3, "max_depth": 2}
 
 QUICK = [
@@ -69,7 +70,7 @@ QUICK = [
     quick(R, n_experts=4, max_iter=1, init="kmeans", fails=KMEANS),
     quick(C, e_step="insample"),
     quick(R, e_step="insample"),
-    quick(C, [("tree", DecisionTreeClassifier(max_depth=2)), ("linear", LogisticRegression())]),
+    quick(C, [("tree", DecisionTreeClassifier(max_depth=2)), ("linear", LOGISTIC)]),
     quick(R, [("tree", DecisionTreeRegressor(max_depth=2)), ("linear", RIDGE)]),
     quick(R, make_pipeline(Normalizer(), RIDGE)),
     quick(R, [("inner", quick(R, RIDGE, e_step="insample", max_iter=1)[0]), ("linear", RIDGE)]),
@@ -82,7 +83,7 @@ QUICK = [
     quick(R, RIDGE, shared_expert="generalist"),
     quick(
         C,
-        [("tree", DecisionTreeClassifier(max_depth=2)), ("linear", LogisticRegression())],
+        [("tree", DecisionTreeClassifier(max_depth=2)), ("linear", LOGISTIC)],
         shared_expert="consensus",
         fails=BOOTSTRAP,
     ),

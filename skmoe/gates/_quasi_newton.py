@@ -243,7 +243,7 @@ def minimize(
         start = known.coef  # the same to rounding
     point, reference = _starting_point(objective, start, known, accuracy)
     # A gradient that is only rounding cannot be made smaller.
-    threshold = max(tol * reference, np.finfo(np.float64).eps) if accuracy == 0.0 else 0.0
+    threshold = max(tol * reference if accuracy == 0.0 else 0.0, np.finfo(np.float64).eps)
     n_rows = row_limit(objective.design)
     if metric is None or point.coef is not start:
         metric = Metric(None, n_rows)
