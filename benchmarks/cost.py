@@ -3,8 +3,9 @@
 Both fit every expert once per fold and once on all rows; a mixture with ``share=1`` then learns a
 gate, stacking a linear model. With ``e_step="oob"`` forests are judged on their out-of-bag rows,
 so that the fits per fold fall away. Protocol: five folds, one thread, the two fitted in turns, the
-fastest of ``--repeats`` each; the splits of ``accuracy.py``. The first fit, which loads compiled
-code, is not counted.
+fastest of ``--repeats`` each; the splits of ``accuracy.py``. Seconds are the processor's: on an
+idle machine the same with one thread, and less disturbed by other work. The first fit, which
+loads compiled code, is not counted.
 
     python benchmarks/cost.py [--data FOLDER] [--sets NAME ...] [--rows 1500] [--repeats 3]
 """
@@ -64,9 +65,9 @@ def fastest(models, X, y, repeats):
     seconds = np.empty((repeats, len(models)))
     for row in seconds:
         for column, model in enumerate(models):
-            started = time.perf_counter()
+            started = time.process_time()
             model.fit(X, y)
-            row[column] = time.perf_counter() - started
+            row[column] = time.process_time() - started
     return seconds.min(axis=0)
 
 
