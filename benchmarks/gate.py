@@ -211,6 +211,9 @@ def em(quick):
     n_samples = 10_000 if quick else 100_000
     for n_features, n_experts in ((20, 8), (10, 4)):
         X, y = piecewise(n_samples, n_features, n_experts)
+        with warnings.catch_warnings():  # to load what is compiled
+            warnings.simplefilter("ignore")
+            MixtureOfExpertsRegressor(n_experts=n_experts, max_iter=1, random_state=0).fit(X, y)
         for e_step in ("insample", "crossfit"):
             for expert in (None, LinearRegression()):
                 model = MixtureOfExpertsRegressor(

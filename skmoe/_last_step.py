@@ -77,7 +77,7 @@ def _with_best_penalty(problem, state, share):
     state = _settled_run(problem, state, share, **trial)
     start = PENALTIES.index(problem.gate.penalty)
     directions = [PENALTIES[:start][::-1], PENALTIES[start + 1 :]]
-    if problem.gate.seems_too_strong(state.gate):
+    if problem.gate.seems_too_strong(state.gate, problem.data.sample_weight):
         directions.reverse()
     for candidates in directions:
         improved = False

@@ -158,4 +158,5 @@ def test_evidence_speaks_for_a_weaker_penalty_where_many_rows_say_much():
     noise, clear = np.full((5000, 2), 0.5), np.eye(2)[(X[:, 0] > 0).astype(int)]
     for R, expected in ((noise, False), (clear, True)):
         judge = GateJudge(SoftmaxGate(1e-2), X, (np.arange(5000),))
-        assert judge.seems_too_strong(judge.judge(R[np.newaxis], np.ones(5000))) == expected
+        judged = judge.judge(R[np.newaxis], np.ones(5000))
+        assert judge.seems_too_strong(judged, np.ones(5000)) == expected

@@ -168,7 +168,7 @@ class GateJudge:
         """Whether the gate's penalty is left to be chosen on held-out rows."""
         return self.penalty is not None
 
-    def seems_too_strong(self, judged):
+    def seems_too_strong(self, judged, sample_weight):
         """Whether the evidence speaks for a weaker penalty; only a guess, but it costs nothing.
 
         With a Gaussian prior, whose precision is ``n alpha``, the evidence is largest where
@@ -179,11 +179,14 @@ class GateJudge:
         ----------
         judged : JudgedGate
             Fitted with the penalty at hand.
+        sample_weight : ndarray of shape (n_samples,)
+            A weight of 2 counts as two rows.
         """
         solution = judged.solutions[0]
         slopes = solution.coef[:, :-1]
         n_free = slopes.size - slopes.shape[1]  # they sum to zero over the experts
-        return len(self.views[0]) * solution.alpha * np.sum(np.square(slopes)) > n_free
+        n_rows = sample_weight[self.views[0]].sum()
+        return n_rows * solution.alpha * np.sum(np.square(slopes)) > n_free
 
     def with_penalty(self, penalty):
         """The same with another penalty, on the same prepared features."""
@@ -214,9 +217,10 @@ class GateJudge:
         if len(self.views) == 1:  # in-sample: that gate has seen all rows already
             return judged.models[0]
         prepared = self._prepared.get(responsibilities.shape[1])
-        if prepared is not None:  # the gate of a view is close
-            last = judged.solutions[0]
-            return prepared.finish(responsibilities, sample_weight, last, alpha=self.penalty)
+        if prepared is not None:
+            # Close, and the same whatever the order of the views.
+            start = np.mean([solution.coef for solution in judged.solutions], axis=0)
+            return prepared.finish(responsibilities, sample_weight, start, alpha=self.penalty)
         return fit_weighted(clone(self.template), self.Z, responsibilities, sample_weight)
 
 

@@ -103,15 +103,13 @@ class PreparedSoftmaxGate:
         options = {"start": start, "memory": memory, "known": known, "accuracy": accuracy}
         return self._minimize(PackedObjective, targets, weights, alpha, options)
 
-    def finish(self, targets, weights, last, *, alpha=None):
-        """The gate fitted to the gate's `tol`, from the solution of a similar problem.
+    def finish(self, targets, weights, start, *, alpha=None):
+        """The gate fitted to its `tol`.
 
         Parameters
         ----------
-        targets, weights, alpha
+        targets, weights, start, alpha
             See `solve`.
-        last : Solution
-            Where to start.
 
         Returns
         -------
@@ -119,7 +117,7 @@ class PreparedSoftmaxGate:
         """
         if alpha is None:
             alpha = self.chosen_alpha(targets, weights)
-        solution = self.solve(targets, weights, start=last.coef, memory=last.memory, alpha=alpha)
+        solution = self.solve(targets, weights, start=start, alpha=alpha)
         self.warn_unless_converged(solution, stacklevel=4)
         gate = self.gate(solution)
         gate.alpha = alpha
