@@ -195,7 +195,7 @@ def best_run(problem, start, *, degrees, numbers, rng):
     share = FIRST_SHARE if FIRST_SHARE in shares else shares[0]
     degrees = degrees if len(shares) > 1 else degrees[:1]
     number = FIRST_NUMBER if FIRST_NUMBER in numbers else numbers[0]
-    starts = _starts(settings, start, rng)
+    starts = _starts(settings, start, shares, rng)
     alone = len(starts) == len(shares) == len(degrees) == len(numbers) == 1
     max_iter = settings.max_iter if alone else _short(problem)
 
@@ -236,11 +236,14 @@ def _candidate_shares(share, templates):
     return SHARES[-1:] if of_different_kinds(templates) else SHARES
 
 
-def _starts(settings, given, rng):
+def _starts(settings, given, shares, rng):
     """Starts to compare."""
     if given is not None:
         return [Start(lambda *_: given, 0)]
-    return starts_of(settings.init, settings.n_init, rng)
+    init = settings.init
+    if isinstance(init, str) and init == "auto" and shares == (1.0,):
+        init = "kmeans"  # all experts see all rows, and the gate soon forgets where it started
+    return starts_of(init, settings.n_init, rng)
 
 
 def _short(problem):
