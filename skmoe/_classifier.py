@@ -36,8 +36,10 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         to 2 if that is better; with at least 25 rows for each expert.
     gate : gate, classifier with ``predict_proba``, or None, default=None
         Learns from the features which expert is responsible. None means `SoftmaxGate` with
-        ``alpha="auto"``, which is chosen by the held-out likelihood of the mixture. A
-        Pipeline that ends in either may prepare the features.
+        ``alpha="auto"``, which is chosen by the held-out likelihood of the mixture; so is its
+        `degree` if `share` is "auto", too, and products of the features are no burden (dense
+        features, at most 10 million numbers). A Pipeline that ends in either may prepare the
+        features.
     gate_features : None, str, int, list, slice, boolean mask or callable, default=None
         Columns that the gate sees, chosen as in `ColumnTransformer`; None means all.
     share : float in [0, 1] or "auto", default="auto"
