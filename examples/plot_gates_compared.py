@@ -33,8 +33,8 @@ gates = {
     "SoftmaxGate, 2 experts": (SoftmaxGate(), 2),
     "SoftmaxGate, 5 experts": (SoftmaxGate(), 5),
     "HierarchicalGate, 1 + 4 experts": (HierarchicalGate(groups=[[0], [1, 2, 3, 4]]), 5),
-    "CosineGate, 5 experts": (CosineGate(), 5),
-    "CosineGate, 2 experts": (CosineGate(), 2),
+    "CosineGate, 5 experts": (CosineGate(max_iter=1000), 5),
+    "CosineGate, 2 experts": (CosineGate(max_iter=1000), 2),
     'GaussianGate("diag")': (GaussianGate("diag"), 2),
     "logistic regression on squares": (
         make_pipeline(PolynomialFeatures(2), LogisticRegression(C=100)), 2),

@@ -38,6 +38,7 @@ from ._validation import (
     select_columns,
 )
 from .gates._judge import as_gate
+from .gates._softmax import SoftmaxGate
 
 
 class BaseMixtureOfExperts(
@@ -225,21 +226,23 @@ class BaseMixtureOfExperts(
         """Degrees of the default gate to choose from: that of before if a fit goes on."""
         if self.gate is not None:
             return (None,)
-        if previous is not None:
-            return (getattr(previous.gate_, "degree", 1),)
-        return degrees_to_try(settings, Z)
+        if previous is None:
+            return degrees_to_try(settings, Z)
+        return (previous.gate_.degree if isinstance(previous.gate_, SoftmaxGate) else 1,)
 
     def _most_experts(self, previous):
         """How many clones there may be: as many as before if a fit goes on."""
         if self.n_experts != "auto":
             return self.n_experts
-        return NUMBERS[-1] if previous is None else len(previous.experts_)
+        if previous is not None:
+            return len(previous.experts_)
+        return max(NUMBERS[-1], numbers_to_try(self.init, self.top_k, self.e_step, 0)[-1])
 
     def _numbers_of_experts(self, n_experts, n_samples, previous):
         """Numbers of experts to choose from, in rising order."""
         numbers = (n_experts,)
         if self.n_experts == "auto" and not isinstance(self.experts, list) and previous is None:
-            numbers = numbers_to_try(self.init, self.top_k, n_samples)
+            numbers = numbers_to_try(self.init, self.top_k, self.e_step, n_samples)
         self._check_sizes(numbers[0], n_samples)
         return numbers
 

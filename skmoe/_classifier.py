@@ -33,13 +33,14 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     n_experts : int or "auto", default=4
         Number of clones if `experts` is one estimator. "auto" goes from 4 to 8 and 16 as long as
         the held-out likelihood after five iterations rises by more than three standard errors, or
-        to 2 if that is better; with at least 25 rows for each expert.
+        to 2 if that is better; with at least 25 rows for each expert. With ``e_step="insample"``
+        it is 4.
     gate : gate, classifier with ``predict_proba``, or None, default=None
         Learns from the features which expert is responsible. None means `SoftmaxGate` with
-        ``alpha="auto"``, which is chosen by the held-out likelihood of the mixture; so is its
-        `degree` if `share` is "auto", too, and products of the features are no burden (dense
-        features, at most 10 million numbers). A Pipeline that ends in either may prepare the
-        features.
+        ``alpha="auto"``, which is chosen by the held-out likelihood of the mixture. So is its
+        `degree` for clones if `share` is "auto", too, unless `e_step` is "insample" or products of
+        the features would be a burden (sparse features, more than 10 million numbers). A
+        Pipeline that ends in either may prepare the features.
     gate_features : None, str, int, list, slice, boolean mask or callable, default=None
         Columns that the gate sees, chosen as in `ColumnTransformer`; None means all.
     share : float in [0, 1] or "auto", default="auto"
@@ -62,9 +63,10 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         Which predictions the experts are judged by. "crossfit": those of models fitted on the
         other folds. "oob": out-of-bag predictions where an expert offers them, cross-fitted
         ones for the others. "auto": "oob" if all experts are forests, or baggings, of at least 30
-        estimators with ``bootstrap=True``, and `cv` is a number: that is as accurate in a fifth of
-        the time; otherwise "crossfit". "insample": those of the fitted experts themselves, the
-        classical algorithm, which suits only experts that cannot memorise, such as linear models.
+        estimators with ``bootstrap=True``, `cv` is a number and no consensus is trained (for
+        clones that was as accurate in a fifth of the time); otherwise "crossfit". "insample":
+        those of the fitted experts themselves, the classical algorithm, which suits only experts
+        that cannot memorise, such as linear models.
     cv : int, splitter or iterable, default=5
         Folds for "crossfit" and for judging the gate; None means 5. An int means shuffled folds,
         stratified by class.
@@ -73,9 +75,10 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
             callable, default="auto"
         Starting responsibilities. "leaves": the leaves of a small decision tree, where the target
         differs most; "kmeans": clusters of the gate's features; "auto": whichever of these two has
-        the larger held-out likelihood after five iterations; "random"; given; or
-        ``init(X, y, n_experts, random_state)``. Different experts that all see all rows
-        (`share` 1) are told apart without: then what is named has no effect.
+        the larger held-out likelihood after five iterations ("kmeans" if `share` is 1); "random";
+        given; or ``init(X, y, n_experts, random_state)``. Different experts that all see all rows
+        (`share` 1) are told apart without: what is named has no effect on them, unless something
+        else asks for EM (a capacity, exploration, or an in-sample E-step).
     n_init : int, default=1
         Number of starts by k-means, at random, or by a callable. Each gets five iterations; that
         with the largest held-out likelihood goes on.

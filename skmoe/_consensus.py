@@ -102,7 +102,10 @@ def fit_consensus(opinions, Z, target, sample_weight, splits, *, likelihood, see
     bias, is of a noisier correction: it errs on the safe side. (It errs a little to the other
     side, too: rows of a fold have in common how their mean differs from that of the rows behind
     the opinions. As measured with 80 rows in a fold, that flatters a correction by a fiftieth of
-    the noise variance.)
+    the noise variance.) Out-of-bag opinions come from trees that have seen rows of the fold: with
+    ``e_step="oob"`` the judgement is biased against the correction. As measured with two forests,
+    the loss is 4 % larger than with cross-fitted opinions. A row that is a fold by itself gets no
+    correction.
 
     Parameters
     ----------

@@ -43,8 +43,8 @@ def diagram(mixture, default_expert):
             labels = [name for name, _ in mixture.experts]
             experts = [expert for _, expert in mixture.experts]
         else:
-            number = "2 to 16" if mixture.n_experts == "auto" else mixture.n_experts
-            labels = [f"experts: {number} clones"]
+            number = "" if mixture.n_experts == "auto" else f"{mixture.n_experts} "
+            labels = [f"experts: {number}clones"]
             experts = [default_expert if mixture.experts is None else mixture.experts]
     drawable = [_drawable(expert) for expert in experts]
     parts = [

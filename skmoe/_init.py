@@ -6,6 +6,7 @@ import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
@@ -65,7 +66,7 @@ def starts_of(init, n_init, random_state):
     return [Start(init, int(seed)) for seed in seeds]
 
 
-def starting_responsibilities(start, gate, Z, data, n_experts):
+def starting_responsibilities(start, gate, Z, data, target, n_experts):
     """Responsibilities to start EM from.
 
     Parameters
@@ -79,6 +80,8 @@ def starting_responsibilities(start, gate, Z, data, n_experts):
         Features of the gate.
     data : TrainingData
         The n validated rows.
+    target : ndarray
+        Class codes, or real numbers.
     n_experts : int
 
     Returns
@@ -105,7 +108,7 @@ def starting_responsibilities(start, gate, Z, data, n_experts):
     imputer = SimpleImputer(keep_empty_features=True)
     features = imputer.fit_transform(_numeric_features(gate, Z, data.y, start.init))
     labels_of = {"leaves": _leaves, "kmeans": _clusters}[start.init]
-    labels = labels_of(features, data.y, n_experts, data.sample_weight, random_state)
+    labels = labels_of(features, target, n_experts, data.sample_weight, random_state)
     responsibilities = np.full((n_samples, n_experts), (1.0 - START_CERTAINTY) / n_experts)
     responsibilities[np.arange(n_samples), labels] += START_CERTAINTY
     return responsibilities
@@ -147,26 +150,32 @@ def checked_responsibilities(responsibilities, n_samples, n_experts):
     return array / total
 
 
-def _leaves(features, y, n_experts, sample_weight, random_state):
+def _leaves(features, target, n_experts, sample_weight, random_state):
     """The leaves of a decision tree with at most one for each expert.
 
-    It parts the rows where y differs most, which is where experts will differ, too. It has seen
-    the rows that it parts: but no expert is judged on a row that helped to fit it, and of what
-    one row tells a tree of a few large leaves next to nothing is left.
+    It parts the rows where the target differs most, which is where experts will differ, too. It
+    has seen the rows that it parts: but where experts are judged on rows that they have not seen,
+    next to nothing is left of what one row told a tree of a few large leaves.
     """
     if n_experts == 1:
-        return np.zeros(len(y), dtype=np.intp)
-    kind = DecisionTreeClassifier
-    if np.issubdtype(np.asarray(y).dtype, np.floating):
-        kind, y = DecisionTreeRegressor, StandardScaler().fit_transform(y.reshape(len(y), -1))
+        return np.zeros(len(target), dtype=np.intp)
+    kind: Any = DecisionTreeClassifier
+    if np.issubdtype(target.dtype, np.floating):  # else they are codes of classes
+        kind, target = DecisionTreeRegressor, target.reshape(len(target), -1)
+        target = StandardScaler().fit_transform(target, sample_weight=sample_weight)
+    # Trees round to single precision, to which a time stamp may be a constant.
+    scaler = StandardScaler(with_mean=not issparse(features))
+    features = scaler.fit_transform(features, sample_weight=sample_weight)
     smallest = SMALLEST_LEAF / n_experts
     tree = kind(
         max_leaf_nodes=n_experts, min_weight_fraction_leaf=smallest, random_state=random_state
     )
-    return np.unique(tree.fit(features, y, sample_weight).apply(features), return_inverse=True)[1]
+    return np.unique(
+        tree.fit(features, target, sample_weight).apply(features), return_inverse=True
+    )[1]
 
 
-def _clusters(features, y, n_experts, sample_weight, random_state):
+def _clusters(features, target, n_experts, sample_weight, random_state):
     """Clusters of the standardised gate features."""
     # Centring moves no distance, and without it sparse stays sparse.
     scaler = StandardScaler(with_mean=False).fit(features, sample_weight=sample_weight)

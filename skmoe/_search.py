@@ -71,7 +71,7 @@ def degrees_to_try(settings, Z):
     return (1, 2) if undecided and not large and not issparse(Z) else (1,)
 
 
-def numbers_to_try(init, top_k, n_samples):
+def numbers_to_try(init, top_k, e_step, n_samples):
     """Numbers of experts to choose from for ``n_experts="auto"``.
 
     Parameters
@@ -80,6 +80,8 @@ def numbers_to_try(init, top_k, n_samples):
         Responsibilities that are given say for how many experts.
     top_k : int or None
         There are to be at least so many.
+    e_step : str
+        In-sample likelihoods would always be for more experts: they do not choose.
     n_samples : int
 
     Returns
@@ -92,6 +94,8 @@ def numbers_to_try(init, top_k, n_samples):
     numbers = [number for number in NUMBERS if top_k is None or number >= top_k]
     if not numbers:
         return (int(top_k),)
+    if e_step == "insample":
+        return (FIRST_NUMBER,) if FIRST_NUMBER in numbers else tuple(numbers[:1])
     credible = [number for number in numbers if number * ROWS_PER_EXPERT <= n_samples]
     return tuple(credible or numbers[:1])
 
@@ -195,7 +199,7 @@ def best_run(problem, start, *, degrees, numbers, rng):
     share = FIRST_SHARE if FIRST_SHARE in shares else shares[0]
     degrees = degrees if len(shares) > 1 else degrees[:1]
     number = FIRST_NUMBER if FIRST_NUMBER in numbers else numbers[0]
-    starts = _starts(settings, start, shares, rng)
+    starts = _starts(problem, start, shares, rng)
     alone = len(starts) == len(shares) == len(degrees) == len(numbers) == 1
     max_iter = settings.max_iter if alone else _short(problem)
 
@@ -217,7 +221,9 @@ def _trial(problem, choice, max_iter):
     n_experts = choice.n_experts
     problem = problem.with_experts(n_experts)
     gate, data = problem.gate, problem.data
-    start = starting_responsibilities(choice.start, gate.template, gate.Z, data, n_experts)
+    start = starting_responsibilities(
+        choice.start, gate.template, gate.Z, data, problem.target, n_experts
+    )
     run = _run(problem, _state(problem, start), choice.share, max_iter, str(choice))
     return _Trial(problem, choice, run)
 
@@ -236,14 +242,15 @@ def _candidate_shares(share, templates):
     return SHARES[-1:] if of_different_kinds(templates) else SHARES
 
 
-def _starts(settings, given, shares, rng):
+def _starts(problem, given, shares, rng):
     """Starts to compare."""
     if given is not None:
         return [Start(lambda *_: given, 0)]
-    init = settings.init
-    if isinstance(init, str) and init == "auto" and shares == (1.0,):
+    init, n_init = problem.settings.init, problem.settings.n_init
+    matters = shares != (1.0,) and len(problem.experts.names) > 1
+    if isinstance(init, str) and init == "auto" and not matters:
         init = "kmeans"  # all experts see all rows, and the gate soon forgets where it started
-    return starts_of(init, settings.n_init, rng)
+    return starts_of(init, n_init, rng)
 
 
 def _short(problem):

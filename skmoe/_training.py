@@ -118,7 +118,7 @@ def train(
         likelihood=likelihood,
         splits=splits,
         judging_view=judging_view,
-        out_of_bag=_out_of_bag(templates, settings),
+        out_of_bag=_out_of_bag(templates, settings, shared),
         sample_weight=data.sample_weight,
         n_jobs=settings.n_jobs,
     )
@@ -164,16 +164,14 @@ def _splits(data, settings, classifier, rng):
     return check_splits(settings.cv, data, classifier, seed)
 
 
-def _out_of_bag(templates, settings):
+def _out_of_bag(templates, settings, shared):
     """Whether experts that offer out-of-bag predictions are judged by those."""
     e_step = settings.e_step
     if e_step == "auto":
-        # Folds that were given may keep together what bootstrap samples would part.
+        # Folds that were given may keep together what bootstrap samples would part, and a
+        # consensus judges its correction by rows that no opinion on their fold has seen.
         free = settings.cv is None or isinstance(settings.cv, Integral)
-        return free and all(
-            offers_out_of_bag(template) and template.n_estimators >= TREES_TO_JUDGE_BY
-            for template in templates
-        )
+        return free and shared != "consensus" and all(map(_has_trees_to_judge_by, templates))
     if e_step == "oob" and not any(map(offers_out_of_bag, templates)):
         kinds = sorted({type(template).__name__ for template in templates})
         raise ValueError(
@@ -181,6 +179,11 @@ def _out_of_bag(templates, settings):
             f"with bootstrap=True), and none of {kinds} has them; use e_step='crossfit'"
         )
     return e_step == "oob"
+
+
+def _has_trees_to_judge_by(template):
+    n_estimators = getattr(template, "n_estimators", 0)
+    return offers_out_of_bag(template) and n_estimators >= TREES_TO_JUDGE_BY
 
 
 def _range(outputs):

@@ -84,6 +84,13 @@ def test_constant_features_have_no_products():
     assert products.pairs.tolist() == [[0, 0], [0, 2], [2, 2]]
 
 
+def test_a_gate_without_any_product(problem):
+    _, R, _ = problem
+    gate = SoftmaxGate(degree=2).fit(np.ones((300, 2)), R)
+    assert gate.product_coef_.shape == (3, 0)
+    np.testing.assert_allclose(gate.predict_proba(np.ones((1, 2)))[0], R.mean(axis=0), atol=1e-6)
+
+
 def test_many_features_have_squares_only():
     for n_features in (1, 5, MOST_FEATURES, MOST_FEATURES + 1):
         pairs = Products.of(np.zeros(n_features), np.ones(n_features)).pairs

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.ensemble import BaggingRegressor, RandomForestClassifier, RandomForestRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, Ridge
@@ -216,3 +217,39 @@ def test_auto_cross_fits_where_one_expert_is_no_forest():
     experts = [("forest", CountedForest(30, max_depth=2)), ("linear", LinearRegression())]
     MixtureOfExpertsRegressor(experts, cv=3, random_state=0).fit(X, X[:, 0])
     assert 60 in CountedForest.rows
+
+
+def test_auto_cross_fits_for_a_consensus():
+    """It judges by rows that no opinion on their fold has seen; trees have seen them."""
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(90, 2))
+    experts = [
+        ("forest", CountedForest(30, max_depth=2)),
+        ("bagging", BaggingRegressor(n_estimators=30)),
+    ]
+    for shared_expert, rows in ((None, {90}), ("auto", {60, 90})):
+        CountedForest.rows.clear()
+        MixtureOfExpertsRegressor(experts, shared_expert=shared_expert, cv=3).fit(X, X[:, 0])
+        assert set(CountedForest.rows) == rows
+
+
+class OwnForest(RegressorMixin, BaseEstimator):
+    """Without a parameter for the number of trees."""
+
+    def __init__(self, bootstrap=True, oob_score=False, random_state=None):
+        self.bootstrap = bootstrap
+        self.oob_score = oob_score
+        self.random_state = random_state
+
+    def fit(self, X, y, sample_weight=None):
+        self.tree_ = DecisionTreeRegressor(max_depth=2).fit(X, y, sample_weight)
+        return self
+
+    def predict(self, X):
+        return self.tree_.predict(X)
+
+
+def test_auto_asks_a_forest_of_unknown_size_nothing():
+    X = np.random.RandomState(0).normal(size=(90, 2))
+    model = MixtureOfExpertsRegressor(OwnForest(), n_experts=2, random_state=0).fit(X, X[:, 0])
+    assert model.predict(X).shape == (90,)

@@ -25,16 +25,16 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 
 def leaves(X, y, n_experts, weight=None):
-    """Labels of the largest responsibility of each row."""
+    """Starting responsibilities; y are class codes or real numbers."""
     data = keep_weighted_rows(X, y, weight)
     start = Start("leaves", 0)
-    return starting_responsibilities(start, SoftmaxGate(), data.X, data, n_experts)
+    return starting_responsibilities(start, SoftmaxGate(), data.X, data, data.y, n_experts)
 
 
 def test_leaves_part_the_rows_where_the_target_differs():
     X = np.random.RandomState(0).uniform(size=(400, 5))
     regime = np.searchsorted([0.2, 0.5, 0.8], X[:, 3])
-    for y in (10.0 * regime, np.c_[regime, -regime].astype(float), np.array(list("abcd"))[regime]):
+    for y in (10.0 * regime, np.c_[regime, -regime].astype(float), regime):
         start = leaves(X, y, 4)
         np.testing.assert_allclose(start.sum(axis=1), 1)
         np.testing.assert_array_equal(start.max(axis=1), start.max())
@@ -48,11 +48,36 @@ def test_scale_of_an_output_does_not_matter():
     np.testing.assert_array_equal(leaves(X, y, 3), leaves(X, y * [1.0, 1e6], 3))
 
 
-def test_leaves_count_weights_as_repetitions():
+@pytest.mark.parametrize("several", [False, True])
+def test_leaves_count_weights_as_repetitions(several):
+    y = np.c_[SMALL_Y, np.exp(SMALL_X[:, 0])] if several else SMALL_Y
     weight = np.random.RandomState(0).randint(1, 4, size=len(SMALL_X))
-    repeated = leaves(np.repeat(SMALL_X, weight, axis=0), np.repeat(SMALL_Y, weight), 4)
-    weighted = leaves(SMALL_X, SMALL_Y, 4, weight)
+    repeated = leaves(np.repeat(SMALL_X, weight, axis=0), np.repeat(y, weight, axis=0), 4)
+    weighted = leaves(SMALL_X, y, 4, weight)
     np.testing.assert_allclose(np.repeat(weighted, weight, axis=0), repeated)
+
+
+def test_leaves_of_time_stamps_and_of_huge_numbers():
+    """Trees compute in single precision."""
+    seconds = np.random.RandomState(0).uniform(0, 60, size=(400, 1))
+    y = np.floor(seconds[:, 0] / 15)
+    for X in (seconds, 1.7e9 + seconds, 1e39 * seconds):
+        labels = leaves(X, y, 4).argmax(axis=1)
+        assert len(set(zip(y, labels, strict=True))) == 4
+
+
+def test_codes_of_classes_that_are_numbers_have_no_order():
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(300, 3))
+    codes = rng.permutation(4)[np.digitize(X[:, 0], [-0.7, 0.0, 0.7])]
+    proba = [
+        MixtureOfExpertsClassifier(n_experts=2, init="leaves", max_iter=3, random_state=0)
+        .fit(X, labels)
+        .predict_proba(X)
+        for labels in (codes, codes.astype(float), np.array(list("abcd"))[codes])
+    ]
+    np.testing.assert_array_equal(proba[0], proba[1])
+    np.testing.assert_array_equal(proba[0], proba[2])
 
 
 def test_no_leaf_is_smaller_than_a_quarter_of_an_equal_share():
@@ -122,12 +147,12 @@ def test_few_experts_for_a_straight_line(seed):
 
 
 def test_numbers_to_try():
-    assert numbers_to_try("auto", None, 1000) == (2, 4, 8, 16)
-    assert numbers_to_try("auto", None, 200) == (2, 4, 8)
-    assert numbers_to_try("auto", None, 30) == (2,)  # of few rows, nothing can be said
-    assert numbers_to_try("auto", 3, 1000) == (4, 8, 16)
-    assert numbers_to_try("auto", 30, 1000) == (30,)
-    assert numbers_to_try(np.ones((1000, 3)), None, 1000) == (3,)
+    assert numbers_to_try("auto", None, "auto", 1000) == (2, 4, 8, 16)
+    assert numbers_to_try("auto", None, "auto", 200) == (2, 4, 8)
+    assert numbers_to_try("auto", None, "auto", 30) == (2,)  # of few rows, nothing can be said
+    assert numbers_to_try("auto", 3, "auto", 1000) == (4, 8, 16)
+    assert numbers_to_try("auto", 30, "auto", 1000) == (30,)
+    assert numbers_to_try(np.ones((1000, 3)), None, "auto", 1000) == (3,)
 
 
 def test_given_responsibilities_say_for_how_many(steps):
@@ -135,6 +160,19 @@ def test_given_responsibilities_say_for_how_many(steps):
     start = np.random.RandomState(0).dirichlet(np.ones(3), size=len(X))
     model = MixtureOfExpertsRegressor(n_experts="auto", init=start, max_iter=3, random_state=0)
     assert model.fit(X, y).n_experts_ == 3
+
+
+def test_more_experts_than_any_candidate(steps):
+    X, y = steps
+    start = np.random.RandomState(0).dirichlet(np.ones(20), size=len(X))
+    for settings in ({"top_k": 20}, {"init": start}):
+        model = MixtureOfExpertsRegressor(n_experts="auto", max_iter=2, random_state=0, **settings)
+        assert model.fit(X, y).n_experts_ == 20
+
+
+def test_in_sample_likelihoods_do_not_choose_the_number(steps):
+    model = MixtureOfExpertsRegressor(n_experts="auto", e_step="insample", random_state=0)
+    assert model.fit(*steps).n_experts_ == 4
 
 
 def test_going_on_keeps_the_number(steps):
@@ -248,6 +286,12 @@ def test_a_fit_that_goes_on_keeps_the_degree(disc):
     assert model.gate_.degree == 2
     assert model.fit(X, y).gate_.degree == 2
     assert model.refit_expert("expert_0", X, y).gate_.degree == 2
+
+
+def test_features_that_are_all_constant():
+    X, y = np.ones((100, 2)), SMALL_Y[:100]
+    model = MixtureOfExpertsRegressor(Ridge(), random_state=0).fit(X[: len(y)], y)
+    np.testing.assert_allclose(model.predict(X[:1]), y.mean(), atol=1e-6)
 
 
 def test_degree_2_is_not_tried_for_sparse_or_many_numbers():

@@ -161,7 +161,7 @@ def _complete_moments(X, weights):
     total = weights.sum()
     mean = weights @ X / total
     shift, second = np.zeros_like(mean), np.zeros_like(mean)
-    step = max(CHUNK // X.shape[1], 1)
+    step = max(CHUNK // max(X.shape[1], 1), 1)
     for first in range(0, len(X), step):
         own = weights[first : first + step]
         centred = X[first : first + step] - mean

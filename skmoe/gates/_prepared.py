@@ -160,7 +160,8 @@ class PreparedSoftmaxGate:
         """
         memory = last.memory.without_pairs() if last.memory is not None else None
         options = {"start": last.coef, "memory": memory, "accuracy": accuracy}
-        return self._minimize(MixtureObjective, log_density, weights, alpha, options)
+        solution = self._minimize(MixtureObjective, log_density, weights, alpha, options)
+        return solution._replace(end=None)  # of another objective
 
     def _minimize(self, kind, given, weights, alpha, options):
         gate = self._gate

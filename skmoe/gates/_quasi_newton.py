@@ -202,7 +202,7 @@ class Minimum(NamedTuple):
     converged : bool
     metric : Metric
         To start the next problem with.
-    end : Point
+    end : Point or None
         The objective at `coef`.
     """
 
@@ -211,7 +211,7 @@ class Minimum(NamedTuple):
     relative_gradient: float
     converged: bool
     metric: Metric
-    end: Point
+    end: Point | None
 
 
 def minimize(
@@ -310,7 +310,9 @@ def _line_search(objective, point, direction):
     has flattened (the approximate Wolfe condition of Hager and Zhang, 2005).
     """
     slope = inner(point.gradient, direction)
-    rounding = ROUNDING * abs(point.value)
+    # The value is a difference, which is exact to the rounding of its parts only.
+    parts = [point.value] if point.partition is None else [point.value, point.partition[0]]
+    rounding = ROUNDING * max(map(abs, parts))
     step = 1.0
     for _ in range(MAX_SHORTENINGS):
         trial = objective.at(point.coef + step * direction)

@@ -353,5 +353,5 @@ class SoftmaxGate(BaseGate):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
-        tags.input_tags.sparse = True
+        tags.input_tags.sparse = self.degree == 1
         return tags

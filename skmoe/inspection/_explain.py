@@ -55,7 +55,7 @@ class GateLogits(NamedTuple):
 
     def slopes(self, expert, deviation):
         """Gradient (n, m) of the logit of one expert per row, at the row."""
-        slopes = self.coef[expert].copy()
+        slopes = self.coef[expert]
         if self.products is not None:
             Z = self.products.standardised(deviation + self.means)
             rates = self.products.rates(deviation + self.means)
@@ -70,9 +70,8 @@ def explain_routing(model, X, *, to=None, X_reference=None):
 
     For a gate with linear log-odds: `SoftmaxGate`, and `GaussianGate` with a tied covariance; and
     for a `SoftmaxGate` of degree 2. In a Pipeline, its features are those that the other steps
-    make.
-    The log-odds between the most probable expert and the runner-up are a baseline (the log-odds
-    of a row with the mean value of every feature) plus one contribution per feature.
+    make. The log-odds between the most probable expert and the runner-up are a baseline (the
+    log-odds of a row with the mean value of every feature) plus one contribution per feature.
 
     The nearest border is the nearest point at which another expert is as probable as the
     chosen one, in closed form (of a gate of degree 2: to first order), with each feature measured
