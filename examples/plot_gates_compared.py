@@ -6,14 +6,12 @@ One regime is a disc, the other lies around it. Gates with straight borders (sof
 hierarchical one, which has softmax gates at its nodes) need more experts than there are regimes,
 to close a ring; so does the cosine gate, whose borders bend little where the data are. A Gaussian
 gate with variances for each expert draws an ellipse, but a soft one: it tells where rows lie, not
-where the regime changes. A logistic regression on squares is exact here, and a tree, which splits
-along the axes, puts a box in the place of the disc.
+where the regime changes. A softmax of squares and products is exact here; the default gate tries
+it by itself. A tree, which splits along the axes, puts a box in the place of the disc.
 """
 
 import matplotlib.pyplot as plt
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import PolynomialFeatures
+from sklearn.linear_model import Ridge
 from sklearn.tree import DecisionTreeClassifier
 
 from skmoe import (
@@ -36,8 +34,7 @@ gates = {
     "CosineGate, 5 experts": (CosineGate(max_iter=1000), 5),
     "CosineGate, 2 experts": (CosineGate(max_iter=1000), 2),
     'GaussianGate("diag")': (GaussianGate("diag"), 2),
-    "logistic regression on squares": (
-        make_pipeline(PolynomialFeatures(2), LogisticRegression(C=100)), 2),
+    "SoftmaxGate(degree=2)": (SoftmaxGate(degree=2), 2),
     "decision tree": (DecisionTreeClassifier(min_samples_leaf=20, random_state=0), 2),
 }  # fmt: skip
 

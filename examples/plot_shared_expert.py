@@ -6,7 +6,7 @@ Beside its experts a mixture trains a *shared expert*; for clones of one estimat
 clone, fitted to all rows. How much it counts is decided on held-out rows and told by
 ``shared_weight_`` (dashed). Curves show what each weight would have given on new rows: on the left
 of a panel the mixture of three ridge regressions alone, on the right one ridge regression. Where
-there are regimes the mixture gets all the weight, where there are none little of it, and where
+there are regimes the mixture gets most of the weight, where there are none little of it, and where
 there are too few rows to tell, the truth lies between.
 """
 
