@@ -121,7 +121,7 @@ def explain_routing(model, X, *, to=None, X_reference=None):
     >>> rng = np.random.default_rng(0)
     >>> X = pd.DataFrame(rng.normal(size=(400, 2)), columns=["season", "size"])
     >>> y = np.where(X["season"] > 0, X["size"], -X["size"])
-    >>> moe = MixtureOfExpertsRegressor(Ridge(), n_experts=2, share=0.0, random_state=0).fit(X, y)
+    >>> moe = MixtureOfExpertsRegressor(Ridge(), n_experts=2, n_init=3, random_state=0).fit(X, y)
     >>> explanation = explain_routing(moe, X)
     >>> (explanation["contribution"].abs().mean().idxmax())
     'season'

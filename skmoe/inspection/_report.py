@@ -115,7 +115,7 @@ def segment_profile(model, X, *, sample_weight=None):
     >>> rng = np.random.default_rng(0)
     >>> X = pd.DataFrame(rng.normal(size=(400, 2)), columns=["season", "size"])
     >>> y = np.where(X["season"] > 0, X["size"], -X["size"])
-    >>> moe = MixtureOfExpertsRegressor(Ridge(), n_experts=2, share=0.0, random_state=0).fit(X, y)
+    >>> moe = MixtureOfExpertsRegressor(Ridge(), n_experts=2, n_init=3, random_state=0).fit(X, y)
     >>> profile = segment_profile(moe, X)
     >>> bool((profile["season"].abs() > 1).all() and (profile["size"].abs() < 0.3).all())
     True
