@@ -25,6 +25,10 @@ SMALLEST_LEAF = 0.25
 """Least weight of the rows of a leaf that an expert starts from, of an equal share."""
 
 
+ROWS_OF_A_TREE = 20_000
+"""So many rows, drawn at random, say where a few large leaves lie."""
+
+
 class Start(NamedTuple):
     """Where EM starts from.
 
@@ -170,9 +174,11 @@ def _leaves(features, target, n_experts, sample_weight, random_state):
     tree = kind(
         max_leaf_nodes=n_experts, min_weight_fraction_leaf=smallest, random_state=random_state
     )
-    return np.unique(
-        tree.fit(features, target, sample_weight).apply(features), return_inverse=True
-    )[1]
+    rows = np.arange(len(target))
+    if len(rows) > ROWS_OF_A_TREE:
+        rows = random_state.choice(rows, ROWS_OF_A_TREE, replace=False)
+    tree.fit(features[rows], target[rows], sample_weight[rows])
+    return np.unique(tree.apply(features), return_inverse=True)[1]
 
 
 def _clusters(features, target, n_experts, sample_weight, random_state):

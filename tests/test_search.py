@@ -86,6 +86,23 @@ def test_no_leaf_is_smaller_than_a_quarter_of_an_equal_share():
     assert rows.min() >= len(SMALL_X) / 16
 
 
+def test_leaves_of_many_rows_are_found_on_some(monkeypatch):
+    X = np.random.RandomState(0).uniform(size=(2000, 2))
+    y = np.floor(4 * X[:, 1])
+    sizes = []
+    fit = DecisionTreeRegressor.fit
+
+    def counted(self, X, *arguments):
+        sizes.append(len(X))
+        return fit(self, X, *arguments)
+
+    monkeypatch.setattr(DecisionTreeRegressor, "fit", counted)
+    monkeypatch.setattr("skmoe._init.ROWS_OF_A_TREE", 500)
+    labels = leaves(X, y, 4).argmax(axis=1)
+    assert sizes == [500]
+    assert np.mean([np.bincount(labels[y == k]).max() for k in range(4)]) > 0.98 * 500
+
+
 def test_one_leaf_where_nothing_differs():
     start = leaves(SMALL_X, np.zeros(len(SMALL_X)), 3)
     assert set(start.argmax(axis=1)) == {0}
