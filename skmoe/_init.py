@@ -24,7 +24,6 @@ START_CERTAINTY = 0.9
 SMALLEST_LEAF = 0.25
 """Least weight of the rows of a leaf that an expert starts from, of an equal share."""
 
-
 ROWS_OF_A_TREE = 20_000
 """So many rows, drawn at random, say where a few large leaves lie."""
 

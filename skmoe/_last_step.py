@@ -48,15 +48,14 @@ def settle_gate(problem, state, share):
 
     Parameters
     ----------
-    problem : named tuple
-        What all runs of a training have in common.
+    problem : Problem
     state : EMState
         Of which the experts are kept.
     share : float
 
     Returns
     -------
-    problem : named tuple
+    problem : Problem
         With the gate of the penalty chosen.
     state : EMState
     """
@@ -119,7 +118,7 @@ def train_shared(problem, final, shared, rng):
 
     Parameters
     ----------
-    problem : named tuple
+    problem : Problem
     final : EMState
     shared : {"generalist", "consensus"}, FrozenEstimator or None
         Its kind, or a generalist that is not to be fitted again.

@@ -1,4 +1,4 @@
-"""Why a linear gate chose the expert that it chose, and what would change its mind."""
+"""Why a gate chose the expert that it chose, and what would change its mind."""
 
 from typing import Any, NamedTuple
 
@@ -128,7 +128,7 @@ def explain_routing(model, X, *, to=None, X_reference=None):
     """
     pd = import_pandas("explain_routing")
     check_mixture(model)
-    gate = linear_gate(last_step(model.gate_))
+    gate = logits_of(last_step(model.gate_))
     if len(gate.coef) == 1:
         raise ValueError("a mixture of a single expert routes every row to it")
     Z, names = gate_input(model, X)
@@ -157,7 +157,7 @@ def explain_routing(model, X, *, to=None, X_reference=None):
     return pd.DataFrame(columns, index=row_labels(X))
 
 
-def linear_gate(gate):
+def logits_of(gate):
     """The coefficients of a gate, from its public attributes.
 
     Parameters
