@@ -31,7 +31,7 @@ test: $(VENV)/.stamp  ## all tests and doctests (SLOW=1: the slow ones too)
 
 test-nojit: $(VENV)/.stamp  ## the kernels' tests as plain Python
 	@echo "== tests of the kernels without compilation"
-	@NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest $(PYTEST_ARGS) tests/test_kernels.py
+	@NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest $(PYTEST_ARGS) tests/arithmetic/test_compiled.py
 
 test-floor: $(FLOOR)/.stamp  ## all tests on the oldest supported versions
 	@echo "== tests on the oldest supported versions"

@@ -154,7 +154,7 @@ class ConditionalMixture(RegressorMixin, BaseEstimator):
     def predict(self, X):
         return np.ravel(self.model_.predict(X))
 
-    def score_samples(self, X, y):
+    def log_density(self, X, y):
         return self.model_.log_prob(X, y)
 
 

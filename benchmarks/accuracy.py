@@ -88,8 +88,8 @@ def losses(model, X, y, task):
         residual = y - np.ravel(model.predict(X))
         found["rmse"] = np.sqrt(np.mean(residual**2))
         found["mae"] = np.mean(np.abs(residual))
-        if hasattr(model, "score_samples"):
-            found["negative_log_likelihood"] = -model.score_samples(X, y).mean()
+        if hasattr(model, "log_density"):
+            found["negative_log_likelihood"] = -model.log_density(X, y).mean()
     else:
         given = model.predict_proba(X)
         classes = np.asarray(getattr(model, "classes_", np.arange(given.shape[1])), dtype=int)

@@ -220,7 +220,7 @@ def main():
                 ("histogram boosting", HistGradientBoostingRegressor(max_iter=300)),
             ]:
                 model = skmoe.MixtureOfExpertsRegressor(
-                    expert, n_experts=2, max_iter=1, e_step="insample", share=1.0, random_state=0
+                    expert, n_experts=2, max_iter=1, e_step="insample", overlap=1.0, random_state=0
                 )
                 shared(label, model.fit(wide, wide[:, 0]), wide, folder)
 

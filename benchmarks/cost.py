@@ -1,7 +1,7 @@
 """What does fitting a mixture cost beside stacking the same experts with the same folds?
 
-Both fit every expert once per fold and once on all rows; a mixture with ``share=1`` then learns a
-gate, stacking a linear model. With ``e_step="oob"`` forests are judged on their out-of-bag rows,
+Both fit every expert once per fold and once on all rows; a mixture with ``overlap=1`` then learns
+a gate, stacking a linear model. With ``e_step="oob"`` forests are judged on their out-of-bag rows,
 so that the fits per fold fall away. Protocol: five folds, one thread, the two fitted in turns, the
 fastest of ``--repeats`` each; the splits of ``accuracy.py``. Seconds are the processor's: on an
 idle machine the same with one thread, and less disturbed by other work. The first fit, which
@@ -57,7 +57,9 @@ def mixture_and_stack(task, e_step):
     else:
         mixture, stack, folds = MixtureOfExpertsClassifier, StackingClassifier, StratifiedKFold
     cv = folds(5, shuffle=True, random_state=0)
-    return mixture(experts, share=1.0, e_step=e_step, cv=cv, random_state=0), stack(experts, cv=cv)
+    return mixture(experts, overlap=1.0, e_step=e_step, cv=cv, random_state=0), stack(
+        experts, cv=cv
+    )
 
 
 def fastest(models, X, y, repeats):

@@ -22,15 +22,13 @@ import numpy as np  # noqa: E402
 from scipy.special import logsumexp  # noqa: E402
 from sklearn.linear_model import LinearRegression, LogisticRegression  # noqa: E402
 
-from skmoe import (  # noqa: E402
-    MixtureOfExpertsRegressor,
-    SoftmaxGate,
-    _arithmetic,
-    _em,
-    _experts,
-)
+from skmoe import MixtureOfExpertsRegressor, SoftmaxGate, _arithmetic  # noqa: E402
+from skmoe._experts import pool as _experts  # noqa: E402
+from skmoe._training import em as _em  # noqa: E402
+from skmoe._training import gate as _judge  # noqa: E402
 from skmoe.datasets import make_piecewise_regression  # noqa: E402
-from skmoe.gates import _judge, _quasi_newton, _solver  # noqa: E402
+from skmoe.gates._solver import quasi_newton as _quasi_newton  # noqa: E402
+from skmoe.gates._solver import solve as _solver  # noqa: E402
 
 ALPHA = 1e-3
 FLEXMIX_SECONDS = 4.904
@@ -217,7 +215,7 @@ def em(quick):
         for e_step in ("insample", "crossfit"):
             for expert in (None, LinearRegression()):
                 model = MixtureOfExpertsRegressor(
-                    expert, n_experts=n_experts, e_step=e_step, share=0.0, max_iter=10,
+                    expert, n_experts=n_experts, e_step=e_step, overlap=0.0, max_iter=10,
                     tol=1e-4, random_state=0,
                 )  # fmt: skip
                 with warnings.catch_warnings():

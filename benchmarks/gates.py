@@ -5,7 +5,7 @@ the gain in log-likelihood per test row over the mixture with `SoftmaxGate`, pai
 splits, with the standard error over these; the ratio of the losses (root mean squared error, or
 log-loss); and the ratio of the times of one M-step from a cold start, on the responsibilities
 of the softmax mixture, best of three. Protocol: at most 1,500 training and 5,000 test rows,
-columns encoded and targets scaled by what the training part shows, share=0.1, other settings at
+columns encoded and targets scaled by what the training part shows, overlap=0.1, other settings at
 their defaults. ``sectors`` are drawn anew for each seed: 16 sectors of a plane among five
 features, with as many experts.
 
@@ -104,7 +104,7 @@ def measure(folder, name, seed):
                 expert,
                 n_experts=n_experts,
                 gate=gate,
-                share=0.1,
+                overlap=0.1,
                 shared_expert=None,
                 random_state=seed,
             ).fit(split.X, split.y)
@@ -115,7 +115,7 @@ def measure(folder, name, seed):
             loss = np.sqrt(np.mean(np.square(split.y_test - model.predict(split.X_test))))
         else:
             loss = log_loss(split.y_test, model.predict_proba(split.X_test), labels=model.classes_)
-        likelihood = model.score_samples(split.X_test, split.y_test).mean()
+        likelihood = model.log_density(split.X_test, split.y_test).mean()
         results[label] = {"likelihood": likelihood, "loss": loss, "seconds": seconds}
     return results
 

@@ -49,10 +49,10 @@ def main():
         kind, experts = EXPERTS[kinds[name]]
         for label, expert in experts.items():
             alone = kind(expert, n_experts=1, random_state=0).fit(X, y)
-            single = alone.score_samples(X_test, y_test).mean()
+            single = alone.log_density(X_test, y_test).mean()
             for e_step in ("insample", "crossfit"):
                 model = kind(expert, e_step=e_step, random_state=0, n_jobs=2).fit(X, y)
-                test = model.score_samples(X_test, y_test).mean()
+                test = model.log_density(X_test, y_test).mean()
                 print(
                     f"{name:15}{label:9}{e_step:10}{model.log_likelihood_:10.3f}{test:10.3f}"
                     f"{model.log_likelihood_ - test:8.3f}{single:7.3f}",

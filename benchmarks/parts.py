@@ -74,7 +74,7 @@ def ratios(split, task, family):
             name: losses(part, split.X_test, split.y_test, task)[key] / of_rival
             for name, part in parts.items()
         }
-    return row | {"share_": moe.share_, "shared_weight_": moe.shared_weight_}
+    return row | {"overlap_": moe.overlap_, "shared_weight_": moe.shared_weight_}
 
 
 def main():
@@ -92,7 +92,7 @@ def main():
         split = load_split(options.data, name, kinds[name], options.rows, seed=0)
         table[name] = ratios(split, kinds[name], options.family)
         print(name, *(f"{key} {value:.3f}" for key, value in table[name].items()), flush=True)
-    losses_of_parts = pd.DataFrame(table).T.drop(columns=["share_", "shared_weight_"])
+    losses_of_parts = pd.DataFrame(table).T.drop(columns=["overlap_", "shared_weight_"])
     print("geometric mean", np.exp(np.log(losses_of_parts).mean()).round(3).to_dict())
 
 

@@ -9,10 +9,10 @@ with at most 100 iterations. In ``sectors``, as drawn there, 16 regimes of equal
 experts.
 
 Second table: starts that annealing rescues. One draw of a piecewise problem per number of
-regimes, the classical in-sample algorithm (share 0, least squares, a nearly unpenalised gate), and
-as many starts as asked for. Printed is the share of starts that end within 1 % of the best known
-optimum: of the way that it lies above a single expert; in brackets the mean log-likelihood. Best
-known is the best of all runs, of one from the true regimes, too.
+regimes, the classical in-sample algorithm (overlap 0, least squares, a nearly unpenalised gate),
+and as many starts as asked for. Printed is the share of starts that end within 1 % of the best
+known optimum: of the way that it lies above a single expert; in brackets the mean log-likelihood.
+Best known is the best of all runs, of one from the true regimes, too.
 
     python benchmarks/routing.py [--data FOLDER] [--seeds 5] [--starts 20] [--only options|starts]
 """
@@ -99,7 +99,7 @@ def measure(folder, name, seed, option):
     model = mixture(
         Ridge() if regression else LogisticRegression(max_iter=1000),
         n_experts=16 if name == "sectors" else 4,
-        share=0.1,
+        overlap=0.1,
         shared_expert=None,
         max_iter=100,
         random_state=seed,
@@ -109,7 +109,7 @@ def measure(folder, name, seed, option):
         loss = np.sqrt(np.mean(np.square(split.y_test - model.predict(split.X_test))))
     else:
         loss = log_loss(split.y_test, model.predict_proba(split.X_test), labels=model.classes_)
-    likelihood = model.score_samples(split.X_test, split.y_test).mean()
+    likelihood = model.log_density(split.X_test, split.y_test).mean()
     return model.utilization(split.X_test).coefficient_of_variation, likelihood, loss
 
 
@@ -122,7 +122,7 @@ def compare_starts(n_regimes, n_starts):
             LinearRegression(),
             n_experts=n_experts,
             gate=SoftmaxGate(1e-4),
-            share=0.0,
+            overlap=0.0,
             e_step="insample",
             max_iter=500,
             tol=1e-5,

@@ -189,7 +189,7 @@ def real_sets(quick):
         return
     print("\nmax_error=0.01, 16 forests of 10 trees, 1500 training rows\n")
     table(
-        "set", "share", "test rows", "mean k", "largest error", "accuracy", "of all experts",
+        "set", "overlap", "test rows", "mean k", "largest error", "accuracy", "of all experts",
         "of top_k=1", "random rows", "mean k", "largest error",
     )  # fmt: skip
     names = [name for name, task in tasks(DATA).items() if task == "classification"]
@@ -213,7 +213,7 @@ def real_sets(quick):
             for _ in range(1 if quick else 10)
         ]
         row(
-            name, f"{model.share_:g}", len(X_test), f"{per_row:.2f}", f"{error:.5f}",
+            name, f"{model.overlap_:g}", len(X_test), f"{per_row:.2f}", f"{error:.5f}",
             f"{bounded:.3f}", f"{dense:.3f}", f"{single:.3f}", 100_000 * len(random),
             f"{np.mean([k for k, _ in random]):.2f}", f"{max(e for _, e in random):.5f}",
         )  # fmt: skip

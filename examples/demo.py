@@ -76,11 +76,11 @@ def classification_models():
         "one linear model": linear,
         "voting of the pool": VotingClassifier(pool, voting="soft"),
         "stacking of the pool": StackingClassifier(pool),
-        # A named share spares the forests the trial of four; the other settings are defaults.
+        # A named overlap spares the forests the trial of four; the other settings are defaults.
         "mixture of forests": MixtureOfExpertsClassifier(
             RandomForestClassifier(N_TREES),
             n_experts=N_FORESTS,
-            share=0.1,
+            overlap=0.1,
             e_step="oob",
             random_state=0,
         ),
@@ -104,11 +104,11 @@ def regression_models():
         "one linear model": linear,
         "voting of the pool": VotingRegressor(pool),
         "stacking of the pool": StackingRegressor(pool),
-        # A named share spares the forests the trial of four; the other settings are defaults.
+        # A named overlap spares the forests the trial of four; the other settings are defaults.
         "mixture of forests": MixtureOfExpertsRegressor(
             RandomForestRegressor(N_TREES),
             n_experts=N_FORESTS,
-            share=0.1,
+            overlap=0.1,
             e_step="oob",
             random_state=0,
         ),

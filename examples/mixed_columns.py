@@ -51,7 +51,7 @@ moe = MixtureOfExpertsRegressor(
     n_experts=3,
     gate=gate,
     gate_features=["town", "year"],
-    share=0.0,
+    overlap=0.0,
     tol=1e-3,
     random_state=0,
 )

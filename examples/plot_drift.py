@@ -28,7 +28,7 @@ experts = [("winter", Ridge()), ("summer", Ridge())]
 X, y = rows(4000)
 start = np.column_stack([X[:, 0] < 0, X[:, 0] > 0]).astype(float)  # so that names are right
 moe = MixtureOfExpertsRegressor(
-    experts, gate=GaussianGate(), share=0.0, init=start, random_state=0
+    experts, gate=GaussianGate(), overlap=0.0, init=start, random_state=0
 ).fit(X, y)
 
 weeks = np.arange(30)

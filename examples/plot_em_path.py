@@ -28,16 +28,16 @@ for column, e_step in zip(axes.T, ("insample", "crossfit"), strict=True):
     moe = MixtureOfExpertsRegressor(
         DecisionTreeRegressor(min_samples_leaf=5),
         n_experts=3,
-        share=0.0,
+        overlap=0.0,
         e_step=e_step,
         max_iter=12,
         random_state=0,
     ).fit(X, y)
-    delivered[e_step] = moe.score_samples(X_new, y_new).mean()
+    delivered[e_step] = moe.log_density(X_new, y_new).mean()
     EMPathDisplay.from_estimator(moe, ax=column[0])
     column[0].axhline(delivered[e_step], color="black", linestyle=":", label="new rows")
     column[0].legend(loc=(0.6, 0.12))
-    EMPathDisplay.from_estimator(moe, kind="expert_share", ax=column[1])
+    EMPathDisplay.from_estimator(moe, kind="expert_mass", ax=column[1])
     column[0].set(title=f'e_step="{e_step}"', xlabel="", ylim=(-2.5, 0))
     print(f"{e_step}: reported {moe.log_likelihood_:.2f}, on new rows {delivered[e_step]:.2f}")
 plt.show()

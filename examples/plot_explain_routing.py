@@ -18,7 +18,7 @@ X, y = load_diabetes(return_X_y=True, as_frame=True, scaled=False)
 X = X.rename(columns={"s5": "log_triglycerides"})
 columns = ["bmi", "log_triglycerides"]
 moe = MixtureOfExpertsRegressor(
-    Ridge(), n_experts=2, gate_features=columns, share=0.1, random_state=0
+    Ridge(), n_experts=2, gate_features=columns, overlap=0.1, random_state=0
 ).fit(X, y)
 explanation = explain_routing(moe, X)
 patient = explanation.iloc[169]

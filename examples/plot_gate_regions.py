@@ -22,7 +22,7 @@ pair = ["bmi", "log_triglycerides"]
 figure, axes = plt.subplots(1, 2, figsize=(12, 5.2), layout="constrained")
 for ax, columns in zip(axes, (pair, None), strict=True):
     moe = MixtureOfExpertsRegressor(
-        Ridge(), n_experts=3, gate_features=columns, share=0.1, max_iter=100, random_state=0
+        Ridge(), n_experts=3, gate_features=columns, overlap=0.1, max_iter=100, random_state=0
     ).fit(X, y)
     GateRegionsDisplay.from_estimator(moe, X, pair, ax=ax)
     print(f"gate with {len(columns or X.columns)} features: {moe.lift_}")

@@ -45,7 +45,7 @@ for ax, (name, (gate, n_experts)) in zip(axes.flat, gates.items(), strict=True):
         Ridge(),
         n_experts=n_experts,
         gate=gate,
-        share=0.0,
+        overlap=0.0,
         init="kmeans",  # the same start for all gates
         max_iter=60,
         tol=1e-3,

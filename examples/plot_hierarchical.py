@@ -29,7 +29,7 @@ moe = MixtureOfExpertsRegressor(
     [(name, Ridge()) for name in names],
     gate=HierarchicalGate(groups=[[0, 1], [2, 3]]),
     init=0.1 + 0.6 * np.eye(4)[regime],
-    share=0.0,
+    overlap=0.0,
     max_iter=60,
     random_state=0,
 ).fit(X, y)

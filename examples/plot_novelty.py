@@ -24,7 +24,7 @@ axis = np.linspace(-8, 8, 200)
 grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
 figure, axes = plt.subplots(1, 2, figsize=(11.5, 5), sharey=True, layout="constrained")
 for ax, gate in zip(axes, (SoftmaxGate(), GaussianGate("diag")), strict=True):
-    moe = MixtureOfExpertsRegressor(Ridge(), n_experts=2, gate=gate, share=0.0, random_state=0)
+    moe = MixtureOfExpertsRegressor(Ridge(), n_experts=2, gate=gate, overlap=0.0, random_state=0)
     moe.fit(X, y)
     if isinstance(gate, SoftmaxGate):
         shown, label = moe.gate_proba(grid).max(axis=1), "probability of the top expert"

@@ -20,10 +20,10 @@ data = make_piecewise_regression(1500, 2, 3, noise=0.2, random_state=1)
 X, X_test, y, y_test = train_test_split(data.X, data.y, random_state=0)
 
 ridge = Ridge().fit(X, y)
-# share=0: each expert learns from its own rows only, as the slopes are to be read.
-moe = MixtureOfExpertsRegressor(Ridge(), n_experts=3, share=0.0, max_iter=100, random_state=0).fit(
-    X, y
-)
+# overlap=0: each expert learns from its own rows only, as the slopes are to be read.
+moe = MixtureOfExpertsRegressor(
+    Ridge(), n_experts=3, overlap=0.0, max_iter=100, random_state=0
+).fit(X, y)
 moe  # in a notebook this is a diagram, with the weight of each expert
 
 # %%

@@ -24,10 +24,10 @@ figure, axes = plt.subplots(1, 2, figsize=(11, 5), layout="constrained")
 log_loss = {}
 for ax, e_step in zip(axes, ("insample", "crossfit"), strict=True):
     moe = MixtureOfExpertsClassifier(
-        DecisionTreeClassifier(min_samples_leaf=10), n_experts=3, share=0.0, e_step=e_step,
+        DecisionTreeClassifier(min_samples_leaf=10), n_experts=3, overlap=0.0, e_step=e_step,
         random_state=0,
     ).fit(X, y)  # fmt: skip
     ReliabilityDisplay.from_estimator(moe, X_new, y_new, ax=ax)
-    log_loss[e_step] = -moe.score_samples(X_new, y_new).mean()
+    log_loss[e_step] = -moe.log_density(X_new, y_new).mean()
     ax.set_title(f'e_step="{e_step}": log-loss {log_loss[e_step]:.2f}')
 plt.show()

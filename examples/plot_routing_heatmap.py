@@ -21,7 +21,7 @@ for ax, overlap in zip(axes, (0.0, 0.6), strict=True):
     X, y = make_piecewise_regression(
         2400, n_features=3, n_regimes=4, overlap=overlap, return_X_y=True, random_state=1
     )
-    moe = MixtureOfExpertsRegressor(Ridge(), n_experts=4, share=0.0, max_iter=60, random_state=0)
+    moe = MixtureOfExpertsRegressor(Ridge(), n_experts=4, overlap=0.0, max_iter=60, random_state=0)
     moe.fit(X[:1200], y[:1200])
     RoutingHeatmapDisplay.from_estimator(moe, X[1200:], ax=ax)
     all_experts = moe.score(X[1200:], y[1200:])

@@ -17,7 +17,7 @@ from skmoe.datasets import make_piecewise_regression
 from skmoe.inspection import UtilizationDisplay
 
 data = make_piecewise_regression(3000, n_features=3, n_regimes=4, random_state=1)
-moe = MixtureOfExpertsRegressor(Ridge(), n_experts=4, share=0.0, max_iter=60, random_state=0)
+moe = MixtureOfExpertsRegressor(Ridge(), n_experts=4, overlap=0.0, max_iter=60, random_state=0)
 moe.fit(data.X[:1500], data.y[:1500])
 
 X_new, regime = data.X[1500:], data.regime[1500:]

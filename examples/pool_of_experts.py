@@ -4,7 +4,7 @@ Different experts on the same rows
 
 Stacking whose weights depend on the row, and a model that survives saving.
 
-With ``share=1`` each expert is fitted once, to all rows, and only the gate is learned. It tells
+With ``overlap=1`` each expert is fitted once, to all rows, and only the gate is learned. It tells
 which expert to trust for which row, and can leave the others out when it predicts. Beside it a
 consensus of all experts is trained, which counts as much as held-out rows say.
 """
@@ -32,7 +32,7 @@ pool = [
     ("linear", make_pipeline(StandardScaler(), LogisticRegression())),
     ("k-NN", KNeighborsClassifier(10)),
 ]
-moe = MixtureOfExpertsClassifier(pool, share=1.0, max_iter=100, random_state=0).fit(X, y)
+moe = MixtureOfExpertsClassifier(pool, overlap=1.0, max_iter=100, random_state=0).fit(X, y)
 
 print("log-loss on new rows: is the digit even?")
 for name, expert in moe.named_experts_.items():

@@ -1,11 +1,10 @@
 """Mixtures of experts over arbitrary scikit-learn estimators."""
 
-from . import datasets, gates, inspection, io
 from ._classifier import MixtureOfExpertsClassifier
 from ._regressor import MixtureOfExpertsRegressor
 from ._version import __version__
 from .gates import ClassifierGate, CosineGate, GaussianGate, HierarchicalGate, SoftmaxGate
-from .io import dump, inspect, load
+from .io import dump, load, read_manifest
 
 __all__ = [
     "ClassifierGate",
@@ -19,8 +18,8 @@ __all__ = [
     "datasets",
     "dump",
     "gates",
-    "inspect",
     "inspection",
     "io",
     "load",
+    "read_manifest",
 ]

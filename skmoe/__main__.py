@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from .io import BundleError, inspect, verify
+from .io import BundleError, read_manifest, verify
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         if options.command == "inspect":
-            manifest = inspect(options.file)
+            manifest = read_manifest(options.file)
             print(json.dumps(manifest.entries, indent=1) if options.json else manifest)
         else:
             key = options.key_file and options.key_file.read_bytes()

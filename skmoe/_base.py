@@ -13,31 +13,27 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import _BaseComposition
 
 from ._arithmetic import check_top_k
+from ._compat import RevivedWithDefaults
+from ._data.columns import gate_columns, select_columns
+from ._data.rows import check_features, keep_weighted_rows
 from ._diagram import diagram
-from ._kept import (
+from ._experts.checks import check_experts
+from ._prediction.methods import MixturePrediction
+from ._prediction.utilization import Utilization
+from ._shared_expert.training import shared_kind
+from ._surgery import ExpertSurgery
+from ._training.candidates import NUMBERS, degrees_to_try, numbers_to_try
+from ._training.continuation import (
     kept_as_frozen,
     kept_experts,
     kept_shared,
     restored,
-    starting_shares,
+    starting_responsibilities_of,
     surgical_settings,
 )
-from ._prediction import MixturePrediction
-from ._problem import TrainingSettings
-from ._revive import RevivedWithDefaults
-from ._routing import Utilization
-from ._search import NUMBERS, degrees_to_try, numbers_to_try
-from ._shared import shared_kind
-from ._surgery import ExpertSurgery
-from ._training import train
-from ._validation import (
-    check_experts,
-    check_features,
-    gate_columns,
-    keep_weighted_rows,
-    select_columns,
-)
-from .gates._judge import as_gate
+from ._training.gate import as_gate
+from ._training.problem import TrainingSettings
+from ._training.train import train
 from .gates._softmax import SoftmaxGate
 
 
@@ -60,7 +56,7 @@ class BaseMixtureOfExperts(
         "n_experts": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "gate": [None, HasMethods(["fit", "predict_proba"])],
         "gate_features": "no_validation",
-        "share": [Interval(Real, 0, 1, closed="both"), StrOptions({"auto"})],
+        "overlap": [Interval(Real, 0, 1, closed="both"), StrOptions({"auto"})],
         "e_step": [StrOptions({"auto", "crossfit", "oob", "insample"})],
         "cv": ["cv_object"],
         "init": [StrOptions({"auto", "leaves", "kmeans", "random"}), "array-like", callable],
@@ -100,7 +96,7 @@ class BaseMixtureOfExperts(
         Parameters
         ----------
         **params : dict
-            For example ``share=0.1``, ``forest__max_depth=3``, ``forest=ExtraTreesRegressor()``.
+            For example ``overlap=0.1``, ``forest__max_depth=3``, ``forest=ExtraTreesRegressor()``.
 
         Returns
         -------
@@ -153,7 +149,7 @@ class BaseMixtureOfExperts(
         if kept:
             templates = kept_as_frozen(previous, names, templates, kept)
             settings = surgical_settings(settings, templates, previous)
-            start = starting_shares(previous, data.X, names)
+            start = starting_responsibilities_of(previous, data.X, names)
         elif previous is not None:
             start = previous.responsibilities(data.X, data.y)
         target, likelihood = self._prepare(data, names, templates, previous if kept else None)
@@ -269,7 +265,7 @@ class BaseMixtureOfExperts(
         if hasattr(self, "pruned_experts_"):
             del self.pruned_experts_  # of an earlier operation
         self.gate_ = trained.gate
-        self.share_ = trained.share
+        self.overlap_ = trained.overlap
         self._set_shared(trained.shared)
         self.log_likelihood_ = trained.log_likelihood
         self.history_ = trained.history

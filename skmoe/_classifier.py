@@ -9,9 +9,10 @@ from sklearn.utils import column_or_1d
 from sklearn.utils.metadata_routing import UNUSED
 
 from ._base import BaseMixtureOfExperts
+from ._data.rows import check_class_target
+from ._experts.checks import check_frozen_classes
 from ._likelihoods import Categorical
-from ._truncation import probability_bound
-from ._validation import check_class_target, check_frozen_classes
+from ._prediction.max_error import probability_bound
 
 
 class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
@@ -38,12 +39,12 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     gate : gate, classifier with ``predict_proba``, or None, default=None
         Learns from the features which expert is responsible. None means `SoftmaxGate` with
         ``alpha="auto"``, which is chosen by the held-out likelihood of the mixture. So is its
-        `degree` for clones if `share` is "auto", too, unless `e_step` is "insample" or products of
-        the features would be a burden (sparse features, more than 10 million numbers). A
+        `degree` for clones if `overlap` is "auto", too, unless `e_step` is "insample" or products
+        of the features would be a burden (sparse features, more than 10 million numbers). A
         Pipeline that ends in either may prepare the features.
     gate_features : None, str, int, list, slice, boolean mask or callable, default=None
         Columns that the gate sees, chosen as in `ColumnTransformer`; None means all.
-    share : float in [0, 1] or "auto", default="auto"
+    overlap : float in [0, 1] or "auto", default="auto"
         How much of every row each expert sees whoever is responsible: 0 is the classical
         mixture, 1 is input-dependent stacking (experts see all rows, only the gate is
         learned). "auto" takes 1 for experts of different kinds; otherwise it goes from 0.1 to 0.3
@@ -75,10 +76,10 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
             callable, default="auto"
         Starting responsibilities. "leaves": the leaves of a small decision tree, where the target
         differs most; "kmeans": clusters of the gate's features; "auto": whichever of these two has
-        the larger held-out likelihood after five iterations ("kmeans" if `share` is 1); "random";
-        given; or ``init(X, y, n_experts, random_state)``. Different experts that all see all rows
-        (`share` 1) are told apart without: what is named has no effect on them, unless something
-        else asks for EM (a capacity, exploration, or an in-sample E-step).
+        the larger held-out likelihood after five iterations ("kmeans" if `overlap` is 1);
+        "random"; given; or ``init(X, y, n_experts, random_state)``. Different experts that all see
+        all rows (`overlap` 1) are told apart without: what is named has no effect on them, unless
+        something else asks for EM (a capacity, exploration, or an in-sample E-step).
     n_init : int, default=1
         Number of starts by k-means, at random, or by a callable. Each gets five iterations; that
         with the largest held-out likelihood goes on.
@@ -126,8 +127,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     classes_ : ndarray of shape (n_classes,)
     floor_ : ndarray of shape (n_experts,)
         Learned from held-out predictions; 1e-6 throughout if `e_step` is "insample".
-    share_ : float
-        The share that was used.
+    overlap_ : float
+        The overlap that was used.
     shared_expert_ : estimator, Consensus or None
         The shared expert; None if there is none or if held-out rows give it no weight.
     shared_weight_ : float
@@ -135,14 +136,14 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     log_likelihood_ : float
         Mean log-likelihood per row of the model kept: held out, unless `e_step` is "insample".
     history_ : dict of ndarray
-        Of the run kept, first axis the iterations: ``log_likelihood``; ``expert_share``, the
+        Of the run kept, first axis the iterations: ``log_likelihood``; ``expert_mass``, the
         mean responsibility of each expert; ``seconds``; ``starved``, experts that were left
         as they were because too few rows remained for them; ``reseeded``, experts without rows
-        that were given those which the mixture explained worst (each once, unless ``share_``
+        that were given those which the mixture explained worst (each once, unless ``overlap_``
         is 1).
     n_iter_ : int
         Iterations of the run kept; 1 where nothing but the gate is left to learn once different
-        experts have been fitted on all rows (`share_` 1).
+        experts have been fitted on all rows (`overlap_` 1).
     converged_ : bool
         Whether that run stopped before `max_iter`.
     lift_ : Lift
@@ -191,7 +192,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         n_experts=4,
         gate=None,
         gate_features=None,
-        share="auto",
+        overlap="auto",
         shared_expert="auto",
         e_step="auto",
         cv=5,
@@ -212,7 +213,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         self.n_experts = n_experts
         self.gate = gate
         self.gate_features = gate_features
-        self.share = share
+        self.overlap = overlap
         self.shared_expert = shared_expert
         self.e_step = e_step
         self.cv = cv

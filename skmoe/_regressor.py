@@ -8,9 +8,9 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metadata_routing import UNUSED
 
 from ._base import BaseMixtureOfExperts
+from ._data.rows import check_real_target
 from ._likelihoods import REGRESSION_LIKELIHOODS, regression_likelihood
-from ._truncation import range_bound
-from ._validation import check_real_target
+from ._prediction.max_error import range_bound
 
 
 class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
@@ -35,14 +35,14 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
     gate : gate, classifier with ``predict_proba``, or None, default=None
         Learns from the features which expert is responsible. None means `SoftmaxGate` with
         ``alpha="auto"``, which is chosen by the held-out likelihood of the mixture. So is its
-        `degree` for clones if `share` is "auto", too, unless `e_step` is "insample" or products of
-        the features would be a burden (sparse features, more than 10 million numbers). A
+        `degree` for clones if `overlap` is "auto", too, unless `e_step` is "insample" or products
+        of the features would be a burden (sparse features, more than 10 million numbers). A
         Pipeline that ends in either may prepare the features.
     gate_features : None, str, int, list, slice, boolean mask or callable, default=None
         Columns that the gate sees, chosen as in `ColumnTransformer`; None means all.
     likelihood : {"gaussian", "laplace"}, default="gaussian"
         Noise around an expert's prediction; "laplace" forgives outliers.
-    share : float in [0, 1] or "auto", default="auto"
+    overlap : float in [0, 1] or "auto", default="auto"
         How much of every row each expert sees whoever is responsible: 0 is the classical
         mixture, 1 is input-dependent stacking (experts see all rows, only the gate is
         learned). "auto" takes 1 for experts of different kinds; otherwise it goes from 0.1 to 0.3
@@ -73,10 +73,10 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
             callable, default="auto"
         Starting responsibilities. "leaves": the leaves of a small decision tree, where the target
         differs most; "kmeans": clusters of the gate's features; "auto": whichever of these two has
-        the larger held-out likelihood after five iterations ("kmeans" if `share` is 1); "random";
-        given; or ``init(X, y, n_experts, random_state)``. Different experts that all see all rows
-        (`share` 1) are told apart without: what is named has no effect on them, unless something
-        else asks for EM (a capacity, exploration, or an in-sample E-step).
+        the larger held-out likelihood after five iterations ("kmeans" if `overlap` is 1);
+        "random"; given; or ``init(X, y, n_experts, random_state)``. Different experts that all see
+        all rows (`overlap` 1) are told apart without: what is named has no effect on them, unless
+        something else asks for EM (a capacity, exploration, or an in-sample E-step).
     n_init : int, default=1
         Number of starts by k-means, at random, or by a callable. Each gets five iterations; that
         with the largest held-out likelihood goes on.
@@ -127,23 +127,23 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
     prediction_range_ : ndarray of shape (n_experts, 2) or (n_experts, n_outputs, 2)
         Smallest and largest prediction of each expert for rows that it did not see (of its
         training rows if `e_step` is "insample").
-    share_ : float
-        The share that was used.
+    overlap_ : float
+        The overlap that was used.
     shared_expert_ : estimator, Consensus or None
         The shared expert; None if there is none or if held-out rows give it no weight.
     shared_weight_ : float
-        Its weight in the prediction; that in the density of `score_samples` is chosen apart.
+        Its weight in the prediction; that in the density of `log_density` is chosen apart.
     log_likelihood_ : float
         Mean log-likelihood per row of the model kept: held out, unless `e_step` is "insample".
     history_ : dict of ndarray
-        Of the run kept, first axis the iterations: ``log_likelihood``; ``expert_share``, the
+        Of the run kept, first axis the iterations: ``log_likelihood``; ``expert_mass``, the
         mean responsibility of each expert; ``seconds``; ``starved``, experts that were left
         as they were because too few rows remained for them; ``reseeded``, experts without rows
-        that were given those which the mixture explained worst (each once, unless ``share_``
+        that were given those which the mixture explained worst (each once, unless ``overlap_``
         is 1).
     n_iter_ : int
         Iterations of the run kept; 1 where nothing but the gate is left to learn once different
-        experts have been fitted on all rows (`share_` 1).
+        experts have been fitted on all rows (`overlap_` 1).
     converged_ : bool
         Whether that run stopped before `max_iter`.
     lift_ : Lift
@@ -196,7 +196,7 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         gate=None,
         gate_features=None,
         likelihood="gaussian",
-        share="auto",
+        overlap="auto",
         shared_expert="auto",
         e_step="auto",
         cv=5,
@@ -218,7 +218,7 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         self.gate = gate
         self.gate_features = gate_features
         self.likelihood = likelihood
-        self.share = share
+        self.overlap = overlap
         self.shared_expert = shared_expert
         self.e_step = e_step
         self.cv = cv

@@ -16,8 +16,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Bunch, check_consistent_length
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from ._kept import as_frozen
-from ._weights import last_step
+from ._data.weights import last_step
+from ._training.continuation import as_frozen
 from .gates._renormalised import without_expert
 
 FIGURES = ("log_likelihood_", "history_", "n_iter_", "converged_", "lift_", "utilization_")
@@ -82,7 +82,7 @@ class ExpertSurgery:
         >>> from skmoe import MixtureOfExpertsRegressor
         >>> X = np.linspace(-1, 1, 200).reshape(-1, 1)
         >>> y = np.abs(X[:, 0])
-        >>> one = MixtureOfExpertsRegressor([("a", LinearRegression())], share=0).fit(X, y)
+        >>> one = MixtureOfExpertsRegressor([("a", LinearRegression())], overlap=0).fit(X, y)
         >>> two = one.add_expert("b", LinearRegression(), X, y)
         >>> list(two.named_experts_), two.experts_[0] is one.experts_[0]
         (['a', 'b'], True)

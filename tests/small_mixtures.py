@@ -21,14 +21,14 @@ START = np.where(X[:, :1] > 0, [0.8, 0.2], [0.2, 0.8])
 
 def regressor(experts=None, **parameters):
     quick = dict(
-        n_experts=2, share=0.1, shared_expert=None, cv=2, max_iter=2, tol=0.1, random_state=0
+        n_experts=2, overlap=0.1, shared_expert=None, cv=2, max_iter=2, tol=0.1, random_state=0
     )
     return MixtureOfExpertsRegressor(experts, **(quick | parameters))
 
 
 def classifier(experts=None, **parameters):
     quick = dict(
-        n_experts=2, share=0.1, shared_expert=None, cv=2, max_iter=2, tol=0.1, random_state=0
+        n_experts=2, overlap=0.1, shared_expert=None, cv=2, max_iter=2, tol=0.1, random_state=0
     )
     return MixtureOfExpertsClassifier(experts, **(quick | parameters))
 
@@ -61,7 +61,7 @@ def outputs(model, X, y):
     return said
 
 
-POSTERIOR = ["responsibilities", "score_samples"]
+POSTERIOR = ["responsibilities", "log_density"]
 
 
 def assert_same(first, second):

@@ -156,7 +156,7 @@ def member(name="a"):
     [
         ([member(), member()], ["unique", "'a'"]),
         ([member("a__b")], ["__", "'a__b'"]),
-        ([member("share")], ["share", "conflict"]),
+        ([member("overlap")], ["overlap", "conflict"]),
         ([], ["experts", "empty", "at least one"]),
         ([("a", "drop"), ("b", "drop")], ["experts", "'drop'", "at least one"]),
         ([CountingRegressor()], ["experts", "(name, estimator)", "CountingRegressor"]),
@@ -358,9 +358,9 @@ def test_gate_features_with_unknown_names():
 @pytest.mark.parametrize(
     ("parameter", "value"),
     [
-        ("share", 1.5),
-        ("share", -0.1),
-        ("share", "all"),
+        ("overlap", 1.5),
+        ("overlap", -0.1),
+        ("overlap", "all"),
         ("e_step", "honest"),
         ("likelihood", "cauchy"),
         ("init", "nearest"),
@@ -477,7 +477,7 @@ def test_the_iteration_of_the_failure_is_named():
 
 def test_failure_in_the_last_step_is_named():
     three = {"cv": 3, "shared_expert": None}
-    model = regressor(Raising(ValueError("not today"), at=7), share=1.0, **three)
+    model = regressor(Raising(ValueError("not today"), at=7), overlap=1.0, **three)
     with pytest.raises(ValueError, match="'expert_0' .* in the last step .*not today"):
         model.fit(X, Y)
 
@@ -523,7 +523,7 @@ def test_prediction_with_bad_rows(fitted, method):
         getattr(clone(fitted), method)(X)
 
 
-@pytest.mark.parametrize("method", ["responsibilities", "score_samples"])
+@pytest.mark.parametrize("method", ["responsibilities", "log_density"])
 def test_posterior_with_bad_targets(fitted, method):
     with pytest.raises(ValueError, match="NaN"):
         getattr(fitted, method)(X, replaced(Y, np.nan))
@@ -543,7 +543,7 @@ def test_utilization_of_no_rows(fitted):
 def test_posterior_of_an_unknown_class():
     model = classifier(DecisionTreeClassifier(max_depth=1)).fit(X, LABELS)
     with pytest.raises(ValueError, match="not seen.*maybe"):
-        model.score_samples(X, np.where(X[:, 0] > 0, "yes", "maybe"))
+        model.log_density(X, np.where(X[:, 0] > 0, "yes", "maybe"))
 
 
 @pytest.mark.parametrize("top_k", [0, 3, -1])
@@ -570,7 +570,7 @@ BAD_FITS = {
     "infinite X": lambda model: model.fit(replaced(X[:, :2], np.inf), Y),
     "NaN in y": lambda model: model.fit(X[:, :2], replaced(Y, np.nan)),
     "weights": lambda model: model.fit(X[:, :2], Y, sample_weight=-np.ones(N_ROWS)),
-    "share": lambda model: model.set_params(share=1.5).fit(X[:, :2], Y),
+    "overlap": lambda model: model.set_params(overlap=1.5).fit(X[:, :2], Y),
     "experts": lambda model: model.set_params(experts=[]).fit(X[:, :2], Y),
     "expert": lambda model: model.set_params(
         experts=[("good", LinearRegression()), ("bad", Raising(ValueError("not today"), at=4))]

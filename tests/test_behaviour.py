@@ -94,7 +94,7 @@ def test_pipeline_that_ends_in_a_frozen_classifier():
     # The expert is responsible for rows of a single class only, and is not replaced for that.
     start = np.where(LABELS == "odd", 1.0, 0.0)[:, None] * [1, -1] + [0, 1]
     model = classifier(
-        [("old", template), ("new", GaussianNB())], init=start, share=0.0, max_iter=1
+        [("old", template), ("new", GaussianNB())], init=start, overlap=0.0, max_iter=1
     ).fit(X, LABELS)
     assert model.experts_[0][-1].estimator is inner
     expected = inner.predict_proba(scaler.transform(X))
@@ -135,7 +135,7 @@ def test_e_step_with_rows_that_lie_in_one_fold():
     group = (X[:, 0] > 0).astype(int)
     start = np.eye(2)[group]
     for expert in [Ridge(), KNeighborsRegressor(3)]:
-        model = regressor(expert, cv=PredefinedSplit(group), init=start, share=0.0, max_iter=1)
+        model = regressor(expert, cv=PredefinedSplit(group), init=start, overlap=0.0, max_iter=1)
         assert np.isfinite(model.fit(X, Y).log_likelihood_)
 
 
@@ -210,7 +210,7 @@ def test_experts_predict_only_the_rows_that_are_routed_to_them():
         expert.asked_.clear()
     model.predict(X)
     asked = [sum(expert.asked_) for expert in model.experts_]
-    assert asked == list(model.utilization(X).rows)
+    assert asked == list(model.utilization(X).rows_asked)
     assert sum(asked) == N_ROWS
 
 
@@ -236,18 +236,18 @@ def test_methods_and_attributes(top_k):
 
         posterior = model.responsibilities(X, y)
         np.testing.assert_allclose(posterior.sum(axis=1), 1)
-        assert model.score_samples(X, y).shape == (N_ROWS,)
+        assert model.log_density(X, y).shape == (N_ROWS,)
 
         used = model.utilization(X)
         assert used.names == ("forest", "linear")
         np.testing.assert_allclose(used.mass, proba.mean(axis=0))
-        np.testing.assert_array_equal(used.rows, model.utilization_.rows)
-        assert used.rows.sum() == N_ROWS * (top_k or 2)
+        np.testing.assert_array_equal(used.rows_asked, model.utilization_.rows_asked)
+        assert used.rows_asked.sum() == N_ROWS * (top_k or 2)
         assert "forest" in repr(used)
         assert "balance loss" in repr(used)
         frame = used.to_frame()
         assert list(frame.index) == ["forest", "linear"]
-        assert {"rows", "mass", "mean_weight"} <= set(frame.columns)
+        assert {"rows_asked", "rows_led", "mass", "mean_weight"} <= set(frame.columns)
         assert used.balance_loss >= 0
         assert used.coefficient_of_variation >= 0
         assert used.max_min_ratio >= 1
@@ -256,11 +256,11 @@ def test_methods_and_attributes(top_k):
         assert model.named_experts_.forest is model.experts_[0]
         assert model.n_experts_ == 2
         assert model.n_iter_ == len(model.history_["log_likelihood"]) == 2
-        assert set(model.history_) >= {"log_likelihood", "expert_share", "seconds"}
-        assert model.history_["expert_share"].shape == (2, 2)
-        np.testing.assert_allclose(model.history_["expert_share"].sum(axis=1), 1)
+        assert set(model.history_) >= {"log_likelihood", "expert_mass", "seconds"}
+        assert model.history_["expert_mass"].shape == (2, 2)
+        np.testing.assert_allclose(model.history_["expert_mass"].sum(axis=1), 1)
         assert model.converged_ in (True, False)
-        assert model.share_ == model.share
+        assert model.overlap_ == model.overlap
         assert model.log_likelihood_ >= model.history_["log_likelihood"].max()
 
         lift = model.lift_
@@ -281,9 +281,9 @@ def test_experts_outputs():
 
 
 def test_share_auto_is_one_of_the_candidates():
-    model = regressor(tree(), share="auto").fit(X, Y)
-    assert model.share_ in (0.0, 0.1, 0.3, 1.0)
-    assert isinstance(model.share_, float)
+    model = regressor(tree(), overlap="auto").fit(X, Y)
+    assert model.overlap_ in (0.0, 0.1, 0.3, 1.0)
+    assert isinstance(model.overlap_, float)
 
 
 @pytest.mark.parametrize("e_step", ["crossfit", "insample"])
@@ -318,7 +318,7 @@ def test_verbose_prints_a_line_per_iteration(capsys):
     regressor(init="kmeans", verbose=1).fit(X, Y)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
-    assert all("2 experts, start kmeans, share 0.1" in line for line in lines)
+    assert all("2 experts, start kmeans, overlap 0.1" in line for line in lines)
     assert all("log-likelihood" in line for line in lines)
 
 

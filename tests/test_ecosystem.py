@@ -58,7 +58,7 @@ def test_inside_a_pipeline():
     ("parameter", "values"),
     [
         ("n_experts", [1, 3]),
-        ("share", [0.0, 1.0, "auto"]),
+        ("overlap", [0.0, 1.0, "auto"]),
         ("experts__max_depth", [1, 2]),
         ("gate__alpha", [0.1, 10.0]),
         ("gate", [None, LogisticRegression()]),
@@ -210,7 +210,7 @@ def test_global_random_state_is_left_alone():
 
 
 def test_clones_of_one_estimator_differ():
-    model = regressor(RandomForestRegressor(3, random_state=0), share=1.0).fit(X, Y)
+    model = regressor(RandomForestRegressor(3, random_state=0), overlap=1.0).fit(X, Y)
     first, second = model.experts_
     assert first.random_state != second.random_state
     listed = [("a", RandomForestRegressor(3, random_state=0)), ("b", Ridge())]
@@ -229,7 +229,7 @@ def test_number_of_jobs_changes_nothing():
         two = regressor(experts, n_jobs=2, **parameters).fit(X, Y, WEIGHT)
         assert_same(outputs(one, X, Y), outputs(two, X, Y))
         assert two.experts_[2] is frozen
-        for name in ["log_likelihood", "expert_share", "starved"]:
+        for name in ["log_likelihood", "expert_mass", "starved"]:
             np.testing.assert_array_equal(one.history_[name], two.history_[name])
     one, two = (classifier(n_jobs=n_jobs).fit(X, LABELS) for n_jobs in [None, 2])
     assert_same(outputs(one, X, LABELS), outputs(two, X, LABELS))

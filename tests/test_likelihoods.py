@@ -5,8 +5,8 @@ import pytest
 from scipy import optimize, stats
 from sklearn.dummy import DummyClassifier
 
-from skmoe._lift import measure_lift
 from skmoe._likelihoods import MIN_FLOOR, Categorical, regression_likelihood
+from skmoe._training.lift import measure_lift
 
 
 @pytest.fixture

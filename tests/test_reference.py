@@ -2,7 +2,7 @@
 
 The reference is described in the README beside its files. R's model has neither penalties nor
 floors: hence linear experts without penalty, a gate with ``alpha=0``, the in-sample E-step (which
-keeps a classifier's floor at its minimum of 1e-6) and ``share=0``.
+keeps a classifier's floor at its minimum of 1e-6) and ``overlap=0``.
 
 Known differences, all of them far below the tolerances:
 
@@ -21,12 +21,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skmoe import (
-    MixtureOfExpertsClassifier,
-    MixtureOfExpertsRegressor,
-    SoftmaxGate,
-    _likelihoods,
-)
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, SoftmaxGate, _likelihoods
 
 REGRESSION = ["co2_w", "no_ethanol", "npreg_reg", "patent_gate", "sim_reg_n1000", "tonedata"]
 CLASSIFICATION = ["sim_clf_n20000", "synth"]
@@ -61,7 +56,7 @@ class Case:
             n_experts=self.start.shape[1],
             gate=SoftmaxGate(alpha=0, tol=1e-10, max_iter=1000),
             gate_features=self.info["gate_features"],
-            share=0.0,
+            overlap=0.0,
             e_step="insample",
             init=self.start,
             max_iter=max_iter,
@@ -103,7 +98,7 @@ def test_maximum_likelihood(converged):
     case, model = converged
     ours = model.log_likelihood_ * case.total_weight
     np.testing.assert_allclose(ours, case.info["maximum_likelihood"]["loglik"], rtol=1e-6)
-    total = np.average(model.score_samples(case.X, case.y), weights=case.weight)
+    total = np.average(model.log_density(case.X, case.y), weights=case.weight)
     np.testing.assert_allclose(total, model.log_likelihood_, rtol=1e-9)
 
 

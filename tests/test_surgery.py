@@ -41,7 +41,7 @@ FIGURES = ["log_likelihood_", "history_", "n_iter_", "converged_", "lift_", "uti
 def small(kind, experts, X=X_OLD, y=None, **parameters):
     if y is None:
         y = Y_OLD if kind is MixtureOfExpertsRegressor else LABELS_OLD
-    parameters = {"max_iter": 8, "cv": 2, "random_state": 0, "share": 0.0} | parameters
+    parameters = {"max_iter": 8, "cv": 2, "random_state": 0, "overlap": 0.0} | parameters
     return kind(experts, **parameters).fit(X, y)
 
 
@@ -96,12 +96,12 @@ def assert_consistent(model, names, measured=True):
     for figure in FIGURES:
         assert hasattr(model, figure) == measured
     if measured:
-        assert model.history_["expert_share"].shape[1] == n_experts
+        assert model.history_["expert_mass"].shape[1] == n_experts
         assert model.utilization_.names == tuple(names)
         assert len(model.lift_.constant_weights) == n_experts
     mixed = answers(model)
     assert np.isfinite(mixed).all()
-    assert np.isfinite(model.score_samples(X_TEST, target_of_test(model))).all()
+    assert np.isfinite(model.log_density(X_TEST, target_of_test(model))).all()
     np.testing.assert_array_equal(answers(pickle.loads(pickle.dumps(model))), mixed)
     again = clone(model)  # the parameters are those of such a mixture, too
     assert list(again.fit(X, target(model)).named_experts_) == names
@@ -128,7 +128,7 @@ def test_added_expert_takes_over_what_the_others_do_not_know(lines):
     beyond = X_TEST[:, 0] > 1.3
     assert np.mean(model.apply(X_TEST)[beyond] == 2) > 0.95
     assert abs(model.experts_[2].coef_[1]) < 0.3
-    assert model.log_likelihood_ > lines.score_samples(X, Y).mean()
+    assert model.log_likelihood_ > lines.log_density(X, Y).mean()
 
 
 def test_clones_get_company(trees):
@@ -222,9 +222,9 @@ def test_dropped_with_data_the_gate_is_trained(lines):
     model = three.drop_expert("a", X, Y)
     assert_consistent(model, ["b", "c"])
     assert_untouched(model, three, ["b", "c"])
-    assert three.set_params(share="auto").drop_expert("a", X, Y).share_ == three.share_
+    assert three.set_params(overlap="auto").drop_expert("a", X, Y).overlap_ == three.overlap_
     without_data = three.drop_expert("a")
-    assert model.score_samples(X, Y).mean() >= without_data.score_samples(X, Y).mean()
+    assert model.log_density(X, Y).mean() >= without_data.log_density(X, Y).mean()
 
 
 def missing(X):
@@ -337,7 +337,7 @@ def test_prune_counts_rows_by_their_weight(lines):
 
 def test_prune_looks_at_what_top_k_leaves(trees):
     second = clone(trees).set_params(init=np.tile([0.5, 0.3, 0.2], (len(X_OLD), 1)))
-    second.set_params(gate=SoftmaxGate(alpha=1e6), share=1.0, max_iter=1).fit(X_OLD, LABELS_OLD)
+    second.set_params(gate=SoftmaxGate(alpha=1e6), overlap=1.0, max_iter=1).fit(X_OLD, LABELS_OLD)
     assert second.prune(X, LABELS).pruned_experts_ == ()
     second.set_params(top_k=1)
     assert len(second.prune(X, LABELS).pruned_experts_) == 2  # always the same expert answers

@@ -6,7 +6,9 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_sample_weight, _num_samples
 
-from skmoe._revive import RevivedWithDefaults
+from skmoe._compat import RevivedWithDefaults
+
+from .._data.columns import is_numeric
 
 ROW_SUM_TOLERANCE = 1e-6
 """How far a row of targets may sum from 1."""
@@ -192,10 +194,3 @@ def check_numeric_columns(X):
             "Choose numeric columns with gate_features=, or give a gate that encodes the "
             "others first: a Pipeline that ends in a classifier."
         )
-
-
-def is_numeric(dtype):
-    """Whether a column of this pandas or polars type holds numbers or booleans."""
-    if hasattr(dtype, "is_numeric"):  # polars
-        return dtype.is_numeric() or str(dtype) in ("Boolean", "Null")
-    return getattr(dtype, "kind", "O") in "biuf"

@@ -6,7 +6,7 @@ from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
-from skmoe._weights import fit_weighted, resampled_counts, weight_keyword
+from skmoe._data.weights import fit_weighted, resampled_counts, weight_keyword
 
 from ._base import BaseGate, check_row_weights, check_targets
 

@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._base import BaseGate, check_numeric_columns, check_training_rows
-from ._design import Scaling, complete, missing_features
+from ._features import Scaling, complete, missing_features
 
 SHORTEST = 1e-12
 """Keeps the length of an embedding above 0, and stands in for the weight of an empty expert."""

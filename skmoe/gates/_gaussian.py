@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._base import BaseGate, check_numeric_columns, check_training_rows
-from ._design import Scaling
+from ._features import Scaling
 
 SMALLEST_PRIOR = 1e-10
 """Prior of an expert without any responsibility, so that logarithms are finite."""

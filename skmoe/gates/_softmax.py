@@ -10,11 +10,11 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmoe._arithmetic import linear_top_k, log_softmax, softmax, top_k
-from skmoe._quick_check import is_valid_array
+from skmoe._data.rows import is_valid_array
 
 from ._base import BaseGate, check_numeric_columns, check_row_weights, check_training_rows
-from ._design import complete
-from ._prepared import PreparedSoftmaxGate
+from ._features import complete
+from ._solver.problem import PreparedSoftmaxGate
 
 
 class SoftmaxGate(BaseGate):

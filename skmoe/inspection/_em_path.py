@@ -15,7 +15,7 @@ class EMPathDisplay:
     ----------
     log_likelihood : ndarray of shape (n_iter,)
         Mean log-likelihood per row after each iteration.
-    expert_share : ndarray of shape (n_iter, n_experts)
+    expert_mass : ndarray of shape (n_iter, n_experts)
         Mean responsibility of each expert.
     starved : ndarray of bool of shape (n_iter, n_experts)
         Experts that were left as they were because too few rows remained for them.
@@ -56,7 +56,7 @@ class EMPathDisplay:
         self,
         *,
         log_likelihood,
-        expert_share,
+        expert_mass,
         starved,
         final,
         expert_names,
@@ -64,7 +64,7 @@ class EMPathDisplay:
         reseeded=None,
     ):
         self.log_likelihood = log_likelihood
-        self.expert_share = expert_share
+        self.expert_mass = expert_mass
         self.starved = starved
         self.final = final
         self.expert_names = expert_names
@@ -79,7 +79,7 @@ class EMPathDisplay:
         ----------
         model : MixtureOfExpertsClassifier or MixtureOfExpertsRegressor
             Fitted.
-        kind : {"log_likelihood", "expert_share"}, default="log_likelihood"
+        kind : {"log_likelihood", "expert_mass"}, default="log_likelihood"
         ax : matplotlib Axes, default=None
             None makes a new figure.
 
@@ -91,7 +91,7 @@ class EMPathDisplay:
         history = figure_of_training(model, "history_")
         return cls(
             log_likelihood=history["log_likelihood"],
-            expert_share=history["expert_share"],
+            expert_mass=history["expert_mass"],
             starved=history["starved"],
             final=model.log_likelihood_,
             expert_names=tuple(model.named_experts_),
@@ -104,7 +104,7 @@ class EMPathDisplay:
 
         Parameters
         ----------
-        kind : {"log_likelihood", "expert_share"}, default="log_likelihood"
+        kind : {"log_likelihood", "expert_mass"}, default="log_likelihood"
         ax : matplotlib Axes, default=None
             None makes a new figure.
 
@@ -113,7 +113,7 @@ class EMPathDisplay:
         display : EMPathDisplay
             The same object, with the artists as attributes.
         """
-        kinds = {"log_likelihood": self._plot_log_likelihood, "expert_share": self._plot_share}
+        kinds = {"log_likelihood": self._plot_log_likelihood, "expert_mass": self._plot_share}
         if kind not in kinds:
             raise ValueError(f"kind must be one of {sorted(kinds)}, got {kind!r}")
         self.ax_ = new_axes(ax, type(self).__name__, (7, 4.2))
@@ -161,7 +161,7 @@ class EMPathDisplay:
         colours = [colour(k) for k in range(len(self.expert_names))]
         # A step of its own for each iteration, so that a single one has an area, too.
         edges = np.append(iterations, iterations[-1] + 1) - 0.5
-        stacked = np.vstack([self.expert_share, self.expert_share[-1:]]).T
+        stacked = np.vstack([self.expert_mass, self.expert_mass[-1:]]).T
         self.lines_ = ax.stackplot(
             edges,
             stacked,

@@ -21,7 +21,6 @@ lines and text.
 MARKERS = "osD^vP*X"
 """Of lines; they come round later than the colours of more than eight experts do."""
 
-
 MOST_ENTRIES_WITHIN = 5
 """A legend with more entries goes beside the axes."""
 

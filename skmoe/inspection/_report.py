@@ -59,7 +59,7 @@ def expert_report(model, X, y, *, sample_weight=None, n_features=3):
     >>> from skmoe.datasets import make_piecewise_regression
     >>> from skmoe.inspection import expert_report
     >>> X, y = make_piecewise_regression(600, return_X_y=True, random_state=0)
-    >>> moe = MixtureOfExpertsRegressor(Ridge(), n_experts=3, share=0.0, random_state=0)
+    >>> moe = MixtureOfExpertsRegressor(Ridge(), n_experts=3, overlap=0.0, random_state=0)
     >>> report = expert_report(moe.fit(X[:400], y[:400]), X[400:], y[400:])
     >>> bool((report["error"] < report["error_elsewhere"]).all())
     True

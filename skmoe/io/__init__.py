@@ -1,7 +1,7 @@
 """Bundles: a fitted mixture as one file that can be verified, inspected and trusted.
 
-`dump`, `load` and `inspect` are also available as ``skmoe.dump``, ``skmoe.load`` and
-``skmoe.inspect``.
+`dump`, `load` and `read_manifest` are also available as ``skmoe.dump``, ``skmoe.load`` and
+``skmoe.read_manifest``.
 """
 
 from ._errors import (
@@ -23,7 +23,7 @@ from ._errors import (
     UntrustedPayloadError,
 )
 from ._manifest import Manifest
-from ._reader import inspect, load, verify
+from ._reader import load, read_manifest, verify
 from ._writer import dump
 
 __all__ = [
@@ -45,10 +45,11 @@ __all__ = [
     "UnsafePathError",
     "UntrustedPayloadError",
     "dump",
-    "inspect",
+    "read_manifest",
     "load",
     "verify",
 ]
+
 
 # Tracebacks and documentation name these by where users import them from.
 for _class in [value for value in globals().values() if isinstance(value, type)]:

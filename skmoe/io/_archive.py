@@ -26,8 +26,12 @@ from ._errors import (
 from ._format import FREE_INFLATION, MANIFEST, MAX_INFLATION, MAX_MANIFEST_SIZE
 
 LOCAL_HEADER = struct.Struct("<4s5H3I2H")
+
 END_RECORD_SIZE = 22
+
+
 STORED, DEFLATED = 0, 8
+
 UTF8_NAME = 0x0800
 
 AGAIN = "Get it again from its source"

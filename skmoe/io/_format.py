@@ -35,6 +35,7 @@ without a default, a field that a file lacks is None. Nothing of this bumps the 
 from __future__ import annotations
 
 FORMAT = "skmoe bundle"
+
 VERSION = 1
 
 HISTORY = {1: "skmoe 0.1: first version"}
@@ -43,7 +44,9 @@ MOVED: dict[str, str] = {}
 """Names of skmoe's classes in old files -> their names today."""
 
 MANIFEST = "manifest.json"
+
 SIGNATURE = "manifest.hmac"
+
 STATE = "state.json"
 
 ALIGNMENT = 64

@@ -38,6 +38,7 @@ TOLERANCE = 1e-6
 """Largest difference from the saved predictions, relative to the largest of them."""
 
 INVENTED = "made up"
+
 GIVEN = "given"
 
 
@@ -229,7 +230,8 @@ def replay_expert(expert: Any, number: int, classifier: bool, record: dict[str, 
 
 
 ADVICE = (
-    "Load it with the versions that inspect() lists, and save it anew from there or train it again"
+    "Load it with the versions that read_manifest() lists, and save it anew from there or train "
+    "it again"
 )
 
 

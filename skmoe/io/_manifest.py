@@ -17,9 +17,11 @@ LONGEST_TEXT = 500
 """Characters of a parameter's representation that are kept."""
 
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
 LINE_BREAK = re.compile(r"\n\s*")
 
-SUMMARY = ("log_likelihood_", "converged_", "n_iter_", "share_", "scale_", "floor_")
+SUMMARY = ("log_likelihood_", "converged_", "n_iter_", "overlap_", "scale_", "floor_")
+
 REPORTS = ("lift_", "utilization_", "history_")
 
 
@@ -44,8 +46,7 @@ def describe_training(model: Any) -> dict[str, Any]:
     """What the manifest says of the training, as plain values."""
     summary: dict[str, Any] = {}
     if hasattr(model, "utilization_"):  # not so after an expert was dropped without data
-        per_row = model.n_experts_ if model.top_k is None else model.top_k
-        summary["rows"] = int(model.utilization_.rows.sum()) // per_row
+        summary["rows"] = int(model.utilization_.rows_led.sum())
     for name in (*SUMMARY, *REPORTS):
         if hasattr(model, name):
             summary[name.rstrip("_")] = readable(getattr(model, name))
@@ -113,7 +114,7 @@ def format_version(entries: dict[str, Any]) -> int:
     if version > VERSION:
         raise FormatVersionError(
             f"the bundle has format version {version}, and this release of skmoe reads versions "
-            f"up to {VERSION}. Upgrade skmoe; skmoe.inspect shows what the bundle says"
+            f"up to {VERSION}. Upgrade skmoe; skmoe.read_manifest shows what the bundle says"
         )
     return version
 

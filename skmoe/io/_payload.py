@@ -230,7 +230,9 @@ def cannot_build(title: str, error: Exception) -> PayloadError:
     """Say why an intact object could not be built."""
     reason = f"{type(error).__name__}: {error}"
     if isinstance(error, ImportError | AttributeError):
-        advice = "Install the packages in the versions that inspect() lists, own modules included"
+        advice = (
+            "Install the packages in the versions that read_manifest() lists, own modules included"
+        )
     else:
-        advice = "Compare the versions of the packages with those that inspect() lists"
+        advice = "Compare the versions of the packages with those that read_manifest() lists"
     return PayloadError(f"{title} is intact, but cannot be built here ({reason}). {advice}")

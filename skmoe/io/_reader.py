@@ -70,7 +70,7 @@ def load(
     See Also
     --------
     dump : Save a model, with an example.
-    inspect : Read what a bundle says about itself, without loading it.
+    read_manifest : Read what a bundle says about itself, without loading it.
     """
     if mmap_mode not in (None, "r", "c"):
         raise ValueError(f"mmap_mode must be None, 'r' or 'c', got {mmap_mode!r}")
@@ -95,7 +95,7 @@ def load(
     return model
 
 
-def inspect(file: Any) -> Manifest:
+def read_manifest(file: Any) -> Manifest:
     """Read what a bundle says about itself, without executing or verifying anything.
 
     Works for bundles of newer format versions as far as they are understood.

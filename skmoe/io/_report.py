@@ -53,7 +53,7 @@ def features(model: dict[str, Any]) -> str:
 
 def trained(training: dict[str, Any]) -> str:
     """Figures of the training that fit on a line."""
-    keys = ("rows", "log_likelihood", "n_iter", "converged", "share")
+    keys = ("rows", "log_likelihood", "n_iter", "converged", "overlap")
     return pairs({key: training[key] for key in keys if key in training})
 
 

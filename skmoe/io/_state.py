@@ -35,6 +35,7 @@ from ._arrays import is_plain_array
 from ._format import MOVED
 
 PLAIN_TYPES = (type(None), bool, int, str)
+
 SCALAR_KINDS = "biufUS"
 
 

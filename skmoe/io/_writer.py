@@ -76,7 +76,7 @@ def dump(
     See Also
     --------
     load : Load a bundle.
-    inspect : Read what a bundle says about itself.
+    read_manifest : Read what a bundle says about itself.
 
     Notes
     -----
@@ -95,7 +95,7 @@ def dump(
     >>> skmoe.dump(model, path, golden_rows=X, metadata={"trained by": "nightly job"})
     >>> bool((skmoe.load(path).predict(X) == model.predict(X)).all())
     True
-    >>> skmoe.inspect(path).metadata
+    >>> skmoe.read_manifest(path).metadata
     {'trained by': 'nightly job'}
     """
     if not is_mixture(type(model)):

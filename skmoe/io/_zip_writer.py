@@ -17,18 +17,27 @@ from ._archive import DEFLATED, LOCAL_HEADER, STORED
 from ._format import ALIGNMENT
 
 CENTRAL_HEADER = struct.Struct("<4s6H3I5H2I")
+
 END_RECORD = struct.Struct("<4s4H2IH")
+
 END_RECORD_64 = struct.Struct("<4sQ2H2I4Q")
+
 END_LOCATOR_64 = struct.Struct("<4sIQI")
 
 LIMIT = 0xFFFFFFFF
 """Sizes and offsets from this on need the 64-bit records."""
 
 COUNT_LIMIT = 0xFFFF
+
+
 PLAIN_VERSION, VERSION_64 = 20, 45
+
 MADE_ON_UNIX = 3 << 8
+
 READABLE_FILE = 0o100644 << 16
+
 FIRST_OF_JANUARY_1980 = 1 << 5 | 1
+
 PADDING_ID = 0xD935
 """Identifier under which Android's zipalign pads; tools skip it."""
 

@@ -1,0 +1,1 @@
+"""The data: rows, folds, columns and weights."""

@@ -1,0 +1,1 @@
+"""Experts: what may be one, how one is fitted, and what they say of held-out rows."""

@@ -1,0 +1,147 @@
+"""Ridge and ordinary least squares for all experts at once.
+
+Experts that are least squares on the same X differ in their weights alone. One pass over the
+data yields the weighted second moments of all of them, from which small systems of equations
+give the coefficients: what scikit-learn computes, without validating, weighting and centring X
+anew for each expert and each iteration.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+from sklearn.linear_model import LinearRegression, Ridge
+
+from .._arithmetic import weighted_moments
+
+WORST_CONDITION = 1e6
+"""Systems that are worse conditioned, with columns of equal length, are left to scikit-learn,
+which does not square the condition of X."""
+
+WORST_RAW_CONDITION = 1e10
+"""The same with columns as they are: scikit-learn takes a column that is a million times
+shorter than another for zero."""
+
+SUPPORTED: dict[type, dict[str, tuple | None]] = {
+    LinearRegression: {"fit_intercept": None, "positive": (False,)},
+    Ridge: {"fit_intercept": None, "positive": (False,), "solver": ("auto", "cholesky")},
+}
+"""Kinds of experts, and the values of parameters for which this module does the same."""
+
+
+def supports(template, X, y):
+    """Whether `fit_all` can stand in for the ``fit`` of an expert.
+
+    Parameters
+    ----------
+    template : estimator
+    X : object
+        Only float64 arrays are supported.
+    y : ndarray
+
+    Returns
+    -------
+    supported : bool
+    """
+    allowed = SUPPORTED.get(type(template))
+    if allowed is None or not isinstance(X, np.ndarray) or X.dtype != np.float64:
+        return False
+    if y.ndim != 1 or y.dtype.kind not in "fiu" or not 0 < X.shape[1] <= len(X):
+        return False
+    if not np.isscalar(getattr(template, "alpha", 0.0)):
+        return False
+    parameters = template.get_params(deep=False)
+    return all(values is None or parameters[name] in values for name, values in allowed.items())
+
+
+def held_out_predictions(experts, templates, X, y, weights, splits):
+    """Fit experts on the training part of each split and predict the test part.
+
+    Parameters
+    ----------
+    experts : list of int
+        Those that are supported.
+    templates : sequence of K estimators
+    X : ndarray of shape (n_samples, n_features), float64
+    y : ndarray of shape (n_samples,)
+    weights : ndarray of shape (n_splits, n_samples, K)
+    splits : sequence of (train, test) arrays of row indices
+
+    Returns
+    -------
+    predictions : dict of int to ndarray of shape (n_samples,)
+        Without the experts that have to be fitted alone after all, because there is a split
+        in which they have no weight or ill-conditioned equations.
+    """
+    chosen = [templates[expert] for expert in experts]
+    outputs = np.empty((len(y), len(experts)))
+    for (train, test), weight in zip(splits if experts else (), weights, strict=False):
+        if len(experts) < weight.shape[1]:
+            weight = weight[:, experts]
+        if len(train) == len(y):  # in-sample
+            coef, intercept = fit_all(chosen, X, y, weight)
+            np.add(X @ coef.T, intercept, out=outputs)
+        else:  # weight 0 is cheaper than a copy of the other rows of X
+            weight = weight.copy()
+            weight[test] = 0.0
+            coef, intercept = fit_all(chosen, X, y, weight)
+            outputs[test] = X[test] @ coef.T + intercept
+    usable = np.isfinite(np.ones(len(y)) @ outputs)  # sums, at the speed of BLAS
+    return {k: outputs[:, column] for column, k in enumerate(experts) if usable[column]}
+
+
+def fit_all(templates, X, y, weights):
+    """Fit least squares with each column of weights.
+
+    Parameters
+    ----------
+    templates : sequence of K supported estimators
+    X : ndarray of shape (n_samples, n_features), float64
+    y : ndarray of shape (n_samples,)
+    weights : ndarray of shape (n_samples, K)
+
+    Returns
+    -------
+    coef : ndarray of shape (K, n_features)
+        NaN for an expert without any weight or whose equations are ill-conditioned.
+    intercept : ndarray of shape (K,)
+    """
+    centre = np.append(np.ones(len(y)) @ X / len(y), y.mean())
+    moments = weighted_moments(X, y, centre, weights)
+    coef = np.full((len(templates), X.shape[1]), np.nan)
+    intercept = np.full(len(templates), np.nan)
+    for k, template in enumerate(templates):
+        mean, offset = np.zeros_like(centre), 0.0
+        total = moments[k, -1, -1]
+        if not total > 0.0:
+            continue
+        second = moments[k, :-1, :-1]
+        if template.fit_intercept:
+            mean = moments[k, -1, :-1] / total
+            second = second - total * np.outer(mean, mean)
+            mean = mean + centre
+        else:  # moments about zero, not about the centre
+            sums = moments[k, -1, :-1]
+            cross = np.outer(sums, centre)
+            second = second + cross + cross.T + total * np.outer(centre, centre)
+        solution = _solve(second[:-1, :-1], second[:-1, -1], getattr(template, "alpha", 0.0))
+        if solution is not None:
+            coef[k] = solution
+            offset = mean[-1] - mean[:-1] @ solution
+            intercept[k] = offset
+    return coef, intercept
+
+
+def _solve(second, cross, alpha):
+    """Solve the normal equations; None if they are ill-conditioned."""
+    second = second.copy()
+    second.flat[:: len(second) + 1] += alpha
+    scale = np.sqrt(second.diagonal())
+    if not (scale > 0).all():
+        return None
+    scaled = second / np.outer(scale, scale)
+    if not np.linalg.cond(scaled) <= WORST_CONDITION:
+        return None
+    if not np.linalg.cond(second) <= WORST_RAW_CONDITION:
+        return None
+    return cho_solve(cho_factor(scaled), cross / scale) / scale

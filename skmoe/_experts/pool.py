@@ -1,0 +1,220 @@
+"""Fitting arbitrary estimators as experts, and judging them on rows they did not see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils.parallel import Parallel, delayed
+
+from .._arithmetic.statistics import effective_rows
+from .fitting import (
+    FitTask,
+    fit_expert,
+    predict_fold,
+    predict_frozen,
+)
+from .least_squares import held_out_predictions, supports
+from .out_of_bag import (
+    offers_out_of_bag,
+    predict_out_of_bag,
+)
+
+MIN_EFFECTIVE_ROWS = 5
+"""An expert with fewer effective rows than this is kept as it was instead of refitted."""
+
+
+class JudgedExperts(NamedTuple):
+    """What the experts say of rows that they were not fitted on.
+
+    Attributes
+    ----------
+    outputs : ndarray of shape (n_samples, n_experts, ...)
+        Held-out predictions or class probabilities.
+    weights : ndarray of shape (n_views, n_samples, n_experts)
+        Row weights that the experts were fitted with.
+    models : tuple
+        Per expert the fitted model whose training rows are all rows, or None where only
+        fold models were needed, and for a frozen expert.
+    starved : ndarray of shape (n_experts,), dtype bool
+        Experts that were kept as they were because too few rows were left for them.
+    """
+
+    outputs: np.ndarray
+    weights: np.ndarray
+    models: tuple
+    starved: np.ndarray
+
+
+@dataclass(frozen=True)
+class ExpertPool:
+    """The experts of one training run, the data they learn from, and how they are judged.
+
+    Parameters
+    ----------
+    names : tuple of str
+    templates : tuple of estimators
+        Unfitted, or `FrozenEstimator`. Cloned before each fit.
+    seeds : tuple of int
+        For the resampling of rows for experts that take no weights.
+    X : array-like, sparse matrix or frame of shape (n_samples, n_features)
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        As the experts take it (labels, not codes).
+    y_encoded : ndarray
+        As the likelihood takes it.
+    likelihood : object
+        Offers ``expert_output(model, X)`` and ``uninformed_output(y, weight)``.
+    splits : tuple of (train, test) arrays of row indices
+        One per view that judges. The test parts are a partition of the rows. One split whose
+        two parts are both all rows makes the judgement an in-sample one.
+    judging_view : ndarray of shape (n_samples,), dtype intp
+        The split that tests each row.
+    out_of_bag : bool
+        Whether experts that offer out-of-bag predictions are judged by those.
+    sample_weight : ndarray of shape (n_samples,)
+        Positive; part of the weights that the experts are fitted with.
+    n_jobs : int or None
+    """
+
+    names: tuple[str, ...]
+    templates: tuple[Any, ...]
+    seeds: tuple[int, ...]
+    X: Any
+    y: np.ndarray
+    y_encoded: np.ndarray
+    likelihood: Any
+    splits: tuple[tuple[np.ndarray, np.ndarray], ...]
+    judging_view: np.ndarray
+    out_of_bag: bool
+    sample_weight: np.ndarray
+    n_jobs: int | None
+
+    def judge(self, weights, previous=None, iteration=1):
+        """Fit the experts with new weights and predict rows that they did not see.
+
+        Experts whose weights are as before are not fitted again, nor are frozen ones.
+
+        Parameters
+        ----------
+        weights : ndarray of shape (n_views, n_samples, n_experts)
+        previous : JudgedExperts or None
+        iteration : int
+            Named in the error if an expert cannot be fitted.
+
+        Returns
+        -------
+        judged : JudgedExperts
+        """
+        weights, starved = self._feed(weights, previous)
+        stale = [k for k in range(len(self.templates)) if self._is_stale(k, weights, previous)]
+        alike = [k for k in stale if supports(self.templates[k], self.X, self.y)]
+        at_once = held_out_predictions(alike, self.templates, self.X, self.y, weights, self.splits)
+        alone = [k for k in stale if k not in at_once]
+        tasks = [task for k in alone for task in self._tasks(k, weights[..., k], iteration)]
+        results = Parallel(n_jobs=self.n_jobs)(
+            delayed(function)(*args) for function, args in tasks
+        )
+
+        if previous is None:
+            outputs = np.empty((*weights.shape[1:], *self.likelihood.output_shape))
+            models = [None] * len(self.templates)
+        else:
+            outputs, models = previous.outputs.copy(), list(previous.models)
+        for (_, args), (model, rows, output) in zip(tasks, results, strict=True):
+            expert = args[0].expert
+            outputs[rows, expert] = output
+            models[expert] = model
+        for expert, output in at_once.items():
+            outputs[:, expert], models[expert] = output, None
+        return JudgedExperts(outputs, weights, tuple(models), starved)
+
+    def refit(self, judged):
+        """Models fitted on all rows, each row with its held-out weight of a judgement.
+
+        Parameters
+        ----------
+        judged : JudgedExperts
+
+        Returns
+        -------
+        models : list of fitted estimators
+        """
+        everything = np.arange(len(self.y))
+        weights = self._held_out(judged.weights)
+        models = [
+            template if isinstance(template, FrozenEstimator) else model
+            for template, model in zip(self.templates, judged.models, strict=True)
+        ]
+        missing = [k for k, model in enumerate(models) if model is None]
+        fitted = Parallel(n_jobs=self.n_jobs)(
+            delayed(fit_expert)(self._job(k, weights[:, k], "the last step"), everything)
+            for k in missing
+        )
+        for k, model in zip(missing, fitted, strict=True):
+            models[k] = model
+        return models
+
+    def _feed(self, weights, previous):
+        """Give experts with too few rows their previous weights (at first: all rows).
+
+        What counts is how the rows are shared out, not how the user weighs them: a few heavy
+        rows do not starve an expert that has all rows to itself.
+        """
+        portions = weights / self.sample_weight[:, np.newaxis]
+        rows = np.min(
+            [
+                effective_rows(portion if len(train) == len(self.y) else portion[train])
+                for portion, (train, _) in zip(portions, self.splits, strict=True)
+            ],
+            axis=0,
+        )
+        starved = rows < min(MIN_EFFECTIVE_ROWS, *(len(train) for train, _ in self.splits))
+        starved &= [not isinstance(template, FrozenEstimator) for template in self.templates]
+        if starved.any():
+            everything = self.sample_weight[:, np.newaxis]
+            weights = np.where(
+                starved, everything if previous is None else previous.weights, weights
+            )
+        return weights, starved
+
+    def _held_out(self, weights):
+        """Of the weights (n_views, n_samples, ...), those of the view that judges each row."""
+        return weights[self.judging_view, np.arange(len(self.y))]
+
+    def _is_stale(self, k, weights, previous):
+        if previous is None:
+            return True
+        if isinstance(self.templates[k], FrozenEstimator):
+            return False
+        now, then = weights[..., k], previous.weights[..., k]
+        # Weights that differ mostly do so from the start.
+        few = np.s_[:, :100]
+        return not (np.array_equal(now[few], then[few]) and np.array_equal(now, then))
+
+    def _job(self, k, weight, stage):
+        return FitTask(
+            k,
+            f"{self.names[k]!r} (expert {k + 1} of {len(self.names)}) in {stage}",
+            self.templates[k],
+            self.seeds[k],
+            self.X,
+            self.y,
+            self.y_encoded,
+            weight,
+            self.likelihood,
+        )
+
+    def _tasks(self, k, weights, iteration):
+        """Functions and arguments that judge expert k with weights (n_views, n_samples)."""
+        stage = f"EM iteration {iteration}"
+        job = self._job(k, self._held_out(weights), stage)
+        if isinstance(self.templates[k], FrozenEstimator):
+            return [(predict_frozen, (job,))]
+        if self.out_of_bag and offers_out_of_bag(self.templates[k]):
+            return [(predict_out_of_bag, (job,))]
+        return [
+            (predict_fold, (self._job(k, weights[view], stage), train, test))
+            for view, (train, test) in enumerate(self.splits)
+        ]

@@ -1,0 +1,1 @@
+"""Prediction: whom to ask, asking them, and mixing what they say."""

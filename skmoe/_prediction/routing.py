@@ -1,0 +1,85 @@
+"""Sparse routing: which experts answer for a row, and how evenly they are used."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .._arithmetic import top_k as _top_k
+
+
+class Route(NamedTuple):
+    """The experts chosen for each row.
+
+    Attributes
+    ----------
+    indices : ndarray of shape (n_samples, k), dtype intp
+        Experts by decreasing gate probability; ties go to the expert that comes first.
+    weights : ndarray of shape (n_samples, k)
+        Their gate probabilities, renormalised to sum 1.
+    mass : ndarray of shape (n_samples,)
+        Gate probability that the chosen experts had before; 1 if all are chosen.
+    """
+
+    indices: np.ndarray
+    weights: np.ndarray
+    mass: np.ndarray
+
+    @property
+    def experts_per_row(self) -> np.ndarray:
+        """Experts that are evaluated for each row, shape (n_samples,)."""
+        return np.count_nonzero(self.weights, axis=1)
+
+
+def route(gate_proba, top_k):
+    """Choose the `top_k` most probable experts of each row.
+
+    Parameters
+    ----------
+    gate_proba : ndarray of shape (n_samples, n_experts)
+    top_k : int or None
+        None chooses all.
+
+    Returns
+    -------
+    route : Route
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `top_k` is no int, or not between 1 and the number of experts.
+    """
+    n_experts = gate_proba.shape[1]
+    indices, kept = _top_k(gate_proba, n_experts if top_k is None else top_k)
+    return _renormalised(indices, kept, n_experts)
+
+
+def route_by(gate, Z, n_experts, top_k):
+    """Choose the `top_k` most probable experts of each row.
+
+    A gate with a method ``top_k`` is not asked for the probabilities of the others.
+
+    Parameters
+    ----------
+    gate : fitted gate
+    Z : array-like, sparse matrix or frame of shape (n_samples, n_gate_features)
+    n_experts : int
+    top_k : int or None
+        None chooses all.
+
+    Returns
+    -------
+    route : Route
+    """
+    if top_k is None or not hasattr(gate, "top_k"):
+        return route(gate.predict_proba(Z), top_k)
+    indices, kept = gate.top_k(Z, top_k)
+    return _renormalised(indices, kept, n_experts)
+
+
+def _renormalised(indices, kept, n_experts):
+    if indices.shape[1] == n_experts:  # nothing is dropped, so not even rounding may change it
+        return Route(indices, kept, np.ones(len(kept)))
+    mass = kept[:, 0] if indices.shape[1] == 1 else kept.sum(axis=1)
+    return Route(indices, kept / mass[:, np.newaxis], mass)

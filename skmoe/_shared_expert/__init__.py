@@ -1,0 +1,1 @@
+"""The shared expert, which answers for every row."""

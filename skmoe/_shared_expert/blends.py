@@ -1,0 +1,171 @@
+"""Blends: experts weighed alike for all rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.optimize import nnls
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+
+from .._likelihoods import MIN_FLOOR, Categorical
+
+SMALLEST_OPINION = 1e-3
+"""Probabilities below this are read as this, lest one expert that is certain outvote the rest."""
+
+SMALLEST_PART = 0.1
+"""Part of a class's blended probability that the correction leaves it at least."""
+
+INVERSE_PENALTIES = (0.03, 0.3)
+"""Candidates of the penalty (scikit-learn's ``C``) of pooled log-probabilities.
+
+Weaker ones are left out: 1 was chosen where rows are few, and did harm to new ones.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class MeanBlend:
+    """Mean of real opinions with constant weights, none negative, that sum to 1 (Breiman, 1996).
+
+    Attributes
+    ----------
+    scale : ndarray of shape (n_outputs,)
+        In which errors of several outputs are compared.
+    weights : ndarray of shape (n_opinions,), or None before `fit`
+
+    References
+    ----------
+    Breiman, L. (1996). Stacked regressions. Machine Learning, 24(1), 49-64.
+    """
+
+    scale: np.ndarray
+    weights: Any = None
+
+    def fit(self, opinions, target, sample_weight):
+        """A copy with the weights of least squares.
+
+        Weights a that sum to 1 make the blend's error E a, the mean of the opinions' errors E.
+        Non-negative least squares with the rows E a = 0 and ``c sum(a) = c`` has a solution in
+        the direction of the constrained one: of all multiples s v of a direction v, the best
+        has the loss ``c^2 q / (q + c^2)``, which rises with ``q = |E v|^2``, whatever c is.
+        """
+        n_opinions = opinions.shape[1]
+        errors = opinions - target[:, np.newaxis]
+        errors = errors.reshape(len(target), n_opinions, -1) / self.scale
+        errors = errors * np.sqrt(sample_weight)[:, np.newaxis, np.newaxis]
+        small: Any = np.linalg.qr(np.moveaxis(errors, 1, 2).reshape(-1, n_opinions), mode="r")
+        size = np.linalg.norm(small) or 1.0
+        rows = np.vstack([small / size, np.ones(n_opinions)])
+        weights, _ = nnls(rows, np.append(np.zeros(len(small)), 1.0))
+        return replace(self, weights=weights / weights.sum())
+
+    def predict(self, opinions):
+        """Blend opinions (n, n_opinions, ...) to predictions (n, ...)."""
+        return np.einsum("k,ik...->i...", self.weights, opinions)
+
+    def left_over(self, target, blended):
+        """What the correction has to learn, (n, n_columns)."""
+        return (target - blended).reshape(len(target), -1)
+
+    def corrected(self, blended, correction):
+        """The blend with a correction (n, n_columns)."""
+        return blended + correction.reshape(blended.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class ClassBlend:
+    """Logistic regression on the logarithms of the experts' probabilities.
+
+    A product of powers of the opinions, so that experts that know different things add up what
+    they know, and one that is too sure of itself is tempered.
+
+    Attributes
+    ----------
+    likelihood : Categorical
+    inverse_penalty : float
+    model : fitted classifier, or None before `fit`
+    """
+
+    likelihood: Any
+    inverse_penalty: float
+    model: Any = None
+
+    def fit(self, opinions, target, sample_weight):
+        """A copy with the regression fitted to class codes."""
+        model = LogisticRegression(C=self.inverse_penalty, max_iter=1000)
+        if np.all(target == target[0]):  # the other classes are in one fold
+            model = DummyClassifier()
+        classes = self.likelihood.classes
+        model.fit(self.seen(opinions), classes[target], unless_alike(sample_weight))
+        return replace(self, model=model)
+
+    def seen(self, opinions):
+        """Features of the regression, (n, n_features)."""
+        logs = np.log(np.maximum(opinions, SMALLEST_OPINION))
+        return _without_redundancy(logs - logs.mean(axis=2, keepdims=True))
+
+    def predict(self, opinions):
+        """Class probabilities (n, C) for opinions (n, n_opinions, C)."""
+        if len(opinions) == 0:
+            return np.empty((0, opinions.shape[2]))
+        proba = self.likelihood.align(self.model, self.model.predict_proba(self.seen(opinions)))
+        return self.likelihood.component(proba, MIN_FLOOR)
+
+    def left_over(self, target, blended):
+        """What the correction has to learn: the gradient of the log-loss by the logits."""
+        return _without_redundancy((np.eye(blended.shape[1])[target] - blended)[:, np.newaxis])
+
+    def corrected(self, blended, correction):
+        """Corrected probabilities; no class loses all that it had."""
+        if correction.shape[1] == 1:  # what one class of two gains the other loses
+            correction = np.hstack([-correction, correction])
+        proba = np.maximum(blended + correction, SMALLEST_PART * blended)
+        return proba / proba.sum(axis=1, keepdims=True)
+
+
+@dataclass(frozen=True, eq=False)
+class LinearClassBlend(ClassBlend):
+    """Logistic regression on the probabilities themselves, as in `StackingClassifier`."""
+
+    def seen(self, opinions):
+        """Features of the regression, (n, n_features)."""
+        return _without_redundancy(opinions)
+
+
+def _without_redundancy(opinions):
+    """Opinions (n, n_opinions, C) as columns; of two classes, one says what the other does."""
+    if opinions.shape[2] == 2:
+        opinions = opinions[:, :, 1:]
+    return opinions.reshape(len(opinions), -1)
+
+
+def best_blend(opinions, target, sample_weight, splits, likelihood):
+    """The blend that suits best, and what it predicts for held-out rows."""
+    candidates: list[Any]
+    if isinstance(likelihood, Categorical):
+        candidates = [ClassBlend(likelihood, penalty) for penalty in INVERSE_PENALTIES]
+        candidates.append(LinearClassBlend(likelihood, 1.0))
+    else:
+        candidates = [MeanBlend(likelihood.min_scale)]
+    smallest, best = np.inf, (candidates[0], np.empty(0))
+    for blend in candidates:
+        held_out = np.empty((len(target), *likelihood.output_shape))
+        for train, test in splits:
+            fitted = blend.fit(opinions[train], target[train], sample_weight[train])
+            held_out[test] = fitted.predict(opinions[test])
+        loss = np.average(likelihood.loss(target, held_out), weights=sample_weight)
+        if loss < smallest:
+            smallest, best = loss, (blend, held_out)
+    return best
+
+
+def unless_alike(weight):
+    """Weights, or None if they are all the same: estimators are then faster."""
+    return None if np.all(weight == weight[0]) else weight
+
+
+def one_column(values):
+    """Targets as forests want them: a single output is a vector."""
+    return values[:, 0] if values.shape[1] == 1 else values

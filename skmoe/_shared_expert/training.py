@@ -1,0 +1,232 @@
+"""The shared expert: it answers for every row, beside those that the gate chooses between."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.frozen import FrozenEstimator
+
+from .._arithmetic.statistics import paired
+from .._data.weights import last_step
+from .._experts.fitting import seeded
+from .._experts.pool import ExpertPool
+from .consensus import fit_consensus
+from .expert import SharedExpert, mixed_log_density
+
+WEIGHTS = np.linspace(0.0, 1.0, 21)
+"""Candidates of the shared expert's weight."""
+
+DISPERSION_ITERATIONS = 100
+"""At most so many M-steps of the dispersion of an expert that answers alone."""
+
+MIN_ROWS = 50
+"""Held-out rows below which nothing can be said of the worth of a shared expert."""
+
+
+class SharedTraining(NamedTuple):
+    """What came of training a shared expert.
+
+    Attributes
+    ----------
+    expert : SharedExpert or None
+        None where held-out predictions give it no weight.
+    log_density : ndarray of shape (n_samples,) or None
+        Held out, of the shared expert alone.
+    row_log_likelihood : ndarray of shape (n_samples,)
+        Held out, of the whole.
+    """
+
+    expert: SharedExpert | None
+    log_density: np.ndarray | None
+    row_log_likelihood: np.ndarray
+
+
+def shared_kind(setting, *, templates, same_template, e_step, top_k, n_samples):
+    """What kind of shared expert to train.
+
+    ``"auto"`` takes a generalist beside clones of one estimator, and the consensus of estimators
+    of which no two are of a kind. It takes none where there are no held-out predictions to weigh
+    it with (in-sample E-step, a frozen expert that may know the rows, very few rows), where one
+    expert would be compared with itself, or where `top_k` says that few are to be asked.
+
+    Parameters
+    ----------
+    setting : {"auto", "generalist", "consensus"} or None
+    templates : tuple of estimators
+    same_template : bool
+    e_step : str
+    top_k : int or None
+    n_samples : int
+
+    Returns
+    -------
+    kind : {"generalist", "consensus"} or None
+
+    Raises
+    ------
+    ValueError
+        If the kind that was asked for cannot be had.
+    """
+    if setting == "auto":
+        frozen = any(isinstance(last_step(template), FrozenEstimator) for template in templates)
+        few = len(templates) == 1 or n_samples < MIN_ROWS
+        if e_step == "insample" or frozen or few or top_k is not None:
+            return None
+        if same_template:
+            return "generalist"
+        return "consensus" if of_different_kinds(templates) else None
+    if setting is not None and e_step == "insample":
+        raise ValueError(
+            f"shared_expert={setting!r} is weighed on held-out predictions, which "
+            "e_step='insample' does not make; use e_step='crossfit', or shared_expert=None"
+        )
+    if setting == "generalist" and not same_template:
+        raise ValueError(
+            "shared_expert='generalist' is one more clone of the estimator in `experts`, which is "
+            "a list of several; use shared_expert='consensus', or give one estimator"
+        )
+    return setting
+
+
+def of_different_kinds(templates):
+    """Whether no two estimators are of one class (of pipelines, the last step counts)."""
+    return len({type(last_step(template)) for template in templates}) == len(templates)
+
+
+def train_generalist(template, pool: ExpertPool, rng):
+    """An estimator fitted on all rows alike, and what it says of held-out rows.
+
+    Parameters
+    ----------
+    template : estimator
+        A `FrozenEstimator` is not fitted again.
+    pool : ExpertPool
+    rng : numpy.random.RandomState
+
+    Returns
+    -------
+    model : fitted estimator
+    held_out : ndarray of shape (n_samples, ...)
+    """
+    alone = dataclasses.replace(
+        pool,
+        names=("generalist",),
+        templates=(seeded(template, rng, True),),
+        seeds=(int(rng.randint(np.iinfo(np.int32).max)),),
+    )
+    weights = np.tile(pool.sample_weight[:, np.newaxis], (len(pool.splits), 1, 1))
+    judged = alone.judge(weights)
+    return alone.refit(judged)[0], judged.outputs[:, 0]
+
+
+def train_consensus(pool: ExpertPool, outputs, Z, rng):
+    """A consensus of the experts, and what it says of held-out rows; see `fit_consensus`.
+
+    Parameters
+    ----------
+    pool : ExpertPool
+    outputs : ndarray of shape (n_samples, n_experts, ...)
+        Held out.
+    Z : array, sparse matrix or frame of shape (n_samples, n_gate_features)
+    rng : numpy.random.RandomState
+
+    Returns
+    -------
+    model : Consensus
+    held_out : ndarray of shape (n_samples, ...)
+    """
+    return fit_consensus(
+        outputs,
+        Z,
+        pool.y_encoded,
+        pool.sample_weight,
+        pool.splits,
+        likelihood=pool.likelihood,
+        seed=int(rng.randint(np.iinfo(np.int32).max)),
+        n_jobs=pool.n_jobs,
+    )
+
+
+def weigh(model, held_out, mixed, row_log_likelihood, pool: ExpertPool):
+    """Weigh a shared expert against the mixture, on rows that neither has seen.
+
+    The weight is the largest one whose loss is at most one standard error above that of the best
+    weight (the rule of Breiman et al., 1984, for pruning trees): the burden of proof is with the
+    mixture, which can be too sure of itself, above all where rows are few. The loss is that of
+    the mixed prediction, and for the density the negative log-likelihood.
+
+    Parameters
+    ----------
+    model : fitted estimator or Consensus
+    held_out, mixed : ndarrays of shape (n_samples, ...)
+        Outputs of the shared expert, and predictions of the mixture.
+    row_log_likelihood : ndarray of shape (n_samples,)
+        Of the mixture.
+    pool : ExpertPool
+
+    Returns
+    -------
+    training : SharedTraining
+
+    References
+    ----------
+    Breiman, L., Friedman, J. H., Olshen, R. A. and Stone, C. J. (1984). Classification and
+    Regression Trees. Wadsworth, section 3.4.3.
+    """
+    likelihood, target, sample_weight = pool.likelihood, pool.y_encoded, pool.sample_weight
+    outputs = held_out[:, np.newaxis]
+    dispersion = lone_dispersion(likelihood, target, outputs, sample_weight)
+    component = likelihood.component(held_out, dispersion[0])
+    log_density = likelihood.log_density(target, outputs, dispersion)[:, 0]
+
+    def loss(weight):
+        return likelihood.loss(target, (1.0 - weight) * mixed + weight * component)
+
+    def surprise(weight):
+        return -mixed_log_density(row_log_likelihood, log_density, weight)
+
+    expert = SharedExpert(
+        model,
+        _credible_weight(loss, sample_weight),
+        _credible_weight(surprise, sample_weight),
+        dispersion,
+    )
+    row_log_likelihood = -surprise(expert.density_weight)
+    useless = expert.weight == expert.density_weight == 0.0
+    return SharedTraining(None if useless else expert, log_density, row_log_likelihood)
+
+
+def _credible_weight(loss, sample_weight):
+    """Largest candidate at most one standard error worse than the best one."""
+    losses = [loss(weight) for weight in WEIGHTS]
+    best = int(np.argmin([np.average(each, weights=sample_weight) for each in losses]))
+    differences = [paired(each - losses[best], sample_weight) for each in losses[best:]]
+    credible = [k for k, (mean, error) in enumerate(differences, best) if mean <= error]
+    return float(WEIGHTS[credible[-1]])
+
+
+def lone_dispersion(likelihood, target, outputs, sample_weight):
+    """Dispersions (n_experts, ...) of experts if each had to answer for all rows alone.
+
+    Parameters
+    ----------
+    likelihood : Categorical, Gaussian or Laplace
+    target : ndarray
+    outputs : ndarray of shape (n_samples, n_experts, ...)
+    sample_weight : ndarray of shape (n_samples,)
+
+    Returns
+    -------
+    dispersion : ndarray of shape (n_experts, ...)
+    """
+    weight = np.tile(sample_weight[:, np.newaxis], (1, outputs.shape[1]))
+    dispersion = likelihood.initial_dispersion(outputs.shape[1])
+    for _ in range(DISPERSION_ITERATIONS):
+        previous = dispersion
+        dispersion = likelihood.update_dispersion(target, outputs, weight, previous)
+        # A scale takes one M-step. A floor may go to 0 slowly, and soon makes no difference.
+        if np.allclose(dispersion, previous, rtol=1e-3, atol=1e-5):
+            break
+    return dispersion

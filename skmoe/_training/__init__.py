@@ -1,0 +1,1 @@
+"""Training: from validated data to experts, gate and shared expert."""

@@ -1,0 +1,219 @@
+"""Starting responsibilities."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.base import clone
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from sklearn.utils import _safe_indexing, check_array
+
+from .._data.columns import is_numeric
+
+START_CERTAINTY = 0.9
+"""How far a hard start trusts its own labels; the rest is shared by all experts."""
+
+SMALLEST_LEAF = 0.25
+"""Least weight of the rows of a leaf that an expert starts from, of an equal share."""
+
+ROWS_OF_A_TREE = 20_000
+"""So many rows, drawn at random, say where a few large leaves lie."""
+
+
+class Start(NamedTuple):
+    """Where EM starts from.
+
+    Attributes
+    ----------
+    init : {"leaves", "kmeans", "random"}, array of shape (n_given, n_experts) or callable
+    seed : int
+        Of what is random about it.
+    """
+
+    init: Any
+    seed: int
+
+    @property
+    def name(self):
+        """What progress reports call it."""
+        return self.init if isinstance(self.init, str) else "given"
+
+
+def starts_of(init, n_init, random_state):
+    """The starts to compare.
+
+    Parameters
+    ----------
+    init : {"auto", "leaves", "kmeans", "random"}, array-like or callable
+        "auto" is "leaves" and "kmeans".
+    n_init : int
+        Number of starts of one kind; leaves, and responsibilities that are given, are one.
+    random_state : numpy.random.RandomState
+
+    Returns
+    -------
+    starts : list of Start
+    """
+    drawn = callable(init) or (isinstance(init, str) and init != "leaves")
+    seeds = random_state.randint(np.iinfo(np.int32).max, size=n_init if drawn else 1)
+    if isinstance(init, str) and init == "auto":
+        return [Start("leaves", int(seeds[0])), *(Start("kmeans", int(seed)) for seed in seeds)]
+    return [Start(init, int(seed)) for seed in seeds]
+
+
+def starting_responsibilities(start, gate, Z, data, target, n_experts):
+    """Responsibilities to start EM from.
+
+    Parameters
+    ----------
+    start : Start
+        A callable gets ``(X, y, n_experts, random_state)`` and returns responsibilities.
+    gate : estimator
+        The unfitted gate. If it is a Pipeline, clusters and leaves are found in what its last
+        step will see.
+    Z : array-like, sparse matrix or frame of shape (n, n_gate_features)
+        Features of the gate.
+    data : TrainingData
+        The n validated rows.
+    target : ndarray
+        Class codes, or real numbers.
+    n_experts : int
+
+    Returns
+    -------
+    responsibilities : ndarray of shape (n, K)
+        Non-negative, rows sum to 1.
+
+    Raises
+    ------
+    ValueError
+        If what was given, or a callable returns, has another shape, or a row that is no
+        distribution.
+    """
+    n_samples, random_state = len(data.sample_weight), np.random.RandomState(start.seed)
+    if not isinstance(start.init, str):
+        if not callable(start.init):  # its rows are those that were given, weight 0 included
+            return checked_responsibilities(start.init, data.n_given, n_experts)[data.kept]
+        given = start.init(data.X, data.y, n_experts, random_state)
+        return checked_responsibilities(given, n_samples, n_experts)
+    if start.init == "random":
+        draws = random_state.uniform(size=(n_samples, n_experts))
+        return draws / draws.sum(axis=1, keepdims=True)
+    # An entirely missing column carries no information: it becomes 0, not an error.
+    imputer = SimpleImputer(keep_empty_features=True)
+    features = imputer.fit_transform(_numeric_features(gate, Z, data.y, start.init))
+    labels_of = {"leaves": _leaves, "kmeans": _clusters}[start.init]
+    labels = labels_of(features, target, n_experts, data.sample_weight, random_state)
+    responsibilities = np.full((n_samples, n_experts), (1.0 - START_CERTAINTY) / n_experts)
+    responsibilities[np.arange(n_samples), labels] += START_CERTAINTY
+    return responsibilities
+
+
+def checked_responsibilities(responsibilities, n_samples, n_experts):
+    """Validate given starting responsibilities and scale their rows to sum 1.
+
+    Parameters
+    ----------
+    responsibilities : array-like
+    n_samples, n_experts : int
+
+    Returns
+    -------
+    responsibilities : ndarray of shape (n_samples, n_experts)
+
+    Raises
+    ------
+    ValueError
+    """
+    try:
+        array = np.asarray(responsibilities, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"init: starting responsibilities must be numbers: {error}") from error
+    if array.shape != (n_samples, n_experts):
+        raise ValueError(
+            "init: starting responsibilities must have shape (n_samples, n_experts) = "
+            f"({n_samples}, {n_experts}), got {array.shape}"
+        )
+    if not np.isfinite(array).all() or (array < 0).any():
+        raise ValueError("init: starting responsibilities must be finite and not negative")
+    total = array.sum(axis=1, keepdims=True)
+    if (total <= 0).any():
+        raise ValueError(
+            f"init: row {int(np.argmin(total))} gives no expert any responsibility; "
+            "each row must have a positive sum"
+        )
+    return array / total
+
+
+def _leaves(features, target, n_experts, sample_weight, random_state):
+    """The leaves of a decision tree with at most one for each expert.
+
+    It parts the rows where the target differs most, which is where experts will differ, too. It
+    has seen the rows that it parts: but where experts are judged on rows that they have not seen,
+    next to nothing is left of what one row told a tree of a few large leaves.
+    """
+    if n_experts == 1:
+        return np.zeros(len(target), dtype=np.intp)
+    kind: Any = DecisionTreeClassifier
+    if np.issubdtype(target.dtype, np.floating):  # else they are codes of classes
+        kind, target = DecisionTreeRegressor, target.reshape(len(target), -1)
+        target = StandardScaler().fit_transform(target, sample_weight=sample_weight)
+    # Trees round to single precision, to which a time stamp may be a constant.
+    scaler = StandardScaler(with_mean=not issparse(features))
+    features = scaler.fit_transform(features, sample_weight=sample_weight)
+    smallest = SMALLEST_LEAF / n_experts
+    tree = kind(
+        max_leaf_nodes=n_experts, min_weight_fraction_leaf=smallest, random_state=random_state
+    )
+    rows = np.arange(len(target))
+    if len(rows) > ROWS_OF_A_TREE:
+        rows = random_state.choice(rows, ROWS_OF_A_TREE, replace=False)
+    tree.fit(features[rows], target[rows], sample_weight[rows])
+    return np.unique(tree.apply(features), return_inverse=True)[1]
+
+
+def _clusters(features, target, n_experts, sample_weight, random_state):
+    """Clusters of the standardised gate features."""
+    # Centring moves no distance, and without it sparse stays sparse.
+    scaler = StandardScaler(with_mean=False).fit(features, sample_weight=sample_weight)
+    features = scaler.transform(features)
+    kmeans = KMeans(n_experts, n_init=1, random_state=random_state)
+    with warnings.catch_warnings():
+        # Fewer distinct points than experts: the surplus experts start from their share.
+        warnings.filterwarnings("ignore", category=ConvergenceWarning)
+        return kmeans.fit(features, sample_weight=sample_weight).labels_
+
+
+def _numeric_features(gate, Z, y, init):
+    """What the gate's own preprocessing makes of Z, or its numeric columns."""
+    model = getattr(gate, "estimator", gate)  # a classifier may be wrapped
+    if isinstance(model, Pipeline) and len(model) > 1:
+        return clone(model[:-1]).fit_transform(Z, y)
+    if hasattr(Z, "columns"):
+        Z = _numeric_columns(Z, init)
+    return check_array(
+        Z,
+        accept_sparse="csr",
+        dtype=np.float64,
+        ensure_all_finite="allow-nan",
+        input_name="X",
+    )
+
+
+def _numeric_columns(Z, init):
+    numeric = [column for column, dtype in enumerate(Z.dtypes) if is_numeric(dtype)]
+    if not numeric:
+        raise ValueError(
+            f"init={init!r} needs a numeric gate feature, got the columns {list(Z.columns)}; "
+            "choose columns with gate_features, encode them in a Pipeline that ends in a gate, "
+            "or set init='random'"
+        )
+    return _safe_indexing(Z, numeric, axis=1)

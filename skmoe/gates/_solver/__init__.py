@@ -1,0 +1,1 @@
+"""The solver of the softmax gate: softmax regression on soft targets."""

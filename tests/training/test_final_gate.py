@@ -1,0 +1,168 @@
+"""Gate and dispersion trained to convergence beside settled experts: ECME against EM."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+
+from skmoe import SoftmaxGate
+from skmoe._experts.pool import JudgedExperts
+from skmoe._likelihoods import Gaussian
+from skmoe._training.em import initial_state, run_em, settle
+from skmoe._training.gate import GateJudge, as_gate
+from skmoe.gates._features import Scaling
+from skmoe.gates._solver.designs import SparseDesign
+from skmoe.gates._solver.objectives import MixtureObjective, PackedObjective
+from skmoe.gates._solver.packed import PackedDesign
+from skmoe.gates._solver.solve import minimize
+
+LIKELIHOOD = Gaussian(np.array([1e-3]))
+
+
+class Settled:
+    """Experts whose predictions do not depend on the weights."""
+
+    def __init__(self, outputs):
+        self.outputs = outputs
+
+    def judge(self, weights, previous, iteration):
+        return JudgedExperts(self.outputs, weights, (), np.zeros(2, dtype=bool))
+
+
+def problem(n_samples):
+    """Two known lines, of which the first feature chooses one, softly."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n_samples, 3))
+    outputs = np.column_stack([X[:, 1], 1 - X[:, 2]])
+    chosen = (X[:, 0] + 0.5 * rng.logistic(size=n_samples) > 0).astype(int)
+    y = outputs[np.arange(n_samples), chosen] + rng.normal(0, [0.3, 0.6], (n_samples, 2))[:, 0]
+    return X, outputs, y, rng.uniform(0.5, 2, n_samples)
+
+
+def first_iterate(X, outputs, y, weight, gate, n_views):
+    """The gate's judge, the views and the state after one iteration of EM."""
+    fold = np.arange(len(y)) % n_views
+    rows = [np.flatnonzero((fold != f) | (n_views == 1)) for f in range(n_views)]
+    judge = GateJudge(gate, X, tuple(rows), accuracy=1e-9)
+    start = initial_state(np.full((len(y), 2), 0.5), LIKELIHOOD.initial_dispersion(2), n_views)
+    options = {
+        "experts": Settled(outputs),
+        "gate": judge,
+        "likelihood": LIKELIHOOD,
+        "overlap": 0.0,
+    }
+    first = run_em(y, weight, fold, start, max_iter=1, tol=0.0, **options).best
+    return fold, first, options
+
+
+@pytest.mark.parametrize("n_samples", [400, 25_000])  # in plain NumPy and compiled
+def test_same_optimum_as_em(n_samples):
+    X, outputs, y, weight = problem(n_samples)
+    fold, first, options = first_iterate(X, outputs, y, weight, SoftmaxGate(1e-7), 1)
+    slow = run_em(y, weight, fold, first, max_iter=500, tol=1e-12, **options).best
+    options = {"gate": options["gate"], "likelihood": LIKELIHOOD}
+    fast = settle(y, weight, fold, first, max_iter=100, tol=1e-11, **options)
+    assert fast.log_likelihood > first.log_likelihood + 0.1
+    assert fast.log_likelihood > slow.log_likelihood - 1e-10
+    np.testing.assert_allclose(fast.dispersion, slow.dispersion, rtol=1e-5)
+    np.testing.assert_allclose(fast.gate.log_proba, slow.gate.log_proba, atol=1e-3)
+    judged = fast.gate.models[0].predict_log_proba(X)
+    np.testing.assert_allclose(fast.gate.log_proba[0], judged, atol=1e-9)
+
+
+def test_a_view_learns_nothing_from_its_fold():
+    X, outputs, y, weight = problem(300)
+    _, first, options = first_iterate(X, outputs, y, weight, SoftmaxGate(1e-2), 3)
+    other = first.log_density.copy()
+    other[::3] = other[::3, ::-1]  # the fold that the first view leaves out
+    before, after = (
+        options["gate"].climb(density, weight, first.gate, 1e-9).log_proba
+        for density in (first.log_density, other)
+    )
+    np.testing.assert_array_equal(before[0], after[0])
+    assert np.abs(before[1] - after[1]).max() > 0.1
+
+
+def test_other_gates_cannot_climb():
+    X, outputs, y, weight = problem(100)
+    gate = as_gate(LogisticRegression())
+    fold, first, options = first_iterate(X, outputs, y, weight, gate, 1)
+    del options["experts"], options["overlap"]
+    assert settle(y, weight, fold, first, max_iter=5, tol=1e-4, **options) is None
+
+
+@pytest.mark.parametrize("kind", [PackedDesign, SparseDesign])
+@pytest.mark.parametrize("accuracy", [0.0, 1e-9])
+def test_the_end_of_one_problem_is_the_start_of_the_next(monkeypatch, kind, accuracy):
+    """Targets and penalty have changed since, but no pass is needed to evaluate there."""
+    rng = np.random.default_rng(3)
+    X, R = rng.normal(size=(200, 4)), rng.dirichlet(np.ones(3), (2, 200))
+    weights = rng.dirichlet(np.ones(200))
+    columns = sparse.csr_matrix(X) if kind is SparseDesign else X
+    design = kind(columns, Scaling.of(columns, weights), 3)
+    first = minimize(PackedObjective, design, R[0], weights, 1e-2, tol=1e-9)
+    passes, log_partition = [], kind.log_partition
+    monkeypatch.setattr(
+        kind, "log_partition", lambda *args: passes.append(1) or log_partition(*args)
+    )
+    ends = []
+    for known in (None, first.end):
+        passes.clear()
+        options = {"start": first.coef, "known": known, "accuracy": accuracy, "tol": 1e-9}
+        end = minimize(PackedObjective, design, R[1], weights, 1e-3, **options)
+        ends.append((end, len(passes)))
+    (without, n_without), (with_known, n_with) = ends
+    assert n_with == n_without - 1
+    np.testing.assert_allclose(with_known.coef, without.coef, atol=1e-12)
+    assert np.abs(with_known.coef - first.coef).max() > 0.01
+
+
+@pytest.mark.parametrize("kind", [PackedDesign, SparseDesign])
+def test_finite_differences(kind):
+    rng = np.random.default_rng(2)
+    X, log_density = rng.normal(size=(12, 4)), rng.normal(size=(12, 4))
+    weights = rng.dirichlet(np.ones(12))
+    columns = sparse.csr_matrix(X) if kind is SparseDesign else X
+    design = kind(columns, Scaling.of(columns, weights), 4)
+    penalty = np.array([0.1, 0.2, 0.3, 0.4, 0.0])
+    objective = MixtureObjective(design, log_density, weights, penalty)
+    coef = rng.normal(size=(3, 5))
+    gradient = objective.at(coef).gradient
+    for index in np.ndindex(*coef.shape):
+        change = np.zeros_like(coef)
+        change[index] = 1e-5
+        difference = (objective.at(coef + change).value - objective.at(coef - change).value) / 2e-5
+        assert gradient[index] == pytest.approx(difference, abs=1e-9)
+
+
+@pytest.mark.parametrize("alpha", [1e-2, "auto"])
+def test_the_final_gate_is_that_of_a_fit_on_all_rows(alpha):
+    X, outputs, y, weight = problem(300)
+    judge = first_iterate(X, outputs, y, weight, SoftmaxGate(alpha), 3)[2]["gate"]
+    R = np.random.default_rng(4).dirichlet(np.ones(2), 300)
+    judged = judge.judge(np.stack([R] * 3), weight)
+    gate, alone = judge.refit(judged, R, weight), SoftmaxGate(alpha).fit(X, R, weight)
+    assert gate.alpha_ == alone.alpha_
+    np.testing.assert_allclose(gate.coef_, alone.coef_, atol=1e-6)
+    np.testing.assert_allclose(gate.intercept_, alone.intercept_, atol=1e-6)
+
+
+def test_final_gate_says_that_it_did_not_converge():
+    X, outputs, y, weight = problem(300)
+    gate = SoftmaxGate(1e-6, tol=1e-12, max_iter=1)
+    judge = first_iterate(X, outputs, y, weight, gate, 3)[2]["gate"]
+    R = np.eye(2)[(X[:, 0] > 0).astype(int)]
+    judged = judge.judge(np.stack([R] * 3), weight)
+    with pytest.warns(ConvergenceWarning, match="1 iterations"):
+        judge.refit(judged, R, weight)
+
+
+def test_evidence_speaks_for_a_weaker_penalty_where_many_rows_say_much():
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(5000, 3))
+    noise, clear = np.full((5000, 2), 0.5), np.eye(2)[(X[:, 0] > 0).astype(int)]
+    for R, expected in ((noise, False), (clear, True)):
+        judge = GateJudge(SoftmaxGate(1e-2), X, (np.arange(5000),))
+        judged = judge.judge(R[np.newaxis], np.ones(5000))
+        assert judge.seems_too_strong(judged, np.ones(5000)) == expected
