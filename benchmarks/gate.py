@@ -161,13 +161,13 @@ def warm(quick):
     noise = np.random.default_rng(1).normal(0, 0.1, R.shape)
     changed = softmax(np.log(R) + noise)
     weights = np.ones(len(X))
-    judge = _judge.GateJudge(SoftmaxGate(ALPHA), X, (np.arange(len(X)),), 1e-5)
-    start = judge.judge(R[None], weights)
-    judge.judge(changed[None], weights, start)
-    ours = median_time(lambda: judge.judge(changed[None], weights, start))
-    exact = _judge.GateJudge(SoftmaxGate(ALPHA), X, (np.arange(len(X)),))
-    start = exact.judge(R[None], weights)
-    converged = median_time(lambda: exact.judge(changed[None], weights, start))
+    judge = _judge.GateTrainer(SoftmaxGate(ALPHA), X, (np.arange(len(X)),), 1e-5)
+    start = judge.fit_held_out(R[None], weights)
+    judge.fit_held_out(changed[None], weights, start)
+    ours = median_time(lambda: judge.fit_held_out(changed[None], weights, start))
+    exact = _judge.GateTrainer(SoftmaxGate(ALPHA), X, (np.arange(len(X)),))
+    start = exact.fit_held_out(R[None], weights)
+    converged = median_time(lambda: exact.fit_held_out(changed[None], weights, start))
     peer = Repeated(X, R, "lbfgs")
     tol = peer.tolerance(1e-6)
     model = peer.fit(tol)
@@ -222,8 +222,10 @@ def em(quick):
                     warnings.simplefilter("ignore")
                     before = time.perf_counter()
                     with (
-                        Stopwatch((_judge.GateJudge, "judge")) as steps,
-                        Stopwatch((_judge.GateJudge, "climb"), (_judge.GateJudge, "refit")) as end,
+                        Stopwatch((_judge.GateTrainer, "judge")) as steps,
+                        Stopwatch(
+                            (_judge.GateTrainer, "climb"), (_judge.GateTrainer, "refit")
+                        ) as end,
                         Stopwatch((_em, "e_step")) as e_steps,
                         Stopwatch(
                             (_experts.ExpertPool, "judge"), (_experts.ExpertPool, "refit")

@@ -26,7 +26,7 @@ MIN_EFFECTIVE_ROWS = 5
 """An expert with fewer effective rows than this is kept as it was instead of refitted."""
 
 
-class JudgedExperts(NamedTuple):
+class HeldOutExperts(NamedTuple):
     """What the experts say of rows that they were not fitted on.
 
     Attributes
@@ -91,7 +91,7 @@ class ExpertPool:
     sample_weight: np.ndarray
     n_jobs: int | None
 
-    def judge(self, weights, previous=None, iteration=1):
+    def fit_held_out(self, weights, previous=None, iteration=1):
         """Fit the experts with new weights and predict rows that they did not see.
 
         Experts whose weights are as before are not fitted again, nor are frozen ones.
@@ -99,13 +99,13 @@ class ExpertPool:
         Parameters
         ----------
         weights : ndarray of shape (n_views, n_samples, n_experts)
-        previous : JudgedExperts or None
+        previous : HeldOutExperts or None
         iteration : int
             Named in the error if an expert cannot be fitted.
 
         Returns
         -------
-        judged : JudgedExperts
+        judged : HeldOutExperts
         """
         weights, starved = self._feed(weights, previous)
         stale = [k for k in range(len(self.templates)) if self._is_stale(k, weights, previous)]
@@ -128,14 +128,14 @@ class ExpertPool:
             models[expert] = model
         for expert, output in at_once.items():
             outputs[:, expert], models[expert] = output, None
-        return JudgedExperts(outputs, weights, tuple(models), starved)
+        return HeldOutExperts(outputs, weights, tuple(models), starved)
 
     def refit(self, judged):
         """Models fitted on all rows, each row with its held-out weight of a judgement.
 
         Parameters
         ----------
-        judged : JudgedExperts
+        judged : HeldOutExperts
 
         Returns
         -------

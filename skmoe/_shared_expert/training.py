@@ -117,7 +117,7 @@ def train_generalist(template, pool: ExpertPool, rng):
         seeds=(int(rng.randint(np.iinfo(np.int32).max)),),
     )
     weights = np.tile(pool.sample_weight[:, np.newaxis], (len(pool.splits), 1, 1))
-    judged = alone.judge(weights)
+    judged = alone.fit_held_out(weights)
     return alone.refit(judged)[0], judged.outputs[:, 0]
 
 
@@ -177,7 +177,7 @@ def weigh(model, held_out, mixed, row_log_likelihood, pool: ExpertPool):
     """
     likelihood, target, sample_weight = pool.likelihood, pool.y_encoded, pool.sample_weight
     outputs = held_out[:, np.newaxis]
-    dispersion = lone_dispersion(likelihood, target, outputs, sample_weight)
+    dispersion = single_expert_dispersion(likelihood, target, outputs, sample_weight)
     component = likelihood.component(held_out, dispersion[0])
     log_density = likelihood.log_density(target, outputs, dispersion)[:, 0]
 
@@ -207,7 +207,7 @@ def _credible_weight(loss, sample_weight):
     return float(WEIGHTS[credible[-1]])
 
 
-def lone_dispersion(likelihood, target, outputs, sample_weight):
+def single_expert_dispersion(likelihood, target, outputs, sample_weight):
     """Dispersions (n_experts, ...) of experts if each had to answer for all rows alone.
 
     Parameters

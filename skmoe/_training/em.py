@@ -2,8 +2,8 @@
 
 The loop knows neither concrete experts, gates nor likelihoods. It is handed three objects:
 
-- ``experts.judge(weights, previous, iteration)`` -> record with ``outputs``, ``starved``
-- ``gate.judge(responsibilities, sample_weight, previous)`` -> record with ``log_proba``
+- ``experts.fit_held_out(weights, previous, iteration)`` -> record with ``outputs``, ``starved``
+- ``gate.fit_held_out(responsibilities, sample_weight, previous)`` -> record with ``log_proba``
 - ``likelihood`` with ``log_density`` and ``update_dispersion``
 
 "Judge" means: fit, then say what the fitted thing predicts for rows that it did not see.
@@ -41,7 +41,7 @@ class EMState(NamedTuple):
 
     Attributes
     ----------
-    experts, gate : records returned by ``judge``, or None before the first iteration
+    experts, gate : records returned by ``fit_held_out``, or None before the first iteration
     dispersion : ndarray of shape (n_experts, ...)
     responsibilities : ndarray of shape (V, n, K)
         Of the E-step that follows, that is, the posterior under this iterate in each view (with
@@ -202,9 +202,9 @@ def run_em(
         started = time.perf_counter()
         learned, reseeded = _learned(exploration, state, history, overlap)
         # The gate comes first: what it cannot take, it says before any expert is fitted.
-        judged_gate = gate.judge(learned, sample_weight, state.gate)
+        judged_gate = gate.fit_held_out(learned, sample_weight, state.gate)
         weights = expert_weights(learned, sample_weight, overlap)
-        judged = experts.judge(weights, state.experts, len(history) + 1)
+        judged = experts.fit_held_out(weights, state.experts, len(history) + 1)
         dispersion = likelihood.update_dispersion(
             y,
             judged.outputs,
@@ -239,7 +239,7 @@ def _learned(exploration, state, history, overlap):
     return exploration.learned(state, history, overlap)
 
 
-def settle(
+def train_gate(
     y: np.ndarray,
     sample_weight: np.ndarray,
     judging_view: np.ndarray,
@@ -262,8 +262,8 @@ def settle(
     start : EMState
         Of which the experts are kept.
     gate, likelihood : objects
-        See the module's docstring; ``gate.climb(log_density, sample_weight, previous, accuracy)``
-        is used instead of ``judge``.
+        See the module's docstring; ``gate.maximize_likelihood(log_density, sample_weight, previous, accuracy)``
+        is used instead of ``fit_held_out``.
     max_iter : int
         At most so many changes of the dispersion.
     tol : float
@@ -276,7 +276,7 @@ def settle(
     """
     state = best = start
     for _ in range(max_iter):
-        judged = gate.climb(state.log_density, sample_weight, state.gate, tol)
+        judged = gate.maximize_likelihood(state.log_density, sample_weight, state.gate, tol)
         if judged is None:
             return None
         responsibilities, _ = _e_steps(judged.log_proba, state.log_density, None)

@@ -156,7 +156,7 @@ def balance_and_exploration(settings, gate, pool, *, fresh):
     Parameters
     ----------
     settings : TrainingSettings
-    gate : GateJudge
+    gate : GateTrainer
     pool : ExpertPool
     fresh : bool
         Whether training starts anew: what goes on from a fitted model explores nothing.

@@ -1,4 +1,4 @@
-"""What is trained on the held-out outputs of settled experts: gate, dispersions, shared expert.
+"""What is trained on the held-out outputs of the final experts: gate, dispersions, shared expert.
 
 Experts cost much, and what is trained here little: so the choices that are left (the penalty of
 the gate, the weight of the shared expert) are made here, on rows that the experts have not seen.
@@ -10,20 +10,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._experts.pool import JudgedExperts
+from .._experts.pool import HeldOutExperts
 from .._prediction.dispatch import mix_outputs
 from .._shared_expert.training import (
     SharedTraining,
-    lone_dispersion,
+    single_expert_dispersion,
     train_consensus,
     train_generalist,
     weigh,
 )
 from ..gates._solver.penalty import PENALTIES
-from .em import run_em, settle
+from .em import run_em, train_gate
 
 MAX_ITER = 30
-"""At most so many EM iterations of gate and dispersion after the experts are settled."""
+"""At most so many EM iterations of gate and dispersion after the experts are final."""
 
 TRIAL_ITERATIONS = 3
 """Changes of the dispersion, at most, while candidates of the gate's penalty are compared."""
@@ -33,17 +33,17 @@ TRIAL_TOLERANCE = 3.0
 
 
 @dataclass(frozen=True)
-class _Settled:
+class _FinalExperts:
     """Experts whose training is over, as EM sees them."""
 
-    judged: JudgedExperts
+    judged: HeldOutExperts
 
-    def judge(self, weights, previous, iteration):
+    def fit_held_out(self, weights, previous, iteration):
         """Return the same judgement whatever the weights."""
         return self.judged
 
 
-def settle_gate(problem, state, overlap):
+def train_final_gate(problem, state, overlap):
     """Choose the gate's penalty, if it is left to choose; train gate and dispersion to the end.
 
     Parameters
@@ -60,7 +60,7 @@ def settle_gate(problem, state, overlap):
     state : EMState
     """
     problem, state = _with_best_penalty(problem, state, overlap)
-    return problem, _settled_run(problem, state, overlap, MAX_ITER, problem.settings.tol)
+    return problem, _trained_gate(problem, state, overlap, MAX_ITER, problem.settings.tol)
 
 
 def _with_best_penalty(problem, state, overlap):
@@ -73,7 +73,7 @@ def _with_best_penalty(problem, state, overlap):
     if not problem.gate.chooses_penalty:
         return problem, state
     trial = {"max_iter": TRIAL_ITERATIONS, "tol": TRIAL_TOLERANCE * problem.settings.tol}
-    state = _settled_run(problem, state, overlap, **trial)
+    state = _trained_gate(problem, state, overlap, **trial)
     start = PENALTIES.index(problem.gate.penalty)
     directions = [PENALTIES[:start][::-1], PENALTIES[start + 1 :]]
     if problem.gate.seems_too_strong(state.gate, problem.data.sample_weight):
@@ -82,7 +82,7 @@ def _with_best_penalty(problem, state, overlap):
         improved = False
         for penalty in candidates:
             candidate = problem._replace(gate=problem.gate.with_penalty(penalty))
-            reached = _settled_run(candidate, state, overlap, **trial)
+            reached = _trained_gate(candidate, state, overlap, **trial)
             # A weaker one gains a little by the mere iterations that its trial adds.
             margin = trial["tol"] if penalty < problem.gate.penalty else 0.0
             if reached.log_likelihood <= state.log_likelihood + margin:
@@ -93,8 +93,8 @@ def _with_best_penalty(problem, state, overlap):
     return problem, state
 
 
-def _settled_run(problem, state, overlap, max_iter, tol):
-    """Train gate and dispersion on the settled experts' held-out outputs."""
+def _trained_gate(problem, state, overlap, max_iter, tol):
+    """Train gate and dispersion on the final experts' held-out outputs."""
     common = {
         "gate": problem.gate,
         "likelihood": problem.likelihood,
@@ -102,14 +102,14 @@ def _settled_run(problem, state, overlap, max_iter, tol):
         "tol": tol,
     }
     data = problem.target, problem.data.sample_weight, problem.experts.judging_view
-    settled = None
+    trained = None
     if problem.capacity is None:
-        settled = settle(*data, state, **common)
-    if settled is not None:
-        return settled
-    settled_experts = _Settled(state.experts)
+        trained = train_gate(*data, state, **common)
+    if trained is not None:
+        return trained
+    final_experts = _FinalExperts(state.experts)
     return run_em(
-        *data, state, experts=settled_experts, overlap=overlap, capacity=problem.capacity, **common
+        *data, state, experts=final_experts, overlap=overlap, capacity=problem.capacity, **common
     ).best
 
 
@@ -147,11 +147,11 @@ def _held_out_prediction(problem, final):
     return mix_outputs(final.experts.outputs, gate_proba, problem.likelihood, final.dispersion)
 
 
-def lone_log_density(problem, final):
+def single_expert_log_density(problem, final):
     """Held-out log-densities (n, K) of each expert if it had to answer for all rows alone.
 
     Its dispersion is then another: within the mixture it only speaks for the rows it knows.
     """
     outputs, target, likelihood = final.experts.outputs, problem.target, problem.likelihood
-    dispersion = lone_dispersion(likelihood, target, outputs, problem.data.sample_weight)
+    dispersion = single_expert_dispersion(likelihood, target, outputs, problem.data.sample_weight)
     return likelihood.log_density(target, outputs, dispersion)

@@ -14,7 +14,7 @@ from ..gates._classifier import ClassifierGate
 from ..gates._softmax import SoftmaxGate
 
 
-class JudgedGate(NamedTuple):
+class HeldOutGate(NamedTuple):
     """The gates of all views and what they say of all rows.
 
     Attributes
@@ -31,7 +31,7 @@ class JudgedGate(NamedTuple):
 
 
 @dataclass(frozen=True)
-class GateJudge:
+class GateTrainer:
     """A gate, its features, and the views of the data that it is fitted in.
 
     A gate that can memorise (a forest, say) would freeze the routing just as experts that
@@ -77,22 +77,22 @@ class GateJudge:
     penalty: float | None = None
     _prepared: dict = field(default_factory=dict, repr=False, compare=False)
 
-    def judge(self, responsibilities, sample_weight, previous=None):
+    def fit_held_out(self, responsibilities, sample_weight, previous=None):
         """M-step of each view's gate.
 
         Parameters
         ----------
         responsibilities : ndarray of shape (n_views, n_samples, n_experts)
         sample_weight : ndarray of shape (n_samples,)
-        previous : JudgedGate or None
+        previous : HeldOutGate or None
             Gates that can start warm go on from there.
 
         Returns
         -------
-        judged : JudgedGate
+        judged : HeldOutGate
         """
         if hasattr(self.template, "prepare"):
-            return self._judge_prepared(responsibilities, sample_weight, previous)
+            return self._fit_prepared(responsibilities, sample_weight, previous)
         log_proba = np.empty_like(responsibilities)
         models = []
         for view, rows in enumerate(self.views):
@@ -101,9 +101,9 @@ class GateJudge:
             fit_weighted(gate, Z, responsibilities[view, rows], sample_weight[rows])
             log_proba[view] = gate.predict_log_proba(self.Z)
             models.append(gate)
-        return JudgedGate(log_proba, tuple(models))
+        return HeldOutGate(log_proba, tuple(models))
 
-    def _judge_prepared(self, responsibilities, sample_weight, previous):
+    def _fit_prepared(self, responsibilities, sample_weight, previous):
         n_experts = responsibilities.shape[-1]
         if n_experts not in self._prepared:
             prepared = self.template.prepare(self.Z, sample_weight, n_experts)
@@ -131,32 +131,34 @@ class GateJudge:
             weights[rows] = sample_weight[rows]
             yield weights
 
-    def climb(self, log_density, sample_weight, previous, accuracy):
+    def maximize_likelihood(self, log_density, sample_weight, previous, accuracy):
         """Maximise the log-likelihood in each view, given the densities of the experts.
 
-        This is where `judge`, alternating with E-steps, would end, in far fewer passes over the
+        This is where `fit_held_out`, alternating with E-steps, would end, in far fewer passes over the
         data (ECME; Liu and Rubin, 1994).
 
         Parameters
         ----------
         log_density : ndarray of shape (n_samples, n_experts)
         sample_weight : ndarray of shape (n_samples,)
-        previous : JudgedGate
+        previous : HeldOutGate
         accuracy : float
             In units of the log-likelihood per row.
 
         Returns
         -------
-        judged : JudgedGate or None
+        judged : HeldOutGate or None
             None if this gate can be fitted to responsibilities only.
         """
         prepared = self._prepared.get(log_density.shape[1])
         if prepared is None or not np.isfinite(log_density.sum()):
             return None
-        if not prepared.climbs:
+        if not prepared.maximizes_likelihood:
             return None
         solutions = [
-            prepared.climb(log_density, weights, last, accuracy=accuracy, alpha=self.penalty)
+            prepared.maximize_likelihood(
+                log_density, weights, last, accuracy=accuracy, alpha=self.penalty
+            )
             for weights, last in zip(
                 self._view_weights(sample_weight), previous.solutions, strict=True
             )
@@ -177,7 +179,7 @@ class GateJudge:
 
         Parameters
         ----------
-        judged : JudgedGate
+        judged : HeldOutGate
             Fitted with the penalty at hand.
         sample_weight : ndarray of shape (n_samples,)
             A weight of 2 counts as two rows.
@@ -205,7 +207,7 @@ class GateJudge:
 
         Parameters
         ----------
-        judged : JudgedGate
+        judged : HeldOutGate
         responsibilities : ndarray of shape (n_samples, n_experts)
             Held out.
         sample_weight : ndarray of shape (n_samples,)
@@ -232,7 +234,7 @@ def _judged(prepared, solutions):
         log_proba[0] = first
         for view in range(1, len(solutions)):
             log_proba[view] = prepared.log_proba(solutions[view])
-    return JudgedGate(log_proba, tuple(map(prepared.gate, solutions)), tuple(solutions))
+    return HeldOutGate(log_proba, tuple(map(prepared.gate, solutions)), tuple(solutions))
 
 
 def as_gate(gate):

@@ -60,7 +60,7 @@ class Lift:
 
 
 def measure_lift(
-    row_log_likelihood, log_density, lone_log_density, sample_weight, names, shared=None
+    row_log_likelihood, log_density, single_expert_log_density, sample_weight, names, shared=None
 ):
     """Compare the mixture with its best single expert and with constant weights.
 
@@ -73,7 +73,7 @@ def measure_lift(
         Of the mixture, held out.
     log_density : ndarray of shape (n_samples, n_experts)
         Of each expert, held out, with its dispersion within the mixture.
-    lone_log_density : ndarray of shape (n_samples, n_experts)
+    single_expert_log_density : ndarray of shape (n_samples, n_experts)
         The same with the dispersion that suits the expert if it answers for all rows.
     sample_weight : ndarray of shape (n_samples,)
     names : sequence of str
@@ -84,9 +84,11 @@ def measure_lift(
     -------
     lift : Lift
     """
-    best = int(np.argmax(np.average(lone_log_density, axis=0, weights=sample_weight)))
+    best = int(np.argmax(np.average(single_expert_log_density, axis=0, weights=sample_weight)))
     constant_weights, constant = _constant_mixture(log_density, sample_weight)
-    over_best, over_best_se = paired(row_log_likelihood - lone_log_density[:, best], sample_weight)
+    over_best, over_best_se = paired(
+        row_log_likelihood - single_expert_log_density[:, best], sample_weight
+    )
     over_constant, over_constant_se = paired(row_log_likelihood - constant, sample_weight)
     return Lift(
         names[best],

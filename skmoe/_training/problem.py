@@ -11,7 +11,7 @@ from .._data.rows import TrainingData
 from .._experts.pool import ExpertPool
 from .capacity import Capacity
 from .exploration import Exploration, balance_and_exploration
-from .gate import GateJudge
+from .gate import GateTrainer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Problem(NamedTuple):
     target : ndarray
         As the likelihood takes it.
     experts : ExpertPool
-    gate : GateJudge
+    gate : GateTrainer
     likelihood : Categorical, Gaussian or Laplace
     settings : TrainingSettings
     capacity : Capacity or None
@@ -53,7 +53,7 @@ class Problem(NamedTuple):
     data: TrainingData
     target: np.ndarray
     experts: ExpertPool
-    gate: GateJudge
+    gate: GateTrainer
     likelihood: Any
     settings: TrainingSettings
     capacity: Capacity | None

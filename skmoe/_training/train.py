@@ -18,8 +18,8 @@ from .._experts.pool import ExpertPool
 from .._shared_expert.expert import SharedExpert
 from ..gates._solver.penalty import PROVISIONAL
 from .exploration import dead_experts
-from .final_gate import lone_log_density, settle_gate, train_shared
-from .gate import GateJudge
+from .final_gate import single_expert_log_density, train_final_gate, train_shared
+from .gate import GateTrainer
 from .lift import Lift, measure_lift
 from .problem import Problem, TrainingSettings
 from .search import best_run, fitted_once, only_the_gate_learns
@@ -99,7 +99,7 @@ def train(
     seeds = tuple(int(seed) for seed in rng.randint(np.iinfo(np.int32).max, size=len(names)))
     templates = tuple(seeded(template, rng, same_template) for template in templates)
     splits = _splits(data, settings, classifier, rng)
-    judge_gate = GateJudge(
+    judge_gate = GateTrainer(
         seeded(gate, rng, False),
         Z,
         views=tuple(train for train, _ in splits),
@@ -133,7 +133,7 @@ def train(
     _warn(run, overlap, problem)
     final = run.best
     if settings.e_step != "insample":
-        problem, final = settle_gate(problem, final, overlap)
+        problem, final = train_final_gate(problem, final, overlap)
     responsibilities = final.responsibilities[judging_view, np.arange(len(target))]
     trained_shared = train_shared(problem, final, shared, rng)
     row_log_likelihood = trained_shared.row_log_likelihood
@@ -150,7 +150,7 @@ def train(
         lift=measure_lift(
             row_log_likelihood,
             final.log_density,
-            lone_log_density(problem, final),
+            single_expert_log_density(problem, final),
             data.sample_weight,
             pool.names,
             trained_shared.log_density,

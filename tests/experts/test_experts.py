@@ -109,13 +109,13 @@ def test_out_of_bag_predictions_are_those_of_the_forest():
     X, y = rng.normal(size=(120, 3)), rng.normal(size=120)
     forest = RandomForestRegressor(50, oob_score=True, random_state=0)
     pool = out_of_bag_pool(forest, X, y, regression_likelihood("gaussian", y, np.ones(120)))
-    judged = pool.judge(np.ones((2, 120, 1)))
+    judged = pool.fit_held_out(np.ones((2, 120, 1)))
     np.testing.assert_allclose(judged.outputs[:, 0], forest.fit(X, y).oob_prediction_)
 
     labels = (y > 0).astype(int)
     forest = RandomForestClassifier(50, oob_score=True, random_state=0)
     pool = out_of_bag_pool(forest, X, labels, Categorical(np.array([0, 1]), learn_floor=True))
-    judged = pool.judge(np.ones((2, 120, 1)))
+    judged = pool.fit_held_out(np.ones((2, 120, 1)))
     expected = forest.fit(X, labels).oob_decision_function_
     np.testing.assert_allclose(judged.outputs[:, 0], expected)
 
@@ -133,7 +133,7 @@ def test_rows_without_a_vote_get_the_mean(owned):
     )
     weights = np.zeros((2, 120, 1))
     weights[:, :owned] = 1.0
-    judged = pool.judge(weights)
+    judged = pool.fit_held_out(weights)
     output, model = judged.outputs[:, 0], judged.models[0]
     mean = y[:owned].mean()
     voteless = np.isclose(output[:owned], mean)
@@ -154,7 +154,7 @@ def test_owned_rows_are_left_out_often_enough():
     )
     weights = np.full((2, 400, 1), 1e-3)
     weights[:, :100] = 1.0
-    forest = pool.judge(weights).models[0]
+    forest = pool.fit_held_out(weights).models[0]
     left_out = np.mean(
         [
             np.isin(np.arange(100), drawn, invert=True).mean()

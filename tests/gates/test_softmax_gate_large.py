@@ -9,7 +9,7 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from skmoe._training.gate import GateJudge
+from skmoe._training.gate import GateTrainer
 from skmoe.gates import SoftmaxGate
 from skmoe.gates._solver import quasi_newton as _quasi_newton
 from skmoe.gates._solver.curvature import MIN_ROWS
@@ -160,13 +160,13 @@ def test_one_step_raises_the_expected_log_likelihood(n_samples):
     X, R = make_problem()
     X, R = X[:n_samples], R[:n_samples]
     views = np.arange(n_samples), np.flatnonzero(np.arange(n_samples) % 3)
-    judge = GateJudge(SoftmaxGate(), X, views, accuracy=1e9)
+    judge = GateTrainer(SoftmaxGate(), X, views, accuracy=1e9)
     weights = np.random.default_rng(4).uniform(size=n_samples)
     judged = None
     for power in (0.7, 1.0, 1.5, 1.5, 1.5, 1.5):
         sharper = R**power / (R**power).sum(axis=1, keepdims=True)
         before = judged
-        judged = judge.judge(np.stack([sharper, sharper]), weights, before)
+        judged = judge.fit_held_out(np.stack([sharper, sharper]), weights, before)
         for view, rows in enumerate(views):
             model = judged.models[view]
             np.testing.assert_allclose(
@@ -185,7 +185,7 @@ def test_one_step_raises_the_expected_log_likelihood(n_samples):
                 assert gain - 0.5e-3 * (penalties[0] - penalties[1]) >= 0
     # Steps on the same problem end at its optimum.
     for _ in range(20):
-        judged = judge.judge(np.stack([sharper, sharper]), weights, judged)
+        judged = judge.fit_held_out(np.stack([sharper, sharper]), weights, judged)
     exact = SoftmaxGate(tol=1e-9).fit(X, sharper, weights)
     np.testing.assert_allclose(np.exp(judged.log_proba[0]), exact.predict_proba(X), atol=1e-5)
 
@@ -193,14 +193,14 @@ def test_one_step_raises_the_expected_log_likelihood(n_samples):
 def test_accuracy_zero_solves_to_the_tolerance_of_the_gate():
     X, R = make_problem()
     rows = np.arange(N_SAMPLES) < 9000
-    judge = GateJudge(SoftmaxGate(tol=1e-9), X, (np.flatnonzero(rows),))
-    judged = judge.judge(hard(R)[None], np.ones(N_SAMPLES))
-    judged = judge.judge(R[None], np.ones(N_SAMPLES), judged)
+    judge = GateTrainer(SoftmaxGate(tol=1e-9), X, (np.flatnonzero(rows),))
+    judged = judge.fit_held_out(hard(R)[None], np.ones(N_SAMPLES))
+    judged = judge.fit_held_out(R[None], np.ones(N_SAMPLES), judged)
     # The standardisation is that of all rows, which changes the penalty a little.
     alone = SoftmaxGate(tol=1e-9).fit(X[rows], R[rows])
     np.testing.assert_allclose(np.exp(judged.log_proba[0]), alone.predict_proba(X), atol=1e-3)
-    whole = GateJudge(SoftmaxGate(tol=1e-9), X, (np.arange(N_SAMPLES),))
-    judged = whole.judge(R[None], np.ones(N_SAMPLES))
+    whole = GateTrainer(SoftmaxGate(tol=1e-9), X, (np.arange(N_SAMPLES),))
+    judged = whole.fit_held_out(R[None], np.ones(N_SAMPLES))
     expected = SoftmaxGate(tol=1e-9).fit(X, R).predict_log_proba(X)
     np.testing.assert_allclose(judged.log_proba[0], expected, atol=1e-7)
 
@@ -209,7 +209,9 @@ def test_responsibilities_that_are_not_numbers_are_named():
     X, R = make_problem()
     R[7, 2] = np.nan
     with pytest.raises(ValueError, match="finite; row 7"):
-        GateJudge(SoftmaxGate(), X, (np.arange(N_SAMPLES),)).judge(R[None], np.ones(N_SAMPLES))
+        GateTrainer(SoftmaxGate(), X, (np.arange(N_SAMPLES),)).fit_held_out(
+            R[None], np.ones(N_SAMPLES)
+        )
 
 
 def test_large_problems_are_compiled():

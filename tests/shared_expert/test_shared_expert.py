@@ -28,7 +28,7 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, Softmax
 from skmoe._likelihoods import Categorical, regression_likelihood
 from skmoe._shared_expert.consensus import Consensus
 from skmoe._shared_expert.expert import mixed_log_density
-from skmoe._shared_expert.training import _credible_weight, lone_dispersion, shared_kind
+from skmoe._shared_expert.training import _credible_weight, shared_kind, single_expert_dispersion
 from skmoe.gates._solver.penalty import PENALTIES
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -130,7 +130,7 @@ def test_lone_dispersion_of_regressors(name):
     power = 2 if name == "gaussian" else 1
     expected = np.average(errors**power, axis=0, weights=weight) ** (1 / power)
     expected[2] = likelihood.min_scale[0]
-    found = lone_dispersion(likelihood, Y, outputs, weight)
+    found = single_expert_dispersion(likelihood, Y, outputs, weight)
     np.testing.assert_allclose(found[:, 0], expected)
 
 
@@ -139,7 +139,7 @@ def test_lone_dispersion_of_classifiers_maximises_the_likelihood():
     target = RNG.randint(2, size=500)
     said = np.where(RNG.uniform(size=500) < 0.8, target, 1 - target)  # certain, wrong in a fifth
     outputs = np.eye(2)[said][:, np.newaxis]
-    floor = lone_dispersion(likelihood, target, outputs, np.ones(500))[0]
+    floor = single_expert_dispersion(likelihood, target, outputs, np.ones(500))[0]
     wrong = np.mean(said != target)
     assert floor / 2 == pytest.approx(wrong, rel=0.02)
 

@@ -17,7 +17,7 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, Softmax
 from skmoe._experts.pool import ExpertPool
 from skmoe._likelihoods import Categorical
 from skmoe._training.em import expert_weights, initial_state, run_em
-from skmoe._training.gate import GateJudge
+from skmoe._training.gate import GateTrainer
 from skmoe.datasets import make_piecewise_regression
 
 EXACT_GATE = SoftmaxGate(alpha=1e-2, tol=1e-10, max_iter=1000)
@@ -145,13 +145,13 @@ def test_experts_are_never_asked_about_their_own_rows(two_lines):
             raise error.__cause__ from None
 
 
-class RecordingJudge(GateJudge):
+class RecordingJudge(GateTrainer):
     """Remembers the gates of all iterations."""
 
     records: list = []
 
-    def judge(self, responsibilities, sample_weight, previous=None):
-        self.records.append(super().judge(responsibilities, sample_weight, previous))
+    def fit_held_out(self, responsibilities, sample_weight, previous=None):
+        self.records.append(super().fit_held_out(responsibilities, sample_weight, previous))
         return self.records[-1]
 
 

@@ -25,7 +25,7 @@ from skmoe._training.exploration import (
     dead_experts,
     dropout_mask,
 )
-from skmoe._training.gate import JudgedGate
+from skmoe._training.gate import HeldOutGate
 from skmoe.datasets import make_piecewise_regression
 
 OPTIONS = {
@@ -84,7 +84,7 @@ def state(n_samples=60, n_experts=3, n_views=2, seed=0, bias=0.0):
     log_gate = log_softmax(rng.normal(size=(n_views, n_samples, n_experts)) + bias, axis=2)
     log_density = rng.normal(size=(n_samples, n_experts))
     responsibilities = softmax(log_gate + log_density, axis=2)
-    gate = JudgedGate(log_gate, ())
+    gate = HeldOutGate(log_gate, ())
     return EMState(None, gate, np.ones(3), responsibilities, log_density, None, 0.0)
 
 

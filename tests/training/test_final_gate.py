@@ -7,10 +7,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from skmoe import SoftmaxGate
-from skmoe._experts.pool import JudgedExperts
+from skmoe._experts.pool import HeldOutExperts
 from skmoe._likelihoods import Gaussian
-from skmoe._training.em import initial_state, run_em, settle
-from skmoe._training.gate import GateJudge, as_gate
+from skmoe._training.em import initial_state, run_em, train_gate
+from skmoe._training.gate import GateTrainer, as_gate
 from skmoe.gates._features import Scaling
 from skmoe.gates._solver.designs import SparseDesign
 from skmoe.gates._solver.objectives import MixtureObjective, PackedObjective
@@ -26,8 +26,8 @@ class Settled:
     def __init__(self, outputs):
         self.outputs = outputs
 
-    def judge(self, weights, previous, iteration):
-        return JudgedExperts(self.outputs, weights, (), np.zeros(2, dtype=bool))
+    def fit_held_out(self, weights, previous, iteration):
+        return HeldOutExperts(self.outputs, weights, (), np.zeros(2, dtype=bool))
 
 
 def problem(n_samples):
@@ -44,7 +44,7 @@ def first_iterate(X, outputs, y, weight, gate, n_views):
     """The gate's judge, the views and the state after one iteration of EM."""
     fold = np.arange(len(y)) % n_views
     rows = [np.flatnonzero((fold != f) | (n_views == 1)) for f in range(n_views)]
-    judge = GateJudge(gate, X, tuple(rows), accuracy=1e-9)
+    judge = GateTrainer(gate, X, tuple(rows), accuracy=1e-9)
     start = initial_state(np.full((len(y), 2), 0.5), LIKELIHOOD.initial_dispersion(2), n_views)
     options = {
         "experts": Settled(outputs),
@@ -62,7 +62,7 @@ def test_same_optimum_as_em(n_samples):
     fold, first, options = first_iterate(X, outputs, y, weight, SoftmaxGate(1e-7), 1)
     slow = run_em(y, weight, fold, first, max_iter=500, tol=1e-12, **options).best
     options = {"gate": options["gate"], "likelihood": LIKELIHOOD}
-    fast = settle(y, weight, fold, first, max_iter=100, tol=1e-11, **options)
+    fast = train_gate(y, weight, fold, first, max_iter=100, tol=1e-11, **options)
     assert fast.log_likelihood > first.log_likelihood + 0.1
     assert fast.log_likelihood > slow.log_likelihood - 1e-10
     np.testing.assert_allclose(fast.dispersion, slow.dispersion, rtol=1e-5)
@@ -77,7 +77,7 @@ def test_a_view_learns_nothing_from_its_fold():
     other = first.log_density.copy()
     other[::3] = other[::3, ::-1]  # the fold that the first view leaves out
     before, after = (
-        options["gate"].climb(density, weight, first.gate, 1e-9).log_proba
+        options["gate"].maximize_likelihood(density, weight, first.gate, 1e-9).log_proba
         for density in (first.log_density, other)
     )
     np.testing.assert_array_equal(before[0], after[0])
@@ -89,7 +89,7 @@ def test_other_gates_cannot_climb():
     gate = as_gate(LogisticRegression())
     fold, first, options = first_iterate(X, outputs, y, weight, gate, 1)
     del options["experts"], options["overlap"]
-    assert settle(y, weight, fold, first, max_iter=5, tol=1e-4, **options) is None
+    assert train_gate(y, weight, fold, first, max_iter=5, tol=1e-4, **options) is None
 
 
 @pytest.mark.parametrize("kind", [PackedDesign, SparseDesign])
@@ -141,7 +141,7 @@ def test_the_final_gate_is_that_of_a_fit_on_all_rows(alpha):
     X, outputs, y, weight = problem(300)
     judge = first_iterate(X, outputs, y, weight, SoftmaxGate(alpha), 3)[2]["gate"]
     R = np.random.default_rng(4).dirichlet(np.ones(2), 300)
-    judged = judge.judge(np.stack([R] * 3), weight)
+    judged = judge.fit_held_out(np.stack([R] * 3), weight)
     gate, alone = judge.refit(judged, R, weight), SoftmaxGate(alpha).fit(X, R, weight)
     assert gate.alpha_ == alone.alpha_
     np.testing.assert_allclose(gate.coef_, alone.coef_, atol=1e-6)
@@ -153,7 +153,7 @@ def test_final_gate_says_that_it_did_not_converge():
     gate = SoftmaxGate(1e-6, tol=1e-12, max_iter=1)
     judge = first_iterate(X, outputs, y, weight, gate, 3)[2]["gate"]
     R = np.eye(2)[(X[:, 0] > 0).astype(int)]
-    judged = judge.judge(np.stack([R] * 3), weight)
+    judged = judge.fit_held_out(np.stack([R] * 3), weight)
     with pytest.warns(ConvergenceWarning, match="1 iterations"):
         judge.refit(judged, R, weight)
 
@@ -163,6 +163,6 @@ def test_evidence_speaks_for_a_weaker_penalty_where_many_rows_say_much():
     X = rng.normal(size=(5000, 3))
     noise, clear = np.full((5000, 2), 0.5), np.eye(2)[(X[:, 0] > 0).astype(int)]
     for R, expected in ((noise, False), (clear, True)):
-        judge = GateJudge(SoftmaxGate(1e-2), X, (np.arange(5000),))
-        judged = judge.judge(R[np.newaxis], np.ones(5000))
+        judge = GateTrainer(SoftmaxGate(1e-2), X, (np.arange(5000),))
+        judged = judge.fit_held_out(R[np.newaxis], np.ones(5000))
         assert judge.seems_too_strong(judged, np.ones(5000)) == expected

@@ -136,11 +136,11 @@ class PreparedSoftmaxGate:
             )
 
     @property
-    def climbs(self):
-        """Whether this gate has a solver for `climb`."""
+    def maximizes_likelihood(self):
+        """Whether this gate has a solver for `maximize_likelihood`."""
         return not (self._gate.balance or self._gate.z_loss)
 
-    def climb(self, log_density, weights, last, *, accuracy, alpha=None):
+    def maximize_likelihood(self, log_density, weights, last, *, accuracy, alpha=None):
         """Maximise the penalised log-likelihood of a mixture whose experts stay as they are.
 
         Parameters
