@@ -262,8 +262,8 @@ def train_gate(
     start : EMState
         Of which the experts are kept.
     gate, likelihood : objects
-        See the module's docstring; ``gate.maximize_likelihood(log_density, sample_weight, previous, accuracy)``
-        is used instead of ``fit_held_out``.
+        See the module's docstring; ``gate.maximize_likelihood(log_density, sample_weight,
+        previous, accuracy)`` is used instead of ``fit_held_out``.
     max_iter : int
         At most so many changes of the dispersion.
     tol : float

@@ -134,8 +134,8 @@ class GateTrainer:
     def maximize_likelihood(self, log_density, sample_weight, previous, accuracy):
         """Maximise the log-likelihood in each view, given the densities of the experts.
 
-        This is where `fit_held_out`, alternating with E-steps, would end, in far fewer passes over the
-        data (ECME; Liu and Rubin, 1994).
+        This is where `fit_held_out`, alternating with E-steps, would end, in far fewer passes
+        over the data (ECME; Liu and Rubin, 1994).
 
         Parameters
         ----------
