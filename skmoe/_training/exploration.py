@@ -19,7 +19,6 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from .._arithmetic import e_step
-from .._data.weights import last_step
 from .capacity import Capacity
 from .starts import START_CERTAINTY
 
@@ -166,7 +165,7 @@ def balance_and_exploration(settings, gate, pool, *, fresh):
     capacity : Capacity or None
     exploration : Exploration
     """
-    views, sample_weight = gate.views, pool.sample_weight
+    views, sample_weight = tuple(own for own, _ in gate.folds.splits), pool.sample_weight
     capacity = None
     n_experts = len(pool.templates)
     if settings.capacity_factor is not None and settings.capacity_factor < n_experts:
@@ -180,7 +179,7 @@ def balance_and_exploration(settings, gate, pool, *, fresh):
         reseedable=np.array([not isinstance(each, FrozenEstimator) for each in pool.templates]),
         expert_dropout=settings.expert_dropout,
         annealing=float(settings.annealing),
-        jitter=getattr(last_step(gate.template), "jitter", 0.0),
+        jitter=gate.jitter,
         capacity=capacity,
         n_exploring=max(n_exploring, 0),
     )

@@ -166,7 +166,7 @@ def _trial(problem, choice, max_iter):
 
 def _state(problem, responsibilities):
     dispersion = problem.likelihood.initial_dispersion(responsibilities.shape[1])
-    return initial_state(responsibilities, dispersion, len(problem.gate.views))
+    return initial_state(responsibilities, dispersion, len(problem.gate.folds))
 
 
 def _starts(problem, given, overlaps, rng):

@@ -10,16 +10,15 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from .._data.folds import check_splits
+from .._data.folds import Folds, check_splits
 from .._data.rows import TrainingData
 from .._experts.fitting import seeded
 from .._experts.out_of_bag import offers_out_of_bag
 from .._experts.pool import ExpertPool
 from .._shared_expert.expert import SharedExpert
-from ..gates._solver.penalty import PROVISIONAL
 from .exploration import dead_experts
 from .final_gate import single_expert_log_density, train_final_gate, train_shared
-from .gate import GateTrainer
+from .gate import gate_trainer
 from .lift import Lift, measure_lift
 from .problem import Problem, TrainingSettings
 from .search import best_run, fitted_once, only_the_gate_learns
@@ -99,17 +98,9 @@ def train(
     seeds = tuple(int(seed) for seed in rng.randint(np.iinfo(np.int32).max, size=len(names)))
     templates = tuple(seeded(template, rng, same_template) for template in templates)
     splits = _splits(data, settings, classifier, rng)
-    judge_gate = GateTrainer(
-        seeded(gate, rng, False),
-        Z,
-        views=tuple(train for train, _ in splits),
-        accuracy=GATE_ACCURACY * settings.tol,
-    )
-    if getattr(judge_gate.template, "alpha", None) == "auto":
-        judge_gate = judge_gate.with_penalty(PROVISIONAL)
-    judging_view = np.empty(len(target), dtype=np.intp)
-    for view, (_, test) in enumerate(splits):
-        judging_view[test] = view
+    folds = Folds.of(splits, len(target))
+    trainer = gate_trainer(seeded(gate, rng, False), Z, folds, GATE_ACCURACY * settings.tol)
+    judging_view = folds.judge
     pool = ExpertPool(
         names=names,
         templates=templates,
@@ -124,7 +115,7 @@ def train(
         sample_weight=data.sample_weight,
         n_jobs=settings.n_jobs,
     )
-    problem = Problem.of(data, target, pool, judge_gate, likelihood, settings, fresh=start is None)
+    problem = Problem.of(data, target, pool, trainer, likelihood, settings, fresh=start is None)
     if not same_template and only_the_gate_learns(problem):
         problem, overlap, run = fitted_once(problem)
     else:
@@ -214,7 +205,7 @@ def _warn(run, overlap, problem):
         )
     reseeded = np.any([iteration.reseeded for iteration in run.history], axis=0)
     weight = problem.data.sample_weight
-    dead = dead_experts(run.best.responsibilities, problem.gate.views, weight)
+    dead = dead_experts(run.best.responsibilities, [train for train, _ in problem.gate.folds.splits], weight)
     lost = reseeded & dead & ~starved
     if lost.any():
         warnings.warn(

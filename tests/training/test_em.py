@@ -1,6 +1,7 @@
 """The mathematics of EM: what must hold whatever the data."""
 
 import warnings
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -16,8 +17,9 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, SoftmaxGate
 from skmoe._experts.pool import ExpertPool
 from skmoe._likelihoods import Categorical
+from skmoe._data.folds import Folds
 from skmoe._training.em import expert_weights, initial_state, run_em
-from skmoe._training.gate import GateTrainer
+from skmoe._training.gate import SolvingTrainer, gate_trainer
 from skmoe.datasets import make_piecewise_regression
 
 EXACT_GATE = SoftmaxGate(alpha=1e-2, tol=1e-10, max_iter=1000)
@@ -145,7 +147,7 @@ def test_experts_are_never_asked_about_their_own_rows(two_lines):
             raise error.__cause__ from None
 
 
-class RecordingJudge(GateTrainer):
+class RecordingTrainer(SolvingTrainer):
     """Remembers the gates of all iterations."""
 
     records: list = []
@@ -169,7 +171,8 @@ def test_a_view_learns_nothing_from_the_fold_that_it_leaves_out():
 
     def last_gate_log_proba(y):
         likelihood = Categorical(np.array([0, 1]), learn_floor=False)
-        gate = RecordingJudge(SoftmaxGate(tol=1e-9), X, tuple(train for train, _ in splits))
+        gate = gate_trainer(SoftmaxGate(tol=1e-9), X, Folds.of(splits, 90))
+        gate = RecordingTrainer(*(getattr(gate, field.name) for field in fields(gate)))
         run_em(
             y,
             np.ones(90),
