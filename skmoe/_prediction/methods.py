@@ -34,7 +34,7 @@ class MixturePrediction:
     _shared: Any = None  # of models fitted before there was one
     _truncation_bound: Callable
 
-    def gate_proba(self, X):
+    def gate_proba(self, X: Any) -> np.ndarray:
         """Gate probabilities of all experts.
 
         Parameters
@@ -48,7 +48,7 @@ class MixturePrediction:
         """
         return self._gate_proba(self._check_X(X))
 
-    def apply(self, X):
+    def apply(self, X: Any) -> np.ndarray:
         """Index of the most probable expert of each row; ties go to the first.
 
         Parameters
@@ -61,7 +61,7 @@ class MixturePrediction:
         """
         return self._route(self._check_X(X), 1).indices[:, 0]
 
-    def route(self, X, top_k=None, max_error=None):
+    def route(self, X: Any, top_k: int | None = None, max_error: float | None = None) -> Route:
         """The experts that answer for each row, and with which weights.
 
         Parameters
@@ -83,7 +83,7 @@ class MixturePrediction:
         """
         return self._route(self._check_X(X), top_k, max_error)
 
-    def utilization(self, X):
+    def utilization(self, X: Any) -> Utilization:
         """How rows are spread over the experts.
 
         Parameters
@@ -98,7 +98,7 @@ class MixturePrediction:
         """
         return Utilization.from_proba(self.gate_proba(X), tuple(self.named_experts_), self.top_k)
 
-    def predict_experts(self, X):
+    def predict_experts(self, X: Any) -> np.ndarray:
         """Predictions of each expert alone.
 
         Parameters
@@ -112,7 +112,7 @@ class MixturePrediction:
         """
         return self._outputs(self._check_X(X))
 
-    def responsibilities(self, X, y):
+    def responsibilities(self, X: Any, y: Any) -> np.ndarray:
         """Posterior probability that each expert produced the target of each row.
 
         The experts have seen the rows that they were trained on: on these, an expert that
@@ -131,7 +131,7 @@ class MixturePrediction:
         X = self._check_X(X)
         return self._e_step(X, self._outputs(X), self._encode(y))[0]
 
-    def log_density(self, X, y):
+    def log_density(self, X: Any, y: Any) -> np.ndarray:
         """Log-density ``log p(y | x)`` of each row under the mixture of all experts.
 
         The shared expert, if there is one, is a component of it whatever the gate says.
