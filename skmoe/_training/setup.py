@@ -24,6 +24,7 @@ class Setup(NamedTuple):
         Whether training starts anew, and does not go on from a fitted model.
     capacity : Capacity or None
     exploration : Exploration or None
+        None once the experts are final.
     """
 
     problem: Problem

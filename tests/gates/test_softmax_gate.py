@@ -386,3 +386,14 @@ def test_warm_start_from_a_bad_place(problem):
     gate = SoftmaxGate(alpha=0, warm_start=True).fit(X, hard(make_problem(sharpness=1e3)[1]))
     gate.fit(X, R[:, ::-1])
     assert relative_gradient(gate, X, R[:, ::-1]) <= 1.01e-6
+
+
+def test_a_warm_start_knows_the_temperature():
+    """From where a fit has ended, there is nothing left to do."""
+    rng = np.random.default_rng(0)
+    X, R = rng.normal(size=(300, 3)), rng.dirichlet(np.ones(3), 300)
+    gate = SoftmaxGate(temperature=0.25, warm_start=True, tol=1e-6).fit(X, R)
+    coef, first = gate.coef_.copy(), gate.n_iter_
+    gate.fit(X, R)
+    assert first > 2 > gate.n_iter_
+    np.testing.assert_allclose(gate.coef_, coef, atol=1e-5)
