@@ -205,7 +205,9 @@ def _warn(run, overlap, problem):
         )
     reseeded = np.any([iteration.reseeded for iteration in run.history], axis=0)
     weight = problem.data.sample_weight
-    dead = dead_experts(run.best.responsibilities, [train for train, _ in problem.gate.folds.splits], weight)
+    dead = dead_experts(
+        run.best.responsibilities, [train for train, _ in problem.gate.folds.splits], weight
+    )
     lost = reseeded & dead & ~starved
     if lost.any():
         warnings.warn(

@@ -179,9 +179,7 @@ def test_solver_against_multinom(path, fit):
     penalty = np.full(X.shape[1] + 1, 2 * fit["decay"] / weights.sum())
     # The reference class of R is the first, that of the solver the last.
     targets = np.roll(R, -1, axis=1)
-    objective = CrossEntropy(
-        PackedDesign(X, unscaled), targets, weights / weights.sum(), penalty
-    )
+    objective = CrossEntropy(PackedDesign(X, unscaled), targets, weights / weights.sum(), penalty)
     objective.coupling = np.eye(R.shape[1] - 1)  # R penalises differences from that class
     solution = find_minimum(objective, Stopping(tol=1e-10))
     assert solution.converged

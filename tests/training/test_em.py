@@ -15,9 +15,9 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, SoftmaxGate
+from skmoe._data.folds import Folds
 from skmoe._experts.pool import ExpertPool
 from skmoe._likelihoods import Categorical
-from skmoe._data.folds import Folds
 from skmoe._training.em import expert_weights, initial_state, run_em
 from skmoe._training.gate import SolvingTrainer, gate_trainer
 from skmoe.datasets import make_piecewise_regression

@@ -9,10 +9,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
 from skmoe import CosineGate, SoftmaxGate
+from skmoe._data.folds import Folds
 from skmoe._experts.pool import HeldOutExperts
 from skmoe._likelihoods import Gaussian
 from skmoe._training.em import initial_state, run_em, train_gate
-from skmoe._data.folds import Folds
 from skmoe._training.gate import as_gate, gate_trainer
 from skmoe.gates._features import Scaling
 from skmoe.gates._solver.designs import SparseDesign

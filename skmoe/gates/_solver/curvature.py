@@ -187,9 +187,7 @@ def sample_rows(weights: np.ndarray, n_rows: int) -> tuple[np.ndarray, np.ndarra
     return rows, np.full(n_rows, 1.0 / n_rows)
 
 
-def cross_entropy_hessian(
-    Z: np.ndarray, row_weights: np.ndarray, coef: np.ndarray
-) -> np.ndarray:
+def cross_entropy_hessian(Z: np.ndarray, row_weights: np.ndarray, coef: np.ndarray) -> np.ndarray:
     """Hessian of the weighted cross-entropy, without penalty.
 
     Parameters

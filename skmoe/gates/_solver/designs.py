@@ -149,9 +149,7 @@ class SparseDesign(ProductDesign, SolverDesign):
         """Products of targets and columns; see `skmoe._arithmetic.reference.target_moments`."""
         return self.gradient(targets * weights[:, np.newaxis])
 
-    def log_partition(
-        self, weights: np.ndarray, coef: np.ndarray
-    ) -> tuple[float, np.ndarray]:
+    def log_partition(self, weights: np.ndarray, coef: np.ndarray) -> tuple[float, np.ndarray]:
         """Value and gradient; see `skmoe._arithmetic.reference.log_partition`."""
         logits = np.pad(self.logits(coef), ((0, 0), (0, 1)))
         log_proba = log_softmax(logits)

@@ -64,9 +64,7 @@ class PackedDesign(SolverDesign):
 
         return sum(self._run(part, targets.shape[1]))
 
-    def log_partition(
-        self, weights: np.ndarray, coef: np.ndarray
-    ) -> tuple[float, np.ndarray]:
+    def log_partition(self, weights: np.ndarray, coef: np.ndarray) -> tuple[float, np.ndarray]:
         """Value and gradient; see `skmoe._arithmetic.reference.log_partition`."""
 
         def part(start, stop):

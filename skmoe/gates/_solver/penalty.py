@@ -26,9 +26,7 @@ ACCURACY = 1e-5
 """To which the gates of a comparison are trained, in units of the cross-entropy per row."""
 
 
-def choose_penalty(
-    problem: SoftmaxProblem, targets: np.ndarray, weights: np.ndarray
-) -> float:
+def choose_penalty(problem: SoftmaxProblem, targets: np.ndarray, weights: np.ndarray) -> float:
     """Find the candidate of the least held-out cross-entropy; the stronger one in a tie.
 
     Parameters
