@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 import skmoe
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, SoftmaxGate
 from skmoe._training.capacity import Capacity
+from skmoe._data.folds import Folds
 from skmoe._training.em import EMState, Iteration
 from skmoe._training.exploration import (
     EXPLORING_ITERATIONS,
@@ -25,7 +26,7 @@ from skmoe._training.exploration import (
     dead_experts,
     dropout_mask,
 )
-from skmoe._training.gate import HeldOutGate
+from skmoe._training.gate import HeldOutGate, gate_trainer
 from skmoe.datasets import make_piecewise_regression
 
 OPTIONS = {
@@ -173,7 +174,7 @@ def test_the_last_iteration_explores_nothing(max_iter, fresh, exploring):
 
     settings = Anything(capacity_factor=None, expert_dropout=0, annealing=0.5, max_iter=max_iter)
     pool = Anything(templates=[Ridge()], seeds=(1,), sample_weight=np.ones(5))
-    gate = Anything(template=SoftmaxGate(), views=(np.arange(5),))
+    gate = gate_trainer(SoftmaxGate(), np.zeros((5, 1)), Folds.in_sample(5))
     _, found = balance_and_exploration(settings, gate, pool, fresh=fresh)
     iterations = [iteration for iteration in range(2, max_iter + 1) if found.explores(iteration)]
     assert len(iterations) == exploring
