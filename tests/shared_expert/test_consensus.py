@@ -309,7 +309,9 @@ def test_that_judgement_is_the_one_that_is_used():
     evidence = _evidence(opinions, X, np.arange(2))
     left_over = (y - expected)[:, np.newaxis]
     forest.fit(evidence, left_over[:, 0])
-    correction = _held_out_correction(forest, evidence, left_over, np.ones(200), folds(200))
+    correction = _held_out_correction(
+        forest, evidence, left_over, np.ones(200), Folds.of(folds(200), 200)
+    )
     expected += consensus.strength * correction[:, 0]
     assert consensus.strength > 0
     np.testing.assert_allclose(held_out, expected)
