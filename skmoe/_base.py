@@ -15,7 +15,7 @@ from sklearn.utils.metaestimators import _BaseComposition
 from ._arithmetic import check_top_k
 from ._compat import RevivedWithDefaults
 from ._data.columns import gate_columns, select_columns
-from ._data.rows import check_features, keep_weighted_rows
+from ._data.rows import check_features, check_magnitude, keep_weighted_rows
 from ._diagram import diagram
 from ._experts.checks import check_experts
 from ._prediction.methods import MixturePrediction
@@ -52,7 +52,7 @@ class BaseMixtureOfExperts(
     """
 
     _parameter_constraints: dict = {
-        "experts": [None, HasMethods(["fit", "predict"]), list],
+        "experts": [None, HasMethods(["fit"]), list],  # a stacking has predict when fitted only
         "n_experts": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "gate": [None, HasMethods(["fit", "predict_proba"])],
         "gate_features": "no_validation",
@@ -167,6 +167,7 @@ class BaseMixtureOfExperts(
             )
         columns = gate_columns(data.X, self.gate_features)
         Z = select_columns(data.X, columns)
+        check_magnitude(Z, "X")
         trained = train(
             data,
             target,

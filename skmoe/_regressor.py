@@ -8,7 +8,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metadata_routing import UNUSED
 
 from ._base import BaseMixtureOfExperts
-from ._data.rows import check_real_target
+from ._data.rows import check_magnitude, check_real_target, check_spread
 from ._likelihoods import REGRESSION_LIKELIHOODS, regression_likelihood
 from ._prediction.max_error import range_bound
 
@@ -287,10 +287,13 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         return check_real_target(self, y)
 
     def _prepare(self, data, names, templates, previous):
+        check_magnitude(data.y, "y")
+        check_spread(data.y)
         if previous is not None:
             min_scale = previous._likelihood.min_scale
             return previous._encode(data.y), REGRESSION_LIKELIHOODS[self.likelihood](min_scale)
-        return data.y, regression_likelihood(self.likelihood, data.y, data.sample_weight)
+        target = data.y.astype(np.float64, copy=False)
+        return target, regression_likelihood(self.likelihood, target, data.sample_weight)
 
     def _encode(self, y):
         y = check_real_target(self, y)
@@ -299,7 +302,7 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
             raise ValueError(
                 f"y has the shape {y.shape}; the shape of one row must be {fitted}, as in fit"
             )
-        return y
+        return y.astype(np.float64, copy=False)
 
     def _truncation_bound(self):
         return range_bound(self.prediction_range_.reshape(self.n_experts_, -1, 2))

@@ -102,6 +102,10 @@ def check_splits(cv, data, classifier, random_state):
         splits = tuple(_split(5 if cv is None else cv, data, classifier, random_state))
     except (ValueError, IndexError) as error:
         raise ValueError(f"cv={cv!r} cannot split the {len(data.kept)} rows: {error}") from error
+    if not splits:
+        raise ValueError(
+            f"cv={cv!r} yields no split: a generator can be used only once; give list(...) of it"
+        )
     splits = tuple((train, test) for train, test in splits if len(test))  # others judge nobody
     if any(len(np.intersect1d(train, test)) for train, test in splits):
         raise ValueError(

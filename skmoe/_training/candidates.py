@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.sparse import issparse
 
-from .._shared_expert.training import of_different_kinds
+from .._experts.kinds import of_different_kinds
 from ..gates._terms import n_terms
 
 OVERLAPS = (0.0, 0.1, 0.3, 1.0)

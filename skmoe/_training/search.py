@@ -142,8 +142,12 @@ def best_run(problem, start, *, degrees, numbers, rng):
     def attempt(choice):
         return _trial(problem, choice, max_iter)
 
-    trials = [attempt(_Choice(each, overlap, degrees[0], number)) for each in starts]
-    best = max(trials, key=_log_likelihood)
+    choices = [_Choice(each, overlap, degrees[0], number) for each in starts]
+    best = attempt(choices[0])
+    for choice in choices[1:]:
+        trial = _tried(attempt, choice)
+        if trial is not None and _is_more_likely(trial, best):
+            best = trial
     best = _climbed(best, "overlap", overlaps, attempt, _is_more_likely)
     best = _climbed(best, "degree", degrees, attempt, _is_more_likely)
     best = _climbed(best, "n_experts", numbers, attempt, _deserves_experts)
@@ -202,6 +206,14 @@ def _deserves_experts(trial, best):
     return gain > (CREDIBLE * error if more else 0.0)
 
 
+def _tried(attempt, choice):
+    """The trial for a choice; None if it failed: then it has lost against the best so far."""
+    try:
+        return attempt(choice)
+    except (ValueError, TypeError, RuntimeError):
+        return None
+
+
 def _climbed(best, what, candidates, attempt, is_better):
     """Go from the candidate at hand to its neighbours, up or else down, while that helps.
 
@@ -225,8 +237,8 @@ def _climbed(best, what, candidates, attempt, is_better):
     for way in (candidates[position + 1 :], candidates[:position][::-1]):
         before = best
         for candidate in way:
-            trial = attempt(best.choice._replace(**{what: candidate}))
-            if not is_better(trial, best):
+            trial = _tried(attempt, best.choice._replace(**{what: candidate}))
+            if trial is None or not is_better(trial, best):
                 break
             best = trial
         if best is not before:

@@ -12,9 +12,9 @@ from sklearn.utils import check_random_state
 
 from .._data.folds import check_splits
 from .._data.rows import TrainingData
-from .._experts.fitting import seeded
 from .._experts.out_of_bag import offers_out_of_bag
 from .._experts.pool import ExpertPool
+from .._experts.seeds import seeded
 from .._shared_expert.expert import SharedExpert
 from ..gates._solver.penalty import PROVISIONAL
 from .exploration import dead_experts
@@ -209,6 +209,16 @@ def _warn(run, overlap, problem):
             f"too few rows were left for the experts {_chosen(names, starved)}, which were kept "
             "as they were in the iteration before (in the first: fitted on all rows); use fewer "
             "experts, or a larger overlap",
+            ConvergenceWarning,
+            stacklevel=6,
+        )
+    failures = run.best.experts.failures
+    if failures:
+        warnings.warn(
+            f"{len(failures)} of {len(names)} experts could not be fitted on the rows that they "
+            "are responsible for, and were kept as they were in the iteration before (in the "
+            "first: fitted on more rows); use fewer experts, or a larger overlap. The first of "
+            f"them said: {failures[0]}",
             ConvergenceWarning,
             stacklevel=6,
         )
