@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.linear_model import Ridge
 from sklearn.utils._param_validation import StrOptions

@@ -44,7 +44,7 @@ def gate_columns(X, gate_features):
 
 def select_columns(X, columns):
     """The part of X that the gate sees; nothing that a gate does to it changes X."""
-    return protected(X) if columns is None else _safe_indexing(X, columns, axis=1)
+    return protected(X if columns is None else _safe_indexing(X, columns, axis=1))
 
 
 def is_numeric(dtype):

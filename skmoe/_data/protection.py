@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.utils import _safe_indexing
 
 
 def protected(X: Any) -> Any:
@@ -36,6 +37,12 @@ def protected(X: Any) -> Any:
     if hasattr(X, "copy"):
         return X.copy()
     return X.clone() if hasattr(X, "clone") else X  # polars shares columns that nobody can change
+
+
+def taken(X: Any, rows: Any) -> Any:
+    """Rows that an estimator may change; pandas hands out its own memory if it is all of them."""
+    part = _safe_indexing(X, rows)
+    return protected(part) if hasattr(X, "iloc") and len(part) == len(X) else part
 
 
 def is_protected(X: Any) -> bool:

@@ -13,7 +13,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
-from .._data.protection import is_protected, own_copy, protected
+from .._data.protection import is_protected, own_copy, protected, taken
 from .._data.weights import (
     NEGLIGIBLE_WEIGHT,
     fit_weighted,
@@ -147,7 +147,7 @@ def fit_expert(job, rows):
         model = DummyClassifier(strategy="most_frequent")
         weight = None
     try:
-        return _fit(model, _safe_indexing(job.X, rows), y, weight)
+        return _fit(model, taken(job.X, rows), y, weight)
     except Exception as error:
         failure = f"could not be fitted on {len(rows)} rows"
         raise _named(error, job.description, model, failure) from error

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import clone, is_classifier
 from sklearn.utils import _safe_indexing
 
+from .._data.protection import protected
 from .._data.weights import fit_weighted, weight_keyword
 from ..gates._classifier import ClassifierGate
 from ..gates._softmax import SoftmaxGate
@@ -97,9 +98,10 @@ class GateTrainer:
         models = []
         for view, rows in enumerate(self.views):
             gate = clone(self.template)
-            Z = self.Z if len(rows) == len(sample_weight) else _safe_indexing(self.Z, rows)
+            everything = len(rows) == len(sample_weight)
+            Z = protected(self.Z) if everything else _safe_indexing(self.Z, rows)
             fit_weighted(gate, Z, responsibilities[view, rows], sample_weight[rows])
-            log_proba[view] = gate.predict_log_proba(self.Z)
+            log_proba[view] = gate.predict_log_proba(protected(self.Z))
             models.append(gate)
         return HeldOutGate(log_proba, tuple(models))
 
@@ -223,7 +225,8 @@ class GateTrainer:
             # Close, and the same whatever the order of the views.
             start = np.mean([solution.coef for solution in judged.solutions], axis=0)
             return prepared.finish(responsibilities, sample_weight, start, alpha=self.penalty)
-        return fit_weighted(clone(self.template), self.Z, responsibilities, sample_weight)
+        gate = clone(self.template)
+        return fit_weighted(gate, protected(self.Z), responsibilities, sample_weight)
 
 
 def _judged(prepared, solutions):
