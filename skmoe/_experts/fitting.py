@@ -154,7 +154,7 @@ def fit_expert(job, rows):
 
 
 def _fit(model, X, y, weight):
-    """Fit a model; a classifier that refuses the labels of these rows gets codes in their place."""
+    """Fit a model; a classifier that refuses the labels of these rows gets codes instead."""
     try:
         return fit_weighted(model, X, y, weight)
     except Exception:

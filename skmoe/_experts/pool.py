@@ -172,7 +172,8 @@ class ExpertPool:
         They see more of every row, in the end as much as if they were alone: an expert that
         raises then always does.
         """
-        weights, said, failed = weights.copy(), {}, list(failures)
+        said: dict[int, list] = {}
+        weights, failed = weights.copy(), list(failures)
         for overlap in MORE_OVERLAPS:
             weights[..., failed] = widened(
                 weights[..., failed], self.sample_weight[:, np.newaxis], overlap
