@@ -116,7 +116,9 @@ class BaseMixtureOfExperts(
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Class labels, or real numbers; several outputs for regressors that take them.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight 2 means that the row counts twice, weight 0 that it is absent.
+            Weight 2 means that the row counts twice, weight 0 that it is absent. Experts that
+            take no weights are fitted on rows drawn by them, for which only their proportions
+            count.
 
         Returns
         -------
