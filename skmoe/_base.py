@@ -15,7 +15,7 @@ from sklearn.utils.metaestimators import _BaseComposition
 from ._arithmetic import check_top_k
 from ._compat import RevivedWithDefaults
 from ._data.columns import gate_columns, select_columns
-from ._data.rows import check_features, keep_weighted_rows
+from ._data.rows import check_features, check_magnitude, keep_weighted_rows
 from ._diagram import diagram
 from ._experts.checks import check_experts
 from ._prediction.methods import MixturePrediction
@@ -44,7 +44,7 @@ class BaseMixtureOfExperts(
     """
 
     _parameter_constraints: dict = {
-        "experts": [None, HasMethods(["fit", "predict"]), list],
+        "experts": [None, HasMethods(["fit"]), list],  # a stacking has predict when fitted only
         "n_experts": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "gate": [None, HasMethods(["fit", "predict_proba"])],
         "gate_features": "no_validation",
@@ -111,7 +111,9 @@ class BaseMixtureOfExperts(
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Class labels, or real numbers; several outputs for regressors that take them.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight 2 means that the row counts twice, weight 0 that it is absent.
+            Weight 2 means that the row counts twice, weight 0 that it is absent. Experts that
+            take no weights are fitted on rows drawn by them, for which only their proportions
+            count.
         groups : array-like of shape (n_samples,), default=None
             Labels of rows that belong together (several of one patient, say), for `cv`: a number
             of folds keeps groups together, a splitter is given them. Requested by default where
@@ -149,6 +151,7 @@ class BaseMixtureOfExperts(
         target, likelihood = self._prepare(data, names, templates, continuation.fitted)
         columns = gate_columns(data.X, self.gate_features)
         Z = select_columns(data.X, columns)
+        check_magnitude(Z, "X")
         plan = continuation.plan(self, data, names, templates, numbers, gate, Z)
         trained = continuation.restored(train(data, target, likelihood, plan), names)
         self._set_fitted(checked, trained, names[: len(trained.experts)], columns, likelihood, Z)

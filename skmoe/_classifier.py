@@ -49,7 +49,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     overlap : float in [0, 1] or "auto", default="auto"
         How much of every row each expert sees whoever is responsible: 0 is the classical
         mixture, 1 is input-dependent stacking (experts see all rows, only the gate is
-        learned). "auto" takes 1 for experts of different kinds; otherwise it goes from 0.1 to 0.3
+        learned). "auto" takes 1 for experts of different kinds, that is, a list
+        of which no two are alike but for random states; otherwise it goes from 0.1 to 0.3
         and 1, or to 0, as long as the held-out likelihood after five iterations rises.
     shared_expert : {"auto", "generalist", "consensus"} or None, default="auto"
         An expert that answers for every row beside those that the gate chooses between, with a
@@ -59,7 +60,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         all of them err to the same side. The weight is the largest one whose held-out loss is
         within a standard error of the smallest; 1 leaves nothing to the mixture, and 0 leaves
         the shared expert out. "auto" takes the generalist for clones and the consensus for
-        experts of which no two are of a kind; but None for frozen experts, for
+        experts of different kinds; but None for frozen experts, for
         ``e_step="insample"``, for fewer than 50 rows, and if `top_k` is given. A consensus has
         to ask all experts: predictions with fewer go without it.
     e_step : {"auto", "crossfit", "oob", "insample"}, default="auto"
@@ -112,7 +113,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         (threads) where that pays; the results do not depend on it.
     random_state : int, RandomState instance or None, default=None
         Seeds folds, starts and experts. Random states that experts
-        leave at None are filled from it; clones of one estimator always get their own.
+        leave at None are filled from it; clones of one estimator always get their own
+        (also where the parameter is called ``random_seed`` or ``seed``).
     verbose : int, default=0
         Whether to print a line per iteration.
     warm_start : bool, default=False

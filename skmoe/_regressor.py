@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metadata_routing import UNUSED
 
 from ._base import BaseMixtureOfExperts
-from ._data.rows import check_real_target
+from ._data.rows import check_magnitude, check_real_target, check_spread
 from ._likelihoods import REGRESSION_LIKELIHOODS, regression_likelihood
 from ._prediction.max_error import range_bound
 
@@ -48,7 +48,8 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
     overlap : float in [0, 1] or "auto", default="auto"
         How much of every row each expert sees whoever is responsible: 0 is the classical
         mixture, 1 is input-dependent stacking (experts see all rows, only the gate is
-        learned). "auto" takes 1 for experts of different kinds; otherwise it goes from 0.1 to 0.3
+        learned). "auto" takes 1 for experts of different kinds, that is, a list
+        of which no two are alike but for random states; otherwise it goes from 0.1 to 0.3
         and 1, or to 0, as long as the held-out likelihood after five iterations rises.
     shared_expert : {"auto", "generalist", "consensus"} or None, default="auto"
         An expert that answers for every row beside those that the gate chooses between, with a
@@ -58,7 +59,7 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         all of them err to the same side. The weight is the largest one whose held-out loss is
         within a standard error of the smallest; 1 leaves nothing to the mixture, and 0 leaves
         the shared expert out. "auto" takes the generalist for clones and the consensus for
-        experts of which no two are of a kind; but None for frozen experts, for
+        experts of different kinds; but None for frozen experts, for
         ``e_step="insample"``, for fewer than 50 rows, and if `top_k` is given. A consensus has
         to ask all experts: predictions with fewer go without it.
     e_step : {"auto", "crossfit", "oob", "insample"}, default="auto"
@@ -110,7 +111,8 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         (threads) where that pays; the results do not depend on it.
     random_state : int, RandomState instance or None, default=None
         Seeds folds, starts and experts. Random states that experts
-        leave at None are filled from it; clones of one estimator always get their own.
+        leave at None are filled from it; clones of one estimator always get their own
+        (also where the parameter is called ``random_seed`` or ``seed``).
     verbose : int, default=0
         Whether to print a line per iteration.
     warm_start : bool, default=False
@@ -297,10 +299,13 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         return check_real_target(self, y)
 
     def _prepare(self, data, names, templates, previous):
+        check_magnitude(data.y, "y")
+        check_spread(data.y)
         if previous is not None:
             likelihood: Any = REGRESSION_LIKELIHOODS[self.likelihood]
             return previous._encode(data.y), likelihood(previous._likelihood.min_scale)
-        return data.y, regression_likelihood(self.likelihood, data.y, data.sample_weight)
+        target = data.y.astype(np.float64, copy=False)
+        return target, regression_likelihood(self.likelihood, target, data.sample_weight)
 
     def _encode(self, y):
         y = check_real_target(self, y)
@@ -309,7 +314,7 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
             raise ValueError(
                 f"y has the shape {y.shape}; the shape of one row must be {fitted}, as in fit"
             )
-        return y
+        return y.astype(np.float64, copy=False)
 
     def _truncation_bound(self):
         return range_bound(self.prediction_range_.reshape(self.n_experts_, -1, 2))

@@ -469,15 +469,6 @@ def test_expert_that_raises_in_fit(error, kind, n_jobs):
     assert type(error).__name__ in repr(caught.value.__cause__)
 
 
-def test_the_iteration_of_the_failure_is_named():
-    three = {"cv": 3, "shared_expert": None}
-    model = regressor(
-        Raising(ValueError("not today"), at=7), init="random", **three
-    )  # 2 * 3 fits before
-    with pytest.raises(ValueError, match="'expert_0' .* in EM iteration 2 .*not today"):
-        model.fit(X, Y)
-
-
 def test_failure_in_the_last_step_is_named():
     three = {"cv": 3, "shared_expert": None}
     model = regressor(Raising(ValueError("not today"), at=7), overlap=1.0, **three)

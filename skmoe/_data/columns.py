@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.utils import _safe_indexing
 from sklearn.utils._indexing import _get_column_indices
 
+from .protection import protected
 from .rows import (
     is_frame,
 )
@@ -42,8 +43,8 @@ def gate_columns(X, gate_features):
 
 
 def select_columns(X, columns):
-    """The part of X that the gate sees."""
-    return X if columns is None else _safe_indexing(X, columns, axis=1)
+    """The part of X that the gate sees; nothing that a gate does to it changes X."""
+    return protected(X if columns is None else _safe_indexing(X, columns, axis=1))
 
 
 def is_numeric(dtype):

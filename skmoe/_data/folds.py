@@ -151,6 +151,10 @@ def check_splits(cv: Any, data: TrainingData, classifier: bool, random_state: in
         splits = tuple(_split(5 if cv is None else cv, data, classifier, random_state))
     except (ValueError, IndexError) as error:
         raise ValueError(f"cv={cv!r} cannot split the {len(data.kept)} rows: {error}") from error
+    if not splits:
+        raise ValueError(
+            f"cv={cv!r} yields no split: a generator can be used only once; give list(...) of it"
+        )
     splits = tuple((train, test) for train, test in splits if len(test))  # others judge nobody
     if any(part.max(initial=-1) >= len(data.kept) for split in splits for part in split):
         raise ValueError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn import get_config
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
@@ -13,6 +14,12 @@ from sklearn.utils.validation import (
     _num_samples,
     validate_data,
 )
+
+LARGEST = 1e150
+"""Squares of larger numbers, summed over rows, overflow."""
+
+SMALLEST_SPREAD = 1e-145
+"""Squares of smaller differences, divided by the squared floor of a scale, underflow."""
 
 
 def is_valid_array(estimator, X, dtypes):
@@ -121,9 +128,57 @@ def check_real_target(estimator, y):
     Returns
     -------
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs), dtype float64
+        Or float32 if it was given so, as the experts may like to have it.
     """
-    y = _present(estimator, y, dtype=np.float64)
+    y = _present(estimator, y, dtype=(np.float64, np.float32))
     return column_or_1d(y, warn=True) if y.ndim == 1 or y.shape[1] == 1 else y
+
+
+def check_magnitude(values, name):
+    """Refuse numbers whose squares double precision cannot hold.
+
+    Parameters
+    ----------
+    values : array, sparse matrix or frame
+        Columns of a frame that are no numbers are passed over.
+    name : str
+        For the error.
+
+    Raises
+    ------
+    ValueError
+        Says what is to be rescaled.
+    """
+    if issparse(values):
+        values = values.data
+    elif hasattr(values, "select_dtypes"):
+        values = values.select_dtypes("number").to_numpy()
+    if not isinstance(values, np.ndarray) or values.dtype != np.float64 or not values.size:
+        return  # other types hold no such numbers
+    with np.errstate(invalid="ignore"):
+        largest = np.fmax.reduce(np.abs(values), axis=None)
+    if largest > LARGEST:
+        raise ValueError(
+            f"{name} has values as large as {largest:.3g}, whose squares are no longer numbers; "
+            f"divide them by a constant, such as {largest:.0e}, before fit and predict"
+        )
+
+
+def check_spread(y):
+    """Refuse a target that varies so little that the squares of its differences are 0.
+
+    Raises
+    ------
+    ValueError
+        Says what is to be rescaled.
+    """
+    spread = np.ptp(y.reshape(len(y), -1), axis=0)
+    smallest = spread[spread > 0].min(initial=np.inf)
+    if smallest < SMALLEST_SPREAD:
+        raise ValueError(
+            f"y varies by no more than {smallest:.3g}, whose square is no longer a number; "
+            "multiply y by a constant, or wrap the mixture in TransformedTargetRegressor"
+        )
 
 
 def _present(estimator, y, dtype):

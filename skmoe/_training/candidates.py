@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from .._shared_expert.training import of_different_kinds
+from .._experts.kinds import of_different_kinds
 from ..gates._terms import n_terms
 from .settings import TrainingSettings
 

@@ -17,6 +17,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import _safe_indexing, check_array
 
 from .._data.columns import is_numeric
+from .._data.protection import protected
 
 START_CERTAINTY = 0.9
 """How far a hard start trusts its own labels; the rest is shared by all experts."""
@@ -196,7 +197,7 @@ def _numeric_features(gate, Z, y, init):
     """What the gate's own preprocessing makes of Z, or its numeric columns."""
     model = getattr(gate, "estimator", gate)  # a classifier may be wrapped
     if isinstance(model, Pipeline) and len(model) > 1:
-        return clone(model[:-1]).fit_transform(Z, y)
+        return clone(model[:-1]).fit_transform(protected(Z), y)
     if hasattr(Z, "columns"):
         Z = _numeric_columns(Z, init)
     return check_array(

@@ -16,6 +16,9 @@ from ._reliability import with_floor
 MOST_CATEGORIES = 20
 """A column that is not a number is profiled if it has at most so many different values."""
 
+MEDIAN_ERROR = {"gaussian": 0.6744897501960817, "laplace": 0.6931471805599453}
+"""Median absolute error in units of the scale, by the likelihood of the mixture."""
+
 
 def expert_report(model, X, y, *, sample_weight=None, n_features=3):
     """One row per expert: its rows, its error on them, its calibration, its segment.
@@ -46,8 +49,10 @@ def expert_report(model, X, y, *, sample_weight=None, n_features=3):
         - ``error_mixture``: of the whole mixture on the same rows;
         - ``error_elsewhere``: of the expert on the rows of the others: much larger if it is a
           specialist;
-        - ``calibration``: of a regression expert the size of its errors relative to its
-          ``scale_``, 1 if calibrated, above 1 if it is too sure; of a classification expert its
+        - ``calibration``: of a regression expert the median of its absolute errors relative to
+          the median that its ``scale_`` promises, 1 if calibrated, above 1 if it is too sure. (A
+          median, since a few rows that belong to another expert would be most of a mean: for
+          those see ``error``.) Of a classification expert its
           mean confidence minus its accuracy, 0 if calibrated, above 0 if it is too sure;
         - ``segment``: the features that set its rows apart, largest difference first, as in
           `segment_profile`.
@@ -205,10 +210,7 @@ def regression_errors(model, X, y, own):
         residual = (y - outputs[:, k]).reshape(shape)
         errors.append(np.square(residual).mean(axis=1))
         relative = np.abs(residual / model.scale_[k])
-        # The scale is the mean absolute deviation for "laplace", else a standard deviation.
-        power = 1 if model.likelihood == "laplace" else 2
-        typical = average((relative**power).mean(axis=1), of_expert)
-        calibration.append(typical ** (1 / power))
+        calibration.append(median(relative, of_expert) / MEDIAN_ERROR[model.likelihood])
     mixture = np.square((y - model.predict(X)).reshape(shape)).mean(axis=1)
     return np.array(errors), mixture, calibration
 
@@ -217,6 +219,15 @@ def mean_of(errors, weights, model):
     """Mean log-loss, or root mean squared error, of weighted rows."""
     mean = average(errors, weights)
     return mean if is_classifier(model) else np.sqrt(mean)
+
+
+def median(values, weights):
+    """Weighted median of (n, m) values of rows, NaN without any weight."""
+    if not weights.any():
+        return np.nan
+    order = np.argsort(values, axis=None)
+    reached = np.cumsum(np.repeat(weights, values.shape[1])[order])
+    return float(values.ravel()[order][np.searchsorted(reached, reached[-1] / 2)])
 
 
 def average(values, weights):
