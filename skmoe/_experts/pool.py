@@ -114,7 +114,7 @@ class ExpertPool:
         if failures and previous is None:
             weights, more = self._with_more_rows(failures, weights, iteration)
             said |= more
-        elif failures:
+        elif failures and previous is not None:
             failed = np.isin(np.arange(len(self.templates)), list(failures))
             weights = np.where(failed, previous.weights, weights)
 

@@ -180,10 +180,11 @@ class RefittingTrainer(GateTrainer):
         template = last_step(self.template) if self.features.templates else self.template
         log_proba, gates = np.empty_like(responsibilities), []
         for fold in range(len(self.folds)):
-            rows = np.flatnonzero(self.folds.weights(fold, sample_weight))
+            weights = self.folds.weights(fold, sample_weight)
+            rows = np.flatnonzero(weights)
             Z = self.features.rows(fold)[1]
             own = Z if len(rows) == len(sample_weight) else _safe_indexing(Z, rows)
-            gate = _fitted(template, own, responsibilities[fold, rows], sample_weight[rows])
+            gate = _fitted(template, own, responsibilities[fold, rows], weights[rows])
             log_proba[fold] = gate.predict_log_proba(protected(Z))
             gates.append(gate)
         return HeldOutGate(log_proba, tuple(gates))
