@@ -14,7 +14,7 @@ from sklearn.utils.metaestimators import _BaseComposition
 
 from ._arithmetic import check_top_k
 from ._compat import RevivedWithDefaults
-from ._data.columns import gate_columns, select_columns
+from ._data.columns import GateColumns, names_of_array
 from ._data.rows import check_features, keep_weighted_rows
 from ._diagram import diagram
 from ._experts.checks import check_experts
@@ -34,6 +34,7 @@ from ._training.continuation import (
 from ._training.gate import as_gate
 from ._training.problem import TrainingSettings
 from ._training.train import train
+from .gates._base import takes_numbers_only
 from .gates._softmax import SoftmaxGate
 
 
@@ -165,8 +166,9 @@ class BaseMixtureOfExperts(
                 top_k=self.top_k,
                 n_samples=len(data.sample_weight),
             )
-        columns = gate_columns(data.X, self.gate_features)
-        Z = select_columns(data.X, columns)
+        encode = takes_numbers_only(gate)
+        columns = GateColumns.of(data.X, self.gate_features, encode=encode)
+        Z = columns.transform(data.X)
         trained = train(
             data,
             target,
@@ -274,7 +276,7 @@ class BaseMixtureOfExperts(
         self.lift_ = trained.lift
         proba = trained.gate.predict_proba(Z)
         self.utilization_ = Utilization.from_proba(proba, names, self.top_k)
-        self._gate_columns = columns
+        self.gate_columns_ = columns
         self._likelihood = likelihood
 
     def _set_shared(self, shared):
@@ -284,6 +286,14 @@ class BaseMixtureOfExperts(
 
     def _sk_visual_block_(self):
         return diagram(self, self._default_expert())
+
+    def __setstate__(self, state):
+        if "_gate_columns" in state:  # from when the gate saw columns as they are
+            names = state.get("feature_names_in_", names_of_array(state["n_features_in_"]))
+            columns = GateColumns.as_they_are(names, state["_gate_columns"])
+            state = {"gate_columns_": columns} | state
+            del state["_gate_columns"]
+        super().__setstate__(state)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

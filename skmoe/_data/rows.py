@@ -61,11 +61,43 @@ class TrainingData(NamedTuple):
 
 def is_frame(X):
     """Whether X is a data frame (pandas, polars, ...) that experts should see as it is."""
-    return hasattr(X, "columns") or hasattr(X, "__dataframe__")
+    return hasattr(X, "columns") and hasattr(X, "dtypes")
+
+
+def as_known_frame(X):
+    """A table that scikit-learn cannot take columns of (pyarrow's, say) as a frame of pandas.
+
+    Parameters
+    ----------
+    X : object
+        Whatever has a method ``to_pandas`` or ``__dataframe__`` and is no frame is converted.
+
+    Returns
+    -------
+    X : object
+
+    Raises
+    ------
+    ImportError
+        If pandas is not there.
+    """
+    convertible = hasattr(X, "to_pandas") or hasattr(X, "__dataframe__")
+    if is_frame(X) or not convertible:
+        return X
+    try:
+        from pandas.api.interchange import from_dataframe
+    except ImportError as error:
+        raise ImportError(
+            f"X of type {type(X).__name__} is read by way of pandas: pip install 'skmoe[pandas]', "
+            "or give an array"
+        ) from error
+    return X.to_pandas() if hasattr(X, "to_pandas") else from_dataframe(X)
 
 
 def check_features(estimator, X, reset):
     """Validate X; frames stay frames, so that experts can select columns by name.
+
+    Tables of other libraries become frames of pandas; see `as_known_frame`.
 
     Missing values and strings pass: whether they are welcome is for the experts to say.
 
@@ -82,6 +114,7 @@ def check_features(estimator, X, reset):
     """
     if not reset and is_valid_array(estimator, X, "df"):
         return X
+    X = as_known_frame(X)
     if is_frame(X):
         return validate_data(estimator, X, reset=reset, skip_check_array=True)
     return validate_data(

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.ensemble import ExtraTreesRegressor
-from sklearn.utils import _safe_indexing, check_array
 
-from .._data.columns import is_numeric
+from .._data.columns import NumericView, numbers_of
 from .blends import (
     best_blend,
     one_column,
@@ -25,6 +24,9 @@ MIN_LEAF_ROWS = 5
 
 MOST_COLUMNS = 24
 """Columns at most that the correction compares for a split; all do not help it, but take long."""
+
+MOST_SPARSE_COLUMNS = 100
+"""Sparse columns beyond this (words, say) are not seen: few trees would ask for any of them."""
 
 STRENGTHS = np.linspace(0.0, 1.0, 21)
 """Candidates of the part of the correction that is applied."""
@@ -45,7 +47,9 @@ class Consensus:
     strength : float in [0, 1]
         Part of the correction that is applied.
     columns : ndarray of intp
-        The gate features that the correction sees: the numeric ones, none if they are sparse.
+        The features that the correction sees; none if there are many and sparse.
+    view : NumericView, default=None
+        What turns the gate's columns into features; None where they are numbers already.
 
     References
     ----------
@@ -56,6 +60,7 @@ class Consensus:
     correction: Any
     strength: float
     columns: np.ndarray
+    view: NumericView | None = None
 
     def predict(self, opinions, Z):
         """Predict.
@@ -74,11 +79,14 @@ class Consensus:
         blended = self.blend.predict(opinions)
         if self.correction is None or len(blended) == 0:
             return blended
-        correction = self.correction.predict(_evidence(opinions, Z, self.columns))
+        features = numbers_of(self.view, Z)
+        correction = self.correction.predict(_evidence(opinions, features, self.columns))
         return self.blend.corrected(blended, self.strength * correction.reshape(len(blended), -1))
 
 
-def fit_consensus(opinions, Z, target, sample_weight, splits, *, likelihood, seed, n_jobs=None):
+def fit_consensus(
+    opinions, features, target, sample_weight, splits, *, likelihood, seed, view=None, n_jobs=None
+):
     """Fit a consensus on held-out opinions, and say what it predicts for rows it has not seen.
 
     The opinions must not be cross-fitted over again as if they were features. An opinion on row
@@ -100,7 +108,8 @@ def fit_consensus(opinions, Z, target, sample_weight, splits, *, likelihood, see
     ----------
     opinions : ndarray of shape (n_samples, n_opinions, ...)
         Held out.
-    Z : array, sparse matrix or frame of shape (n_samples, n_gate_features)
+    features : ndarray or CSR matrix of shape (n_samples, n_columns)
+        What `view` shows of the rows.
     target : ndarray
         As the likelihood takes it.
     sample_weight : ndarray of shape (n_samples,)
@@ -108,6 +117,7 @@ def fit_consensus(opinions, Z, target, sample_weight, splits, *, likelihood, see
         With which the opinions were made; the test parts are a partition of the rows.
     likelihood : Categorical, Gaussian or Laplace
     seed : int
+    view : NumericView or None, default=None
     n_jobs : int or None
 
     Returns
@@ -117,8 +127,8 @@ def fit_consensus(opinions, Z, target, sample_weight, splits, *, likelihood, see
     held_out : ndarray of shape (n_samples, ...)
     """
     blend, blended = best_blend(opinions, target, sample_weight, splits, likelihood)
-    columns = _numeric_columns(Z)
-    evidence = _evidence(opinions, Z, columns)
+    columns = _columns_to_see(features)
+    evidence = _evidence(opinions, features, columns)
     left_over = blend.left_over(target, blended)
     forest = ExtraTreesRegressor(
         N_TREES,
@@ -138,7 +148,8 @@ def fit_consensus(opinions, Z, target, sample_weight, splits, *, likelihood, see
     best = int(np.argmin(losses))
     blend = blend.fit(opinions, target, sample_weight)
     correction = forest if best > 0 else None
-    return Consensus(blend, correction, float(STRENGTHS[best]), columns), candidates[best]
+    consensus = Consensus(blend, correction, float(STRENGTHS[best]), columns, view)
+    return consensus, candidates[best]
 
 
 def _judged_correction(forest, evidence, left_over, sample_weight, splits):
@@ -180,18 +191,17 @@ def _judged_correction(forest, evidence, left_over, sample_weight, splits):
     return np.divide(sums[:, :-1], weight, out=np.zeros(left_over.shape), where=weight > 0)
 
 
-def _numeric_columns(Z):
-    """Positions of the columns that a forest can take as they are."""
-    if issparse(Z):
+def _columns_to_see(features):
+    """Positions of the features that a forest can use."""
+    if issparse(features) and features.shape[1] > MOST_SPARSE_COLUMNS:
         return np.empty(0, dtype=np.intp)
-    dtypes = list(Z.dtypes) if hasattr(Z, "dtypes") else [np.asarray(Z).dtype] * np.shape(Z)[1]
-    return np.flatnonzero([is_numeric(dtype) for dtype in dtypes])
+    return np.arange(features.shape[1])
 
 
-def _evidence(opinions, Z, columns):
-    """What the correction sees: opinions and numeric features, side by side."""
+def _evidence(opinions, features, columns):
+    """What the correction sees: opinions and features, side by side."""
     parts = [opinions.reshape(len(opinions), -1)]
     if len(columns):
-        features = _safe_indexing(Z, columns, axis=1)
-        parts.append(check_array(features, dtype=np.float64, ensure_all_finite="allow-nan"))
+        features = features[:, columns]
+        parts.append(features.toarray() if issparse(features) else features)
     return np.hstack(parts)

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from .._arithmetic.statistics import paired
+from .._data.columns import NumericView
 from .._data.weights import last_step
 from .._experts.fitting import seeded
 from .._experts.pool import ExpertPool
@@ -121,7 +122,7 @@ def train_generalist(template, pool: ExpertPool, rng):
     return alone.refit(judged)[0], judged.outputs[:, 0]
 
 
-def train_consensus(pool: ExpertPool, outputs, Z, rng):
+def train_consensus(pool: ExpertPool, outputs, gate, Z, rng):
     """A consensus of the experts, and what it says of held-out rows; see `fit_consensus`.
 
     Parameters
@@ -129,6 +130,8 @@ def train_consensus(pool: ExpertPool, outputs, Z, rng):
     pool : ExpertPool
     outputs : ndarray of shape (n_samples, n_experts, ...)
         Held out.
+    gate : unfitted gate
+        Its own preprocessing makes what the consensus sees of Z.
     Z : array, sparse matrix or frame of shape (n_samples, n_gate_features)
     rng : numpy.random.RandomState
 
@@ -137,14 +140,16 @@ def train_consensus(pool: ExpertPool, outputs, Z, rng):
     model : Consensus
     held_out : ndarray of shape (n_samples, ...)
     """
+    view, features = NumericView.fit(gate, Z, pool.y)
     return fit_consensus(
         outputs,
-        Z,
+        features,
         pool.y_encoded,
         pool.sample_weight,
         pool.splits,
         likelihood=pool.likelihood,
         seed=int(rng.randint(np.iinfo(np.int32).max)),
+        view=view,
         n_jobs=pool.n_jobs,
     )
 

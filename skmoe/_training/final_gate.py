@@ -132,7 +132,8 @@ def train_shared(problem, final, shared, rng):
         return SharedTraining(None, None, final.row_log_likelihood)
     pool, outputs = problem.experts, final.experts.outputs
     if shared == "consensus":
-        model, held_out = train_consensus(pool, outputs, problem.gate.Z, rng)
+        gate = problem.gate
+        model, held_out = train_consensus(pool, outputs, gate.template, gate.Z, rng)
     else:
         template = pool.templates[0] if shared == "generalist" else shared
         model, held_out = train_generalist(template, pool, rng)

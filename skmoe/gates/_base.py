@@ -8,7 +8,8 @@ from sklearn.utils.validation import _check_sample_weight, _num_samples
 
 from skmoe._compat import RevivedWithDefaults
 
-from .._data.columns import is_numeric
+from .._data.columns import REMEDIES, not_numbers
+from .._data.rows import is_frame
 
 ROW_SUM_TOLERANCE = 1e-6
 """How far a row of targets may sum from 1."""
@@ -18,7 +19,14 @@ class BaseGate(RevivedWithDefaults, BaseEstimator, ABC):
     """A gate: an estimator that is fitted on responsibilities and predicts them.
 
     It is not tagged as a classifier, because its targets are soft and have no classes.
+
+    Attributes
+    ----------
+    needs_numbers : bool
+        Whether it takes numbers only, so that a mixture encodes other columns for it.
     """
+
+    needs_numbers = True
 
     @abstractmethod
     def fit(self, X, R, sample_weight=None):
@@ -74,6 +82,21 @@ class BaseGate(RevivedWithDefaults, BaseEstimator, ABC):
         tags.target_tags.one_d_labels = False
         tags.target_tags.two_d_labels = True
         return tags
+
+
+def takes_numbers_only(gate):
+    """Whether other columns have to be encoded before this gate sees them.
+
+    Parameters
+    ----------
+    gate : gate, classifier or Pipeline
+
+    Returns
+    -------
+    only : bool
+        False for a gate that is not one of this package: it may have ways of its own.
+    """
+    return isinstance(gate, BaseGate) and gate.needs_numbers
 
 
 def check_targets(R, n_samples):
@@ -184,13 +207,8 @@ def check_numeric_columns(X):
     ValueError
         If a column is neither numeric nor boolean.
     """
-    if not hasattr(X, "columns") or not hasattr(X, "dtypes"):
-        return
-    dtypes = zip(X.columns, X.dtypes, strict=True)
-    offending = [str(name) for name, dtype in dtypes if not is_numeric(dtype)]
+    offending = not_numbers(X) if is_frame(X) else []
     if offending:
         raise ValueError(
-            f"The gate needs numeric features, but these columns are not: {offending}. "
-            "Choose numeric columns with gate_features=, or give a gate that encodes the "
-            "others first: a Pipeline that ends in a classifier."
+            f"the gate needs numeric features, but these columns are not: {offending}; {REMEDIES}"
         )

@@ -10,6 +10,7 @@ from ._mixture import (
     feature_names,
     import_pandas,
     row_weights,
+    rows_of,
 )
 from ._reliability import with_floor
 
@@ -66,7 +67,7 @@ def expert_report(model, X, y, *, sample_weight=None, n_features=3):
     """
     pd = import_pandas("expert_report")
     check_mixture(model)
-    X = X if hasattr(X, "shape") else np.asarray(X)
+    X = rows_of(X)
     top, proba = model.apply(X), model.gate_proba(X)
     weights = row_weights(sample_weight, len(top))
     measures = classification_errors if is_classifier(model) else regression_errors
@@ -122,7 +123,7 @@ def segment_profile(model, X, *, sample_weight=None):
     """
     pd = import_pandas("segment_profile")
     check_mixture(model)
-    X = X if hasattr(X, "shape") else np.asarray(X)
+    X = rows_of(X)
     top = model.apply(X)
     weights = row_weights(sample_weight, len(top))
     columns = numeric_columns(X, feature_names(model))
