@@ -175,7 +175,9 @@ class GateColumns:
         if self.encodings is None:
             return f"GateColumns({', '.join(self.names)})"
         pairs = zip(self.names, self.encodings, strict=True)
-        told = "; ".join(f"{name}: {encoding or 'left to the experts'}" for name, encoding in pairs)
+        told = "; ".join(
+            f"{name}: {encoding or 'left to the experts'}" for name, encoding in pairs
+        )
         return f"GateColumns({told})"
 
 
@@ -228,7 +230,9 @@ class NumericView:
 
     def transform(self, Z):
         """The numbers of new rows, as in `fit`."""
-        return _as_matrix(self.columns.transform(Z if self.steps is None else self.steps.transform(Z)))
+        return _as_matrix(
+            self.columns.transform(Z if self.steps is None else self.steps.transform(Z))
+        )
 
 
 def giving_arrays(transformer):

@@ -97,8 +97,8 @@ class Moments:
 
     def names(self, name: str) -> list[str]:
         """Names of the columns that are made of one of this name."""
-        waves = [f"{name} {wave} of {cycle}" for cycle in self.cycles for wave in ("sine", "cosine")]
-        return [f"{name} years", *waves]
+        waves = [f"{wave} of {cycle}" for cycle in self.cycles for wave in ("sine", "cosine")]
+        return [f"{name} {part}" for part in ("years", *waves)]
 
     def encode(self, values: np.ndarray) -> np.ndarray:
         """Values (n,) as columns (n, 1 + 2 n_cycles)."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn import get_config
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
@@ -117,7 +119,7 @@ def check_features(estimator, X, reset):
     X = as_known_frame(X)
     if is_frame(X):
         return validate_data(estimator, X, reset=reset, skip_check_array=True)
-    return validate_data(
+    X = validate_data(
         estimator,
         X,
         reset=reset,
@@ -126,6 +128,27 @@ def check_features(estimator, X, reset):
         ensure_all_finite="allow-nan",
         ensure_min_samples=1 if reset else 0,
     )
+    return with_short_indices(X) if issparse(X) else X
+
+
+def with_short_indices(X):
+    """A sparse matrix with 32-bit indices, which trees and k-means insist on, if they suffice.
+
+    Parameters
+    ----------
+    X : CSR or CSC matrix
+        Left as it is.
+
+    Returns
+    -------
+    X : CSR or CSC matrix
+        Its values are shared.
+    """
+    if X.indices.dtype == np.int32 or max(X.nnz, *X.shape) > np.iinfo(np.int32).max:
+        return X
+    short = copy.copy(X)
+    short.indices, short.indptr = X.indices.astype(np.int32), X.indptr.astype(np.int32)
+    return short
 
 
 def check_class_target(estimator, y):

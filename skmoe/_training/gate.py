@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import clone, is_classifier
 from sklearn.utils import _safe_indexing
 
+from .._data.columns import naming_remedies
 from .._data.weights import fit_weighted, weight_keyword
 from ..gates._classifier import ClassifierGate
 from ..gates._softmax import SoftmaxGate
@@ -98,7 +99,8 @@ class GateTrainer:
         for view, rows in enumerate(self.views):
             gate = clone(self.template)
             Z = self.Z if len(rows) == len(sample_weight) else _safe_indexing(self.Z, rows)
-            fit_weighted(gate, Z, responsibilities[view, rows], sample_weight[rows])
+            with naming_remedies(Z):
+                fit_weighted(gate, Z, responsibilities[view, rows], sample_weight[rows])
             log_proba[view] = gate.predict_log_proba(self.Z)
             models.append(gate)
         return HeldOutGate(log_proba, tuple(models))

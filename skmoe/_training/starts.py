@@ -180,7 +180,9 @@ def _leaves(features, target, n_experts, sample_weight, random_state):
 def _clusters(features, target, n_experts, sample_weight, random_state):
     """Clusters of the standardised gate features."""
     # Centring moves no distance, and without it sparse stays sparse.
-    scaler = giving_arrays(StandardScaler(with_mean=False)).fit(features, sample_weight=sample_weight)
+    scaler = giving_arrays(StandardScaler(with_mean=False)).fit(
+        features, sample_weight=sample_weight
+    )
     features = scaler.transform(features)
     kmeans = KMeans(n_experts, n_init=1, random_state=random_state)
     with warnings.catch_warnings():

@@ -19,14 +19,12 @@ class BaseGate(RevivedWithDefaults, BaseEstimator, ABC):
     """A gate: an estimator that is fitted on responsibilities and predicts them.
 
     It is not tagged as a classifier, because its targets are soft and have no classes.
-
-    Attributes
-    ----------
-    needs_numbers : bool
-        Whether it takes numbers only, so that a mixture encodes other columns for it.
     """
 
-    needs_numbers = True
+    @property
+    def needs_numbers(self) -> bool:
+        """Whether it takes numbers only, so that a mixture encodes other columns for it."""
+        return True
 
     @abstractmethod
     def fit(self, X, R, sample_weight=None):

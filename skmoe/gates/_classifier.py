@@ -6,7 +6,6 @@ from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
-from skmoe._data.columns import naming_remedies
 from skmoe._data.weights import fit_weighted, resampled_counts, weight_keyword
 
 from ._base import BaseGate, check_row_weights, check_targets
@@ -72,10 +71,13 @@ class ClassifierGate(MetaEstimatorMixin, BaseGate):
 
     _parameter_constraints: dict = {"estimator": [HasMethods(["fit", "predict_proba"])]}
 
-    needs_numbers = False  # a classifier may want categories as they are
-
     def __init__(self, estimator):
         self.estimator = estimator
+
+    @property
+    def needs_numbers(self) -> bool:
+        """No: a classifier may want categories as they are."""
+        return False
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, R, sample_weight=None):
@@ -114,10 +116,9 @@ class ClassifierGate(MetaEstimatorMixin, BaseGate):
         self._present = np.unique(labels)
         self.estimator_ = None
         if len(self._present) > 1:
-            with naming_remedies(X):
-                self.estimator_ = fit_weighted(
-                    clone(self.estimator), _safe_indexing(X, rows), labels, copies
-                )
+            self.estimator_ = fit_weighted(
+                clone(self.estimator), _safe_indexing(X, rows), labels, copies
+            )
         return self
 
     def predict_proba(self, X):

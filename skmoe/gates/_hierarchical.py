@@ -96,7 +96,7 @@ class HierarchicalGate(MetaEstimatorMixin, BaseGate):
         self.warm_start = warm_start
 
     @property
-    def needs_numbers(self):
+    def needs_numbers(self) -> bool:
         """Whether the gates of the nodes take numbers only."""
         return self.gate is None or takes_numbers_only(self.gate)
 

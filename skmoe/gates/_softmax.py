@@ -327,13 +327,7 @@ class SoftmaxGate(BaseGate):
         if not reset and is_valid_array(self, X, "d"):
             return X
         check_numeric_columns(X)
-        products = self.degree == 2 if reset else self.products_ is not None
-        if products and issparse(X):
-            raise ValueError(
-                "degree=2 multiplies features, which sparse X would not survive; use degree=1, or "
-                "give a dense array"
-            )
-        return validate_data(
+        X = validate_data(
             self,
             X,
             reset=reset,
@@ -342,6 +336,13 @@ class SoftmaxGate(BaseGate):
             ensure_all_finite="allow-nan",
             ensure_min_samples=1 if reset else 0,
         )
+        products = self.degree == 2 if reset else self.products_ is not None
+        if products and issparse(X):
+            raise ValueError(
+                "degree=2 multiplies features, which sparse X would not survive; use degree=1, or "
+                "give a dense array"
+            )
+        return X
 
     def __setstate__(self, state):
         if "coef_" in state and "alpha_" not in state:  # from when alpha was always a number

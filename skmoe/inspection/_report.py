@@ -143,6 +143,8 @@ def numeric_columns(X, names):
         arrays = list(X.T)
     columns = {}
     for name, array in zip(names, arrays, strict=True):
+        if array.dtype.kind == "M":  # time
+            array = np.where(np.isnat(array), np.nan, array.astype("datetime64[s]").astype(float))
         numbers = as_numbers(array)
         if numbers is not None:
             columns[name] = numbers
