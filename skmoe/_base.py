@@ -98,11 +98,19 @@ class BaseMixtureOfExperts(
         ----------
         **params : dict
             For example ``overlap=0.1``, ``forest__max_depth=3``, ``forest=ExtraTreesRegressor()``.
+            The default gate and the default expert have parameters, too: ``gate__alpha=0.1``
+            where `gate` is None, puts ``SoftmaxGate(alpha="auto", degree="auto")``, which None
+            means, in its place first.
 
         Returns
         -------
         self : estimator
         """
+        defaults = {"gate": as_gate(None), "experts": self._default_expert()}
+        for name, default in defaults.items():
+            nested = any(key.startswith(f"{name}__") for key in params)
+            if nested and params.get(name, getattr(self, name)) is None:
+                params = params | {name: default}
         self._set_params("experts", **params)
         return self
 
@@ -169,13 +177,16 @@ class BaseMixtureOfExperts(
         encode = takes_numbers_only(gate)
         columns = GateColumns.of(data.X, self.gate_features, encode=encode)
         Z = columns.transform(data.X)
+        degrees = self._degrees(gate, settings, Z, previous)
+        if degrees[0] is not None:
+            gate.set_params(degree=degrees[0])
         trained = train(
             data,
             target,
             Z,
             names=names,
             templates=templates,
-            degrees=self._degrees(settings, Z, previous),
+            degrees=degrees,
             numbers=numbers,
             same_template=same_template,
             gate=gate,
@@ -220,9 +231,9 @@ class BaseMixtureOfExperts(
     def _dispersion(self):
         """The fitted dispersions, shape (n_experts, ...), as the likelihood takes them."""
 
-    def _degrees(self, settings, Z, previous):
-        """Degrees of the default gate to choose from: that of before if a fit goes on."""
-        if self.gate is not None:
+    def _degrees(self, gate, settings, Z, previous):
+        """Degrees to choose from if the gate leaves it open: that of before if a fit goes on."""
+        if not isinstance(gate, SoftmaxGate) or gate.degree != "auto":
             return (None,)
         if previous is None:
             return degrees_to_try(settings, Z)

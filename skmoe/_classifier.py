@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score
 from sklearn.utils import column_or_1d
 from sklearn.utils.metadata_routing import UNUSED
 
@@ -43,7 +44,10 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         of the features would be a burden (sparse features, more than 10 million numbers). A
         Pipeline that ends in either may prepare the features.
     gate_features : None, str, int, list, slice, boolean mask or callable, default=None
-        Columns that the gate sees, chosen as in `ColumnTransformer`; None means all.
+        Columns that the gate sees, chosen as in `ColumnTransformer`; None means all that it can
+        take. A gate of this package sees numbers and booleans as they are, categories of up to 40
+        levels as one column per level, and dates as time and season; text, and categories of more
+        levels, are left to the experts. A Pipeline or a classifier gets columns as they are.
     overlap : float in [0, 1] or "auto", default="auto"
         How much of every row each expert sees whoever is responsible: 0 is the classical
         mixture, 1 is input-dependent stacking (experts see all rows, only the gate is
@@ -123,6 +127,9 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     named_experts_ : Bunch
         The same by name; clones are called ``expert_0``, ``expert_1``, ...
     gate_ : fitted gate
+    gate_columns_ : GateColumns
+        What the gate sees: prints as a list of the columns. ``transform(X)`` makes the gate's
+        features, and ``get_feature_names_out()`` says what they are called.
     n_experts_ : int
     classes_ : ndarray of shape (n_classes,)
     floor_ : ndarray of shape (n_experts,)
@@ -235,6 +242,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     # Not metadata that a meta-estimator would hand on, but an argument of the caller's.
     __metadata_request__predict = {"max_error": UNUSED}
     __metadata_request__predict_proba = {"max_error": UNUSED}
+    __metadata_request__predict_log_proba = {"max_error": UNUSED}
+    __metadata_request__score = {"max_error": UNUSED}
 
     def predict_proba(self, X, max_error=None):
         """Class probabilities of the mixture.
@@ -271,18 +280,20 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         """
         return self._mixed(X, max_error)
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X, max_error=None):
         """Logarithm of `predict_proba`.
 
         Parameters
         ----------
         X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+        max_error : float, default=None
+            Of the probabilities, not of their logarithms; see `predict_proba`.
 
         Returns
         -------
         log_proba : ndarray of shape (n_samples, n_classes)
         """
-        return np.log(self.predict_proba(X))
+        return np.log(self.predict_proba(X, max_error))
 
     def predict(self, X, max_error=None):
         """Most probable class.
@@ -300,6 +311,23 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         """
         proba = self.predict_proba(X, max_error)
         return self.classes_[np.argmax(proba, axis=1)]
+
+    def score(self, X, y, sample_weight=None, max_error=None):
+        """Fraction of rows that `predict` gets right.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), default=None
+        max_error : float, default=None
+            As in `predict`: what few experts are worth.
+
+        Returns
+        -------
+        score : float
+        """
+        return accuracy_score(y, self.predict(X, max_error), sample_weight=sample_weight)
 
     def _default_expert(self):
         return LogisticRegression()

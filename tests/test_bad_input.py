@@ -415,6 +415,13 @@ def test_cv_that_is_no_partition(cv):
     refuse(regressor(cv=cv), "cv=", "exactly once", "KFold")
 
 
+def test_a_list_of_splits_is_not_printed():
+    cv = [(np.arange(20), np.arange(20, 30))]
+    with pytest.raises(ValueError, match="cv=list of 1 splits must test each row") as caught:
+        regressor(cv=cv).fit(X, Y)
+    assert "array" not in str(caught.value)
+
+
 def test_cv_that_tests_rows_it_trains_on():
     every = np.arange(30)
     for cv in [[(every, every)], [(every, every[:15]), (every, every[15:])]]:

@@ -101,19 +101,21 @@ def check_splits(cv, data, classifier, random_state):
     try:
         splits = tuple(_split(5 if cv is None else cv, data, classifier, random_state))
     except (ValueError, IndexError) as error:
-        raise ValueError(f"cv={cv!r} cannot split the {len(data.kept)} rows: {error}") from error
+        raise ValueError(
+            f"cv={_in_brief(cv)} cannot split the {len(data.kept)} rows: {error}"
+        ) from error
     splits = tuple((train, test) for train, test in splits if len(test))  # others judge nobody
     if any(len(np.intersect1d(train, test)) for train, test in splits):
         raise ValueError(
-            f"cv={cv!r} tests rows that it trains on; each row must be judged by experts that did "
+            f"cv={_in_brief(cv)} tests rows that it trains on; each row must be judged by experts that did "
             "not see it (for the classical algorithm set e_step='insample')"
         )
     if any(len(train) == 0 for train, _ in splits):
-        raise ValueError(f"cv={cv!r} leaves no row of positive weight to train on in a split")
+        raise ValueError(f"cv={_in_brief(cv)} leaves no row of positive weight to train on in a split")
     tested = np.sort(np.concatenate([test for _, test in splits]))
     if not np.array_equal(tested, np.arange(len(data.kept))):
         raise ValueError(
-            f"cv={cv!r} must test each row exactly once (a partition, such as KFold), "
+            f"cv={_in_brief(cv)} must test each row exactly once (a partition, such as KFold), "
             "since each row is judged by the experts that did not see it"
             + (
                 "; a splitter sees only the rows of positive weight, so give list(cv.split(X, y)) "
@@ -123,6 +125,13 @@ def check_splits(cv, data, classifier, random_state):
             )
         )
     return splits
+
+
+def _in_brief(cv):
+    """A splitter in full, but not all the row indices of a list."""
+    if isinstance(cv, list | tuple):
+        return f"{type(cv).__name__} of {len(cv)} splits"
+    return f"{type(cv).__name__} of splits" if hasattr(cv, "__next__") else repr(cv)
 
 
 def _split(cv, data, classifier, random_state):

@@ -244,7 +244,7 @@ def as_gate(gate):
 
     Parameters
     ----------
-    gate : gate, classifier with ``predict_proba``, or None for ``SoftmaxGate()``
+    gate : gate, classifier with ``predict_proba``, or None for the default
 
     Returns
     -------
@@ -258,7 +258,7 @@ def as_gate(gate):
         If it takes no weights.
     """
     if gate is None:
-        return SoftmaxGate(alpha="auto")
+        return SoftmaxGate(alpha="auto", degree="auto")
     if isinstance(gate, type) or not hasattr(gate, "get_params"):
         raise TypeError(
             f"gate must be an estimator instance, got {gate!r}"

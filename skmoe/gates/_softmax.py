@@ -36,10 +36,11 @@ class SoftmaxGate(BaseGate):
         1e-5 with the least cross-entropy in a 5-fold cross-validation of the gate alone. Within
         a mixture it is 1e-3 until EM ends, and then the one with the largest held-out likelihood
         of the mixture; with ``e_step="insample"`` it stays at 1e-3.
-    degree : {1, 2}, default=1
+    degree : {1, 2, "auto"}, default=1
         2 adds the squares and, of up to 20 features, the products of the standardised features
         (within five standard deviations) to the logits: borders between experts may be curved.
-        Not for sparse X.
+        Not for sparse X. "auto" is 1 for the gate alone, and chosen by a mixture that trains
+        clones with ``overlap="auto"``.
     temperature : float, default=1.0
         Divides the logits. Since the penalty is on W, a low temperature makes sharp gates
         cheap.
@@ -129,7 +130,7 @@ class SoftmaxGate(BaseGate):
 
     _parameter_constraints: dict = {
         "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
-        "degree": [Options(Integral, {1, 2})],
+        "degree": [Options(Integral, {1, 2}), StrOptions({"auto"})],
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "balance": [Interval(Real, 0, None, closed="left")],
         "z_loss": [Interval(Real, 0, None, closed="left")],
@@ -354,5 +355,5 @@ class SoftmaxGate(BaseGate):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
-        tags.input_tags.sparse = self.degree == 1
+        tags.input_tags.sparse = self.degree != 2
         return tags

@@ -20,6 +20,7 @@ from skmoe._shared_expert.consensus import (
     Consensus,
     _columns_to_see,
     _evidence,
+    _forest_mean,
     _judged_correction,
     fit_consensus,
 )
@@ -367,3 +368,15 @@ def test_what_the_correction_sees():
     np.testing.assert_array_equal(_evidence(opinions, few, _columns_to_see(few))[:, 4:], np.eye(3))
     assert len(_columns_to_see(many)) == 0
     assert _evidence(opinions, many, _columns_to_see(many)).shape == (3, 4)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_the_forest_says_the_same_without_checks(n_outputs):
+    rng = np.random.RandomState(0)
+    evidence = rng.normal(size=(200, 4))
+    evidence[::5, 1] = np.nan
+    target = rng.normal(size=(200, n_outputs))
+    forest = ExtraTreesRegressor(7, random_state=0).fit(evidence, one_column(target))
+    expected = forest.predict(evidence).reshape(200, -1)
+    np.testing.assert_array_equal(_forest_mean(forest, evidence), expected)
+    np.testing.assert_array_equal(_forest_mean(forest, evidence[:1]), expected[:1])
