@@ -6,7 +6,6 @@ from sklearn.base import BaseEstimator
 
 from .gates import SoftmaxGate
 
-
 GAP = "\N{EM SPACE}"
 """Between captions that stand side by side."""
 

@@ -111,7 +111,9 @@ def check_splits(cv, data, classifier, random_state):
             "not see it (for the classical algorithm set e_step='insample')"
         )
     if any(len(train) == 0 for train, _ in splits):
-        raise ValueError(f"cv={_in_brief(cv)} leaves no row of positive weight to train on in a split")
+        raise ValueError(
+            f"cv={_in_brief(cv)} leaves no row of positive weight to train on in a split"
+        )
     tested = np.sort(np.concatenate([test for _, test in splits]))
     if not np.array_equal(tested, np.arange(len(data.kept))):
         raise ValueError(
