@@ -107,8 +107,8 @@ def check_splits(cv, data, classifier, random_state):
     splits = tuple((train, test) for train, test in splits if len(test))  # others judge nobody
     if any(len(np.intersect1d(train, test)) for train, test in splits):
         raise ValueError(
-            f"cv={_in_brief(cv)} tests rows that it trains on; each row must be judged by experts that did "
-            "not see it (for the classical algorithm set e_step='insample')"
+            f"cv={_in_brief(cv)} tests rows that it trains on; each row must be judged by experts "
+            "that did not see it (for the classical algorithm set e_step='insample')"
         )
     if any(len(train) == 0 for train, _ in splits):
         raise ValueError(
