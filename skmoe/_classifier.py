@@ -87,7 +87,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     n_init : int, default=1
         Number of starts by k-means, at random, or by a callable. Each gets five iterations; that
         with the largest held-out likelihood goes on.
-    max_iter : int, default=30
+    max_iter : int, default=100
         Most EM iterations of a start.
     tol : float, default=1e-4
         EM stops after three iterations in a row that improve the mean log-likelihood per row
@@ -205,7 +205,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         cv=5,
         init="auto",
         n_init=1,
-        max_iter=30,
+        max_iter=100,
         tol=1e-4,
         capacity_factor=None,
         expert_dropout=0.0,
