@@ -80,7 +80,7 @@ def _n_parts(experts):
     nested = [
         value
         for expert in experts
-        if isinstance(expert, BaseEstimator)
+        if not _in_words(expert) and isinstance(expert, BaseEstimator)
         for value in expert.get_params().values()
         if isinstance(value, BaseEstimator)
     ]
@@ -98,5 +98,8 @@ def _in_brief(expert):
 
 def _drawable(part):
     """The estimator; in words if it is a class by mistake, or lies in a file not yet read."""
-    in_words = hasattr(type(part), "__lazy_expert__") or isclass(part)
-    return repr(part) if in_words else part
+    return repr(part) if _in_words(part) else part
+
+
+def _in_words(part):
+    return hasattr(type(part), "__lazy_expert__") or isclass(part)
