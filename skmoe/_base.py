@@ -14,7 +14,7 @@ from sklearn.utils.metaestimators import _BaseComposition
 
 from ._arithmetic import check_top_k
 from ._compat import RevivedWithDefaults
-from ._data.columns import gate_columns, select_columns
+from ._data.columns import GateColumns, names_of_array
 from ._data.rows import check_features, check_magnitude, keep_weighted_rows
 from ._diagram import diagram
 from ._experts.checks import check_experts
@@ -24,6 +24,7 @@ from ._surgery import ExpertSurgery
 from ._training.continuation import NewFit, WarmStart
 from ._training.gate import as_gate
 from ._training.train import train
+from .gates._base import takes_numbers_only
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -89,11 +90,19 @@ class BaseMixtureOfExperts(
         ----------
         **params : dict
             For example ``overlap=0.1``, ``forest__max_depth=3``, ``forest=ExtraTreesRegressor()``.
+            The default gate and the default expert have parameters, too: ``gate__alpha=0.1``
+            where `gate` is None, puts ``SoftmaxGate(alpha="auto", degree="auto")``, which None
+            means, in its place first.
 
         Returns
         -------
         self : estimator
         """
+        defaults = {"gate": as_gate(None), "experts": self._default_expert()}
+        for name, default in defaults.items():
+            nested = any(key.startswith(f"{name}__") for key in params)
+            if nested and params.get(name, getattr(self, name)) is None:
+                params = params | {name: default}
         self._set_params("experts", **params)
         return self
 
@@ -149,8 +158,8 @@ class BaseMixtureOfExperts(
         names = names[: numbers[-1]]
         templates = continuation.templates(names, templates)
         target, likelihood = self._prepare(data, names, templates, continuation.fitted)
-        columns = gate_columns(data.X, self.gate_features)
-        Z = select_columns(data.X, columns)
+        columns = GateColumns.of(data.X, self.gate_features, encode=takes_numbers_only(gate))
+        Z = columns.transform(data.X)
         check_magnitude(Z, "X")
         plan = continuation.plan(self, data, names, templates, numbers, gate, Z)
         trained = continuation.restored(train(data, target, likelihood, plan), names)
@@ -214,7 +223,7 @@ class BaseMixtureOfExperts(
         self.lift_ = trained.lift
         proba = trained.gate.predict_proba(Z)
         self.utilization_ = Utilization.from_proba(proba, names, self.top_k)
-        self._gate_columns = columns
+        self.gate_columns_ = columns
         self._likelihood = likelihood
 
     def _set_shared(self, shared):
@@ -224,6 +233,14 @@ class BaseMixtureOfExperts(
 
     def _sk_visual_block_(self):
         return diagram(self, self._default_expert())
+
+    def __setstate__(self, state):
+        if "_gate_columns" in state:  # from when the gate saw columns as they are
+            names = state.get("feature_names_in_", names_of_array(state["n_features_in_"]))
+            columns = GateColumns.as_they_are(names, state["_gate_columns"])
+            state = {"gate_columns_": columns} | state
+            del state["_gate_columns"]
+        super().__setstate__(state)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

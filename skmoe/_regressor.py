@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.linear_model import Ridge
+from sklearn.metrics import r2_score
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metadata_routing import UNUSED
 
@@ -42,7 +43,10 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         of the features would be a burden (sparse features, more than 10 million numbers). A
         Pipeline that ends in either may prepare the features.
     gate_features : None, str, int, list, slice, boolean mask or callable, default=None
-        Columns that the gate sees, chosen as in `ColumnTransformer`; None means all.
+        Columns that the gate sees, chosen as in `ColumnTransformer`; None means all that it can
+        take. A gate of this package sees numbers and booleans as they are, categories of up to 40
+        levels as one column per level, and dates as time and season; text, and categories of more
+        levels, are left to the experts. A Pipeline or a classifier gets columns as they are.
     likelihood : {"gaussian", "laplace"}, default="gaussian"
         Noise around an expert's prediction; "laplace" forgives outliers.
     overlap : float in [0, 1] or "auto", default="auto"
@@ -85,7 +89,7 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
     n_init : int, default=1
         Number of starts by k-means, at random, or by a callable. Each gets five iterations; that
         with the largest held-out likelihood goes on.
-    max_iter : int, default=30
+    max_iter : int, default=100
         Most EM iterations of a start.
     tol : float, default=1e-4
         EM stops after three iterations in a row that improve the mean log-likelihood per row
@@ -126,6 +130,9 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
     named_experts_ : Bunch
         The same by name; clones are called ``expert_0``, ``expert_1``, ...
     gate_ : fitted gate
+    gate_columns_ : GateColumns
+        What the gate sees: prints as a list of the columns. ``transform(X)`` makes the gate's
+        features, and ``get_feature_names_out()`` says what they are called.
     n_experts_ : int
     scale_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
         Scale of each expert's noise in units of y: standard deviation, or mean absolute
@@ -214,7 +221,7 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         cv=5,
         init="auto",
         n_init=1,
-        max_iter=30,
+        max_iter=100,
         tol=1e-4,
         capacity_factor=None,
         expert_dropout=0.0,
@@ -251,6 +258,7 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
 
     # Not metadata that a meta-estimator would hand on, but an argument of the caller's.
     __metadata_request__predict = {"max_error": UNUSED}
+    __metadata_request__score = {"max_error": UNUSED}
 
     def predict(self, X: Any, max_error: float | None = None) -> np.ndarray:
         """Mean of the mixture: the experts' predictions, weighted by the gate.
@@ -291,6 +299,23 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         ``1 - shared_weight_``, which the choice of experts does not count on.
         """
         return self._mixed(X, max_error)
+
+    def score(self, X, y, sample_weight=None, max_error=None):
+        """Coefficient of determination R2 of `predict`; of several outputs their mean.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+        max_error : float, default=None
+            As in `predict`: what few experts are worth.
+
+        Returns
+        -------
+        score : float
+        """
+        return r2_score(y, self.predict(X, max_error), sample_weight=sample_weight)
 
     def _default_expert(self):
         return Ridge()

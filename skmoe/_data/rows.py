@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,11 +72,43 @@ class TrainingData(NamedTuple):
 
 def is_frame(X):
     """Whether X is a data frame (pandas, polars, ...) that experts should see as it is."""
-    return hasattr(X, "columns") or hasattr(X, "__dataframe__")
+    return hasattr(X, "columns") and hasattr(X, "dtypes")
+
+
+def as_known_frame(X):
+    """A table that scikit-learn cannot take columns of (pyarrow's, say) as a frame of pandas.
+
+    Parameters
+    ----------
+    X : object
+        Whatever has a method ``to_pandas`` or ``__dataframe__`` and is no frame is converted.
+
+    Returns
+    -------
+    X : object
+
+    Raises
+    ------
+    ImportError
+        If pandas is not there.
+    """
+    convertible = hasattr(X, "to_pandas") or hasattr(X, "__dataframe__")
+    if is_frame(X) or not convertible:
+        return X
+    try:
+        from pandas.api.interchange import from_dataframe
+    except ImportError as error:
+        raise ImportError(
+            f"X of type {type(X).__name__} is read by way of pandas: pip install 'skmoe[pandas]', "
+            "or give an array"
+        ) from error
+    return X.to_pandas() if hasattr(X, "to_pandas") else from_dataframe(X)
 
 
 def check_features(estimator, X, reset):
     """Validate X; frames stay frames, so that experts can select columns by name.
+
+    Tables of other libraries become frames of pandas; see `as_known_frame`.
 
     Missing values and strings pass: whether they are welcome is for the experts to say.
 
@@ -92,9 +125,10 @@ def check_features(estimator, X, reset):
     """
     if not reset and is_valid_array(estimator, X, "df"):
         return X
+    X = as_known_frame(X)
     if is_frame(X):
         return validate_data(estimator, X, reset=reset, skip_check_array=True)
-    return validate_data(
+    X = validate_data(
         estimator,
         X,
         reset=reset,
@@ -103,6 +137,27 @@ def check_features(estimator, X, reset):
         ensure_all_finite="allow-nan",
         ensure_min_samples=1 if reset else 0,
     )
+    return with_short_indices(X) if issparse(X) else X
+
+
+def with_short_indices(X):
+    """A sparse matrix with 32-bit indices, which trees and k-means insist on, if they suffice.
+
+    Parameters
+    ----------
+    X : CSR or CSC matrix
+        Left as it is.
+
+    Returns
+    -------
+    X : CSR or CSC matrix
+        Its values are shared.
+    """
+    if X.indices.dtype == np.int32 or max(X.nnz, *X.shape) > np.iinfo(np.int32).max:
+        return X
+    short = copy.copy(X)
+    short.indices, short.indptr = X.indices.astype(np.int32), X.indptr.astype(np.int32)
+    return short
 
 
 def check_class_target(estimator, y):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
 from .._arithmetic import log_softmax
@@ -57,13 +58,17 @@ class Continuation(ABC):
     ) -> Plan:
         """What training has to do."""
         settings = self._settings(TrainingSettings.of(mixture), templates)
+        degrees: tuple[int | None, ...] = (None,)
+        if isinstance(gate, SoftmaxGate) and gate.degree == "auto":
+            degrees = self._degrees(settings, Z)
+            gate = clone(gate).set_params(degree=degrees[0])
         return Plan(
             names,
             templates,
             not isinstance(mixture.experts, list),
             gate,
             Z,
-            self._degrees(settings, Z) if mixture.gate is None else (None,),
+            degrees,
             numbers,
             self._shared(mixture, templates, len(data.sample_weight)),
             self._start(data, names),
@@ -80,7 +85,7 @@ class Continuation(ABC):
 
     @abstractmethod
     def _degrees(self, settings, Z):
-        """Degrees of the default gate to choose from."""
+        """Degrees to choose from for a gate that leaves its degree open."""
 
     def _shared(self, mixture, templates, n_samples):
         """What shared expert to train."""

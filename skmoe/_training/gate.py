@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 
+from .._data.columns import naming_remedies
 from .._data.folds import Folds
 from .._data.protection import protected
 from .._data.weights import fit_weighted, last_step, weight_keyword
@@ -202,7 +203,7 @@ class RefittingTrainer(GateTrainer):
 
 def _fitted(template, Z, responsibilities, sample_weight):
     """A clone, fitted; whether its own solver converged is no matter of the mixture's user."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), naming_remedies(Z):
         warnings.simplefilter("ignore", ConvergenceWarning)
         return fit_weighted(clone(template), protected(Z), responsibilities, sample_weight)
 
@@ -349,7 +350,7 @@ def as_gate(gate):
 
     Parameters
     ----------
-    gate : gate, classifier with ``predict_proba``, or None for ``SoftmaxGate()``
+    gate : gate, classifier with ``predict_proba``, or None for the default
 
     Returns
     -------
@@ -363,7 +364,7 @@ def as_gate(gate):
         If it takes no weights.
     """
     if gate is None:
-        return SoftmaxGate(alpha="auto")
+        return SoftmaxGate(alpha="auto", degree="auto")
     if isinstance(gate, type) or not hasattr(gate, "get_params"):
         raise TypeError(
             f"gate must be an estimator instance, got {gate!r}"

@@ -79,6 +79,11 @@ class ClassifierGate(MetaEstimatorMixin, BaseGate):
     def __init__(self, estimator):
         self.estimator = estimator
 
+    @property
+    def needs_numbers(self) -> bool:
+        """No: a classifier may want categories as they are."""
+        return False
+
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, R, sample_weight=None):
         """Fit the classifier to responsibilities.

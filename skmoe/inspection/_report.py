@@ -10,6 +10,7 @@ from ._mixture import (
     feature_names,
     import_pandas,
     row_weights,
+    rows_of,
 )
 from ._reliability import with_floor
 
@@ -71,7 +72,7 @@ def expert_report(model, X, y, *, sample_weight=None, n_features=3):
     """
     pd = import_pandas("expert_report")
     check_mixture(model)
-    X = X if hasattr(X, "shape") else np.asarray(X)
+    X = rows_of(X)
     top, proba = model.apply(X), model.gate_proba(X)
     weights = row_weights(sample_weight, len(top))
     measures = classification_errors if is_classifier(model) else regression_errors
@@ -127,7 +128,7 @@ def segment_profile(model, X, *, sample_weight=None):
     """
     pd = import_pandas("segment_profile")
     check_mixture(model)
-    X = X if hasattr(X, "shape") else np.asarray(X)
+    X = rows_of(X)
     top = model.apply(X)
     weights = row_weights(sample_weight, len(top))
     columns = numeric_columns(X, feature_names(model))
@@ -147,6 +148,8 @@ def numeric_columns(X, names):
         arrays = list(X.T)
     columns = {}
     for name, array in zip(names, arrays, strict=True):
+        if array.dtype.kind == "M":  # time
+            array = np.where(np.isnat(array), np.nan, array.astype("datetime64[s]").astype(float))
         numbers = as_numbers(array)
         if numbers is not None:
             columns[name] = numbers
