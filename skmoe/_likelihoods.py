@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ._compat import Record
+
 MIN_FLOOR = 1e-6
 """Smallest floor of a classifier: no class ever has probability 0."""
 
@@ -23,7 +25,7 @@ MIN_RELATIVE_SCALE = 1e-3
 
 
 @dataclass(frozen=True)
-class Categorical:
+class Categorical(Record):
     """Class probabilities with a floor: ``p_k(y|x) = (1 - e_k) q_k(y|x) + e_k / C``.
 
     Parameters
@@ -102,7 +104,7 @@ class Categorical:
 
 
 @dataclass(frozen=True)
-class _LocationScale:
+class _LocationScale(Record):
     """Noise around the expert's prediction, independent over the outputs.
 
     Parameters

@@ -10,6 +10,7 @@ from scipy.sparse import issparse
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.utils import _safe_indexing, check_array
 
+from .._compat import Record
 from .._data.columns import is_numeric
 from .blends import (
     best_blend,
@@ -31,7 +32,7 @@ STRENGTHS = np.linspace(0.0, 1.0, 21)
 
 
 @dataclass(frozen=True, eq=False)
-class Consensus:
+class Consensus(Record):
     """A blend of the experts' opinions, and a forest that corrects it.
 
     Stacked generalisation (Wolpert, 1992), and a local correction: the blend weighs experts

@@ -7,6 +7,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
+from .._compat import Record
+
 CACHED_NUMBERS = 1 << 15
 """Numbers in an intermediate array, which should stay in the cache."""
 
@@ -70,7 +72,7 @@ def _complete_sparse(X, fill, indicated):
 
 
 @dataclass(frozen=True)
-class Scaling:
+class Scaling(Record):
     """Weighted mean and inverse standard deviation of each column.
 
     Attributes

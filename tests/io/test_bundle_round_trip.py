@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import pickletools
 import subprocess
 import sys
 import zipfile
@@ -19,6 +20,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
 
 import skmoe
+from skmoe._compat import Record
 from skmoe.io import ModelKindError, verify
 from skmoe.io._pickle import gaps, to_pickle
 from skmoe.io._state import attributes, build
@@ -114,13 +116,13 @@ def test_pickle_and_joblib_still_work(tmp_path):
 
 
 @dataclasses.dataclass(frozen=True)
-class Old:
+class Old(Record):
     kept: int
     lost: str
 
 
 @dataclasses.dataclass(frozen=True)
-class New:
+class New(Record):
     kept: int
     gained: float
     also_gained: str = "default"
@@ -336,3 +338,14 @@ def test_verify_executes_nothing(tmp_path):
     assert result.returncode == 0, result.stderr
     assert "not signed" in result.stdout and "Ours" in result.stdout
     assert verify(path).members == skmoe.read_manifest(path).members
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pickles_name_public_modules_only(name):
+    """So that a private module may move without a word to those who have files."""
+    operations = pickletools.genops(pickle.dumps(fitted(name)[0], protocol=2))
+    named = {
+        argument.replace(" ", ".") for code, argument, _ in operations if code.name == "GLOBAL"
+    }
+    ours = {each for each in named if each.startswith("skmoe.")}
+    assert ours and not [each for each in ours if "._" in each]
