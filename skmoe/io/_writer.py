@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager
 from numbers import Integral
-from typing import Any
+from typing import Any, BinaryIO
 
 from sklearn.utils.validation import check_is_fitted
 
@@ -22,13 +24,16 @@ from ._manifest import describe, describe_training, type_name
 from ._payload import PAYLOADS, Payload
 from ._signature import check_key, sign
 from ._state import Encoder, is_mixture
-from ._zip_writer import Part, archive_bytes, pack, total_size
+from ._zip_writer import Part, pack, total_size, write_archive
 
-HASHING_THREADS, COMPRESSING_THREADS = 1, 4
-"""That work while this one pickles; one keeps up with hashing, and more were slower."""
+HASHING_THREADS = 1
+"""That work while this one pickles; one keeps up with it, and more were slower."""
 
 WORTH_A_THREAD = 2**16
 """Bytes."""
+
+PIECE = 2**20
+"""Bytes that are copied at a time."""
 
 
 def dump(
@@ -114,25 +119,23 @@ def dump(
     path = None if hasattr(file, "write") else os.fsdecode(file)
     if path is not None:
         check_target(path)
-    with Packer(PAYLOADS[payload](), compress) as packer:
+    with Packer(PAYLOADS[payload]()) as packer:
         parts = bundle_parts(model, packer, golden_rows, metadata, key)
-    with nullcontext(file) if path is None else replacing(path) as target:
-        write_pieces(target, parts)
+    with copied_to(file) if path is None else replacing(path) as target:
+        write_archive(target, parts, int(compress))
 
 
 class Packer:
-    """Turns objects into members, which other threads hash and compress meanwhile.
+    """Turns objects into members, which another thread hashes meanwhile.
 
     Parameters
     ----------
     payload : Payload
-    compress : int
     """
 
-    def __init__(self, payload: Payload, compress: int) -> None:
+    def __init__(self, payload: Payload) -> None:
         self.payload = payload
-        self.compress = compress
-        self.threads = ThreadPoolExecutor(COMPRESSING_THREADS if compress else HASHING_THREADS)
+        self.threads = ThreadPoolExecutor(HASHING_THREADS)
 
     def __enter__(self) -> Packer:
         return self
@@ -144,9 +147,9 @@ class Packer:
         """Member with this content; what is small is quicker done than handed over."""
         if total_size(pieces) < WORTH_A_THREAD:
             done: Future[Part] = Future()
-            done.set_result(pack(name, pieces, self.compress))
+            done.set_result(pack(name, pieces))
             return done
-        return self.threads.submit(pack, name, pieces, self.compress)
+        return self.threads.submit(pack, name, pieces)
 
     def pack_object(self, name: str, value: Any, title: str) -> Future[Part]:
         """Member that holds an object, named with the payload's suffix."""
@@ -232,10 +235,17 @@ def check_metadata(metadata: Any) -> dict[str, Any]:
     return metadata
 
 
-def write_pieces(file: Any, parts: list[Part]) -> None:
-    """Write an archive to a file object, which may take less than it is given at once."""
-    for piece in archive_bytes(parts):
-        rest = memoryview(piece)
-        while len(rest):
-            written = file.write(rest)
-            rest = rest[len(rest) if written is None else written :]
+@contextmanager
+def copied_to(file: Any) -> Iterator[BinaryIO]:
+    """Open a temporary file, which is copied to a file object that perhaps cannot seek.
+
+    Such a file may take less than it is given at once.
+    """
+    with tempfile.TemporaryFile() as temporary:
+        yield temporary
+        temporary.seek(0)
+        while piece := temporary.read(PIECE):
+            rest = memoryview(piece)
+            while len(rest):
+                written = file.write(rest)
+                rest = rest[len(rest) if written is None else written :]
