@@ -24,6 +24,7 @@ import dataclasses
 import importlib
 import re
 from collections.abc import Callable
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -205,6 +206,36 @@ def is_own(kind: Any) -> bool:
 def is_mixture(kind: Any) -> bool:
     """Whether something is one of skmoe's own mixtures."""
     return is_own(kind) and hasattr(kind, "predict_experts")
+
+
+def fitted_mixtures(model: Any) -> dict[str, Any]:
+    """Fitted mixtures that an estimator contains, by the path of attributes that leads there."""
+    found: dict[str, Any] = {}
+    pending, seen = [("", model)], {id(model): model}
+    while pending:
+        path, value = pending.pop()
+        if is_mixture(type(value)):
+            if hasattr(value, "experts_"):
+                found[path] = value
+            continue
+        for name, part in parts(value):
+            if id(part) not in seen:
+                seen[id(part)] = part
+                pending.append((f"{path}.{name}".removeprefix("."), part))
+    return dict(sorted(found.items()))
+
+
+def parts(value: Any) -> list[tuple[str, Any]]:
+    """Name and value of all that a container, or an object of a class in Python, holds."""
+    if isinstance(value, dict):
+        return [(str(name), part) for name, part in value.items()]
+    if isinstance(value, np.ndarray):
+        value = value.tolist() if value.dtype.hasobject else ()
+    if isinstance(value, list | tuple):
+        return [(str(number), part) for number, part in enumerate(value)]
+    if isinstance(value, type | FunctionType | ModuleType):
+        return []
+    return list(getattr(value, "__dict__", {}).items())
 
 
 def class_name(kind: type) -> str | None:

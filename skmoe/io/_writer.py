@@ -23,7 +23,7 @@ from ._json import from_json, to_json
 from ._manifest import describe, describe_training, type_name
 from ._payload import PAYLOADS, Payload
 from ._signature import check_key, sign
-from ._state import Encoder, is_mixture
+from ._state import Encoder, fitted_mixtures, is_mixture
 from ._zip_writer import Part, pack, total_size, write_archive
 
 HASHING_THREADS = 1
@@ -46,12 +46,15 @@ def dump(
     compress: int = 0,
     key: bytes | None = None,
 ) -> None:
-    """Save a fitted mixture as one file that can be verified and inspected.
+    """Save a fitted mixture, or what contains some, as a file that can be verified and inspected.
 
     Parameters
     ----------
-    model : fitted MixtureOfExpertsClassifier or MixtureOfExpertsRegressor
-        It is not changed.
+    model : fitted estimator
+        A mixture, or an estimator that contains fitted mixtures: a Pipeline, a calibrated
+        classifier, a search. It is not changed. A search is stored with all that it has found;
+        give its ``best_estimator_`` to save no more than that. What is no mixture itself is one
+        object in the file, so that its experts are not loaded one by one.
     file : str, path or writable binary file object
         A path is replaced in one step after everything is on the disk: whatever goes wrong, the
         file that was there before stays as it is.
@@ -74,7 +77,7 @@ def dump(
     sklearn.exceptions.NotFittedError
         If the model is not fitted.
     BundleError
-        If `model` is no mixture, or has parts that cannot be written.
+        If `model` contains no fitted mixture, or has parts that cannot be written.
     OSError
         If the file cannot be written.
 
@@ -103,10 +106,10 @@ def dump(
     >>> skmoe.read_manifest(path).metadata
     {'trained by': 'nightly job'}
     """
-    if not is_mixture(type(model)):
+    if not is_mixture(type(model)) and not fitted_mixtures(model):
         raise ModelKindError(
-            f"skmoe.dump saves MixtureOfExpertsClassifier and MixtureOfExpertsRegressor, and this "
-            f"is a {type(model).__module__}.{type(model).__qualname__}; use joblib.dump"
+            f"skmoe.dump saves fitted mixtures and estimators that contain some, and this is a "
+            f"{type(model).__module__}.{type(model).__qualname__} without; use joblib.dump"
         )
     check_is_fitted(model)
     if payload not in PAYLOADS:
@@ -164,14 +167,15 @@ def bundle_parts(
     key: bytes | None,
 ) -> list[Part]:
     """All members in their order."""
+    named = model.named_experts_ if is_mixture(type(model)) else {}
     experts: dict[int, Future[Part]] = {}
-    for name, expert in model.named_experts_.items():
+    for name, expert in named.items():
         if id(expert) not in experts:  # an expert that is there twice has one member
             title = f"expert {name!r} ({type_name(expert)})"
             member = f"experts/{len(experts)}"
             experts[id(expert)] = packer.pack_object(member, expert, title)
     golden = golden_record(model, golden_rows)  # while another thread hashes the experts
-    encoder = Encoder(list(model.experts_))
+    encoder = Encoder(list(named.values()))
     tree = to_json(encoder.encode(model))
     waiting: list[tuple[Future[Part], dict[str, Any]]] = []
     waiting.append((packer.pack(STATE, [tree]), {"holds": "attributes"}))
@@ -191,7 +195,11 @@ def bundle_parts(
             "model": describe(model),
             "experts": [
                 describe_expert(name, expert, experts[id(expert)].result())
-                for name, expert in model.named_experts_.items()
+                for name, expert in named.items()
+            ],
+            "mixtures": [
+                {"where": where, **describe(mixture), "training": describe_training(mixture)}
+                for where, mixture in ({} if named else fitted_mixtures(model)).items()
             ],
             "training": describe_training(model),
             "payload": packer.payload.suffix,

@@ -196,7 +196,7 @@ FAULTS = {
     "state is no model": (
         with_manifest(GOOD, lambda m: None, **{"state.json": b"[1, 2]"}),
         ModelKindError,
-        "holds a list",
+        "holds a builtins.list",
     ),
     "twice": (
         zipped([*members(GOOD).items(), ("state.json", b"{}")]),
