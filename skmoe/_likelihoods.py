@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from ._compat import Record
+
 MIN_FLOOR = 1e-6
 """Smallest floor of a classifier: no class ever has probability 0."""
 
@@ -70,7 +72,7 @@ class Likelihood(ABC):
 
 
 @dataclass(frozen=True)
-class Categorical(Likelihood):
+class Categorical(Record, Likelihood):
     """Class probabilities with a floor: ``p_k(y|x) = (1 - e_k) q_k(y|x) + e_k / C``.
 
     Parameters
@@ -157,7 +159,7 @@ class Categorical(Likelihood):
 
 
 @dataclass(frozen=True)
-class _LocationScale(Likelihood):
+class _LocationScale(Record, Likelihood):
     """Noise around the expert's prediction, independent over the outputs.
 
     Parameters

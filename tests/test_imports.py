@@ -18,7 +18,11 @@ PACKAGE = Path(__file__).resolve().parents[1] / "skmoe"
 # folder with all that is in it, or a file at the top. A new one needs a place here.
 FLOORS = [
     {"the front": ["__init__", "__main__"]},
-    {"the bundle": ["io", "io.*"], "looking at models": ["inspection", "inspection.*"]},
+    {
+        "what files name": ["fitted"],
+        "the bundle": ["io", "io.*"],
+        "looking at models": ["inspection", "inspection.*"],
+    },
     {"estimators": ["_classifier", "_regressor", "_base", "_surgery", "_diagram"]},
     {"training": ["_training", "_training.*"]},
     {"prediction": ["_prediction", "_prediction.*"]},
@@ -28,9 +32,9 @@ FLOORS = [
     {
         "arithmetic": ["_arithmetic", "_arithmetic.*"],
         "likelihoods": ["_likelihoods"],
-        "compatibility": ["_compat", "_version"],
         "data sets": ["datasets"],
     },
+    {"compatibility": ["_compat", "_version"]},
 ]
 
 # The solver knows what a gate is, but none of the gates that use it.
@@ -160,9 +164,9 @@ def test_the_top_is_small():
 
 
 def test_the_map_names_every_room():
-    contributing = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
     if not (PACKAGE.parent / "CONTRIBUTING.md").exists():
         pytest.skip("no CONTRIBUTING.md beside the package")
+    contributing = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
     for module in MODULES:
         if module in {"__init__", "__main__", "gates", "io", "inspection"}:
             continue

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn.ensemble import ExtraTreesRegressor
 
+from .._compat import Record
 from .._data.columns import NumericView, numbers_of
 from .._data.problem import Problem
 from .blends import (
@@ -34,7 +35,7 @@ STRENGTHS = np.linspace(0.0, 1.0, 21)
 
 
 @dataclass(frozen=True, eq=False)
-class Consensus:
+class Consensus(Record):
     """A blend of the experts' opinions, and a forest that corrects it.
 
     Stacked generalisation (Wolpert, 1992), and a local correction: the blend weighs experts
