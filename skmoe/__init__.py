@@ -21,5 +21,16 @@ __all__ = [
     "inspection",
     "io",
     "load",
+    "onnx",
     "read_manifest",
+    "to_onnx",
 ]
+
+
+def __getattr__(name):
+    """Import what few need only when it is asked for."""
+    if name == "to_onnx":
+        from .onnx import to_onnx
+
+        return to_onnx
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -18,6 +18,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "skmoe"
 # folder with all that is in it, or a file at the top. A new one needs a place here.
 FLOORS = [
     {"the front": ["__init__", "__main__"]},
+    {"graphs": ["onnx", "onnx.*"]},
     {"the bundle": ["io", "io.*"], "looking at models": ["inspection", "inspection.*"]},
     {"estimators": ["_classifier", "_regressor", "_base", "_surgery", "_diagram"]},
     {"training": ["_training", "_training.*"]},
