@@ -1,4 +1,4 @@
-"""LightGBM, CatBoost and XGBoost, which are not imported here: a fitted model brings its library."""
+"""LightGBM, CatBoost and XGBoost; none is imported here: a fitted model brings its library."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _lightgbm_tree(root: dict) -> Tree:
         nodes.append(node)
         if "split_feature" in node:
             pending += [node["right_child"], node["left_child"]]
-    branches = [node if "split_feature" in node else None for node in nodes]
+    branches = [node if "split_feature" in node else {} for node in nodes]
     if any(node and node["missing_type"] == "Zero" for node in branches):
         raise ValueError("zero_as_missing=True cannot be converted")
 
@@ -73,7 +73,8 @@ def _lightgbm_tree(root: dict) -> Tree:
     )
     for split in np.flatnonzero(categorical):
         values = np.array([float(value) for value in branches[split]["threshold"].split("||")])
-        tree = with_chain(tree, split, values, int(tree.true[split]), int(tree.false[split]))
+        left, right = int(tree.true[split]), int(tree.false[split])
+        tree = with_chain(tree, int(split), values, left, right)
     return tree
 
 

@@ -11,13 +11,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from .. import io
 from .._version import __version__
-from ._errors import ConversionError
+from ._errors import ConversionError, ReplayError
 from ._estimators import bare, transformed
-from ._features import Features, declare_features, element_type
+from ._features import Features, as_inputs, declare_features, element_type
 from ._graph import Graph
 from ._libraries import import_library
-from ._mixture import MixtureOutputs, mixture_outputs
-from ._replay import agree, describe
+from ._mixture import MixtureOutputs, class_labels, mixture_outputs
+from ._register import register_converters
+from ._replay import MOST_ROWS, agree, answers, as_float64, describe, difference
 
 EXTRA_OUTPUTS = ("gate_proba",)
 """What a graph can say besides the prediction; standard deviation and quantiles belong here."""
@@ -41,8 +42,8 @@ def to_onnx(
     model : fitted mixture, or Pipeline that ends in one
     X_sample : array or frame of shape (n_samples, n_features), default=None
         Rows like those that are to be served, which decide on the inputs: an array is one input
-        ``X`` of its type, a frame one input of shape (n, 1) for each column, as with skl2onnx. None
-        makes rows up, of float32.
+        ``X`` of its type, a frame one input of shape (n, 1) for each column, as with
+        skl2onnx. None makes rows up, of float32.
     extra_outputs : tuple of {"gate_proba"}, default=()
         Outputs after those of the prediction. ``"gate_proba"``: the gate's probabilities
         (n_samples, n_experts).
@@ -91,8 +92,8 @@ def to_onnx(
     ...     print(["variable"])
     ['variable']
     """
-    for library in ("onnx", "skl2onnx", "onnxruntime"):
-        import_library(library)
+    import_library("onnxruntime")
+    register_converters()
     mixture = mixture_of(model)
     check_is_fitted(model)
     unknown = [name for name in extra_outputs if name not in EXTRA_OUTPUTS]
@@ -105,9 +106,43 @@ def to_onnx(
     declare_outputs(graph, mixture, outputs, features.floating, extra_outputs)
     written = graph.model(type(mixture).__name__)
     written.producer_name, written.producer_version = "skmoe", __version__
-    agree(written, model, rows, features, tolerance)
+    try:
+        agree(written, model, rows, features, tolerance)
+    except ReplayError as error:
+        guilty = differing_parts(graph, model, outputs, rows, features, tolerance)
+        raise ReplayError(f"{error}. By themselves differ: {', '.join(guilty)}") from None
     describe(written, model, rows, features, tolerance)
     return written
+
+
+def differing_parts(
+    graph: Graph,
+    model: Any,
+    outputs: MixtureOutputs,
+    rows: Any,
+    features: Features,
+    tolerance: float,
+) -> list[str]:
+    """The parts of a mixture that its graph gets wrong, by name."""
+    mixture, rows = mixture_of(model), rows[:MOST_ROWS]
+    inputs, own = as_inputs(features, rows), as_float64(rows)
+    if isinstance(model, Pipeline):
+        own = model[:-1].transform(own)
+    opinions = mixture.predict_experts(own)
+    expected = {"the gate": (outputs.gate_proba, mixture.gate_proba(own))}
+    for k, name in enumerate(mixture.named_experts_):
+        expected[f"expert {name!r}"] = (
+            outputs.experts[k],
+            opinions[:, k].reshape(len(opinions), -1),
+        )
+    for position, (tensor, _) in enumerate(expected.values()):
+        graph.declare_output(f"part_{position}", tensor, element_type("float64"), None)
+    found = answers(graph.model("parts"), inputs, [f"part_{i}" for i in range(len(expected))])
+    return [
+        name
+        for (name, (_, truth)), part in zip(expected.items(), found, strict=True)
+        if difference(truth, part) > tolerance
+    ] or ["none of gate and experts, so it is the shared expert"]
 
 
 def mixture_of(model: Any) -> Any:
@@ -159,7 +194,7 @@ def declare_outputs(
 
     def numbers(name: str, tensor: str, width: int) -> None:
         graph.declare_output(
-            name, graph.cast(tensor, np.dtype(floating)), element_type(floating), [None, width]
+            name, graph.cast(tensor, floating), element_type(floating), [None, width]
         )
 
     if is_classifier(mixture):
@@ -174,14 +209,3 @@ def declare_outputs(
         )
     for name in extra_outputs:
         numbers(name, getattr(outputs, name), mixture.n_experts_)
-
-
-def class_labels(graph: Graph, mixture: Any, proba: str) -> tuple[str, str]:
-    """Most probable class of each row, and the type of labels."""
-    best = graph.add("ArgMax", proba, axis=1, keepdims=0)
-    classes = mixture.classes_
-    if classes.dtype.kind in "iubf":
-        kind = "float64" if classes.dtype.kind == "f" else "int64"
-    else:
-        kind, classes = "string", classes.astype(str)
-    return graph.add("Gather", graph.constant(classes), best), kind

@@ -22,6 +22,7 @@ from sklearn.ensemble import (
 )
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection._search import BaseSearchCV
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 from sklearn.svm import SVR, NuSVR
@@ -33,6 +34,7 @@ from sklearn.tree import (
 )
 
 from ._boosting import BY_NAME, register_xgboost
+from ._distances import neighbours, support_vectors
 from ._errors import ConversionError
 from ._features import STRING, Features
 from ._graph import Graph
@@ -60,43 +62,6 @@ def repeated(graph: Graph, row: np.ndarray, X: str) -> str:
     return graph.add("Expand", graph.constant(row), shape)
 
 
-def sum_of_squares(graph: Graph, X: str) -> str:
-    """Of each row, as a column."""
-    squares = graph.add("Mul", X, X)
-    return graph.add("ReduceSum", squares, graph.constant(np.array([1])), keepdims=1)
-
-
-def support_vectors(graph: Graph, estimator: Any, X: str) -> str:
-    """`SVR` and `NuSVR`, for which ONNX Runtime has no float64 of its own."""
-    if callable(estimator.kernel) or estimator.kernel == "precomputed":
-        raise ValueError(f"kernel={estimator.kernel!r} has no form in ONNX")
-    vectors = np.asarray(estimator.support_vectors_, dtype=np.float64)
-    gamma = graph.constant(estimator._gamma)
-    products = graph.add("MatMul", X, graph.constant(vectors.T))
-    if estimator.kernel == "rbf":
-        # |x - v|^2 = |x|^2 - 2 x'v + |v|^2, around the centre lest the squares cancel.
-        centre = vectors.mean(axis=0)
-        rows, vectors = graph.add("Sub", X, graph.constant(centre)), vectors - centre
-        products = graph.add("MatMul", rows, graph.constant(2.0 * vectors.T))
-        lengths = sum_of_squares(graph, rows)
-        squares = graph.constant(np.square(vectors).sum(axis=1))
-        distance = graph.add("Sub", graph.add("Add", lengths, squares), products)
-        kernel = graph.add("Exp", graph.add("Neg", graph.add("Mul", distance, gamma)))
-    elif estimator.kernel == "linear":
-        kernel = products
-    else:
-        scaled = graph.add("Mul", products, gamma)
-        scaled = graph.add("Add", scaled, graph.constant(float(estimator.coef0)))
-        if estimator.kernel == "poly":
-            kernel = graph.add("Pow", scaled, graph.constant(float(estimator.degree)))
-        else:
-            kernel = graph.add("Tanh", scaled)
-    dual = graph.constant(np.asarray(estimator.dual_coef_, dtype=np.float64).T)
-    return graph.add(
-        "Add", graph.add("MatMul", kernel, dual), graph.constant(estimator.intercept_)
-    )
-
-
 OWN: dict[type, Callable[[Graph, Any, str], str]] = {
     DecisionTreeClassifier: forest,
     DecisionTreeRegressor: forest,
@@ -110,6 +75,8 @@ OWN: dict[type, Callable[[Graph, Any, str], str]] = {
     GradientBoostingRegressor: gradient_boosting,
     HistGradientBoostingClassifier: histogram_boosting,
     HistGradientBoostingRegressor: histogram_boosting,
+    KNeighborsClassifier: neighbours,
+    KNeighborsRegressor: neighbours,
     NuSVR: support_vectors,
     RandomForestClassifier: forest,
     RandomForestRegressor: forest,
@@ -143,10 +110,6 @@ def estimator_output(graph: Graph, estimator: Any, features: Features) -> str:
         if len(estimator.steps) > 1:
             features = transformed(graph, estimator[:-1], features)
         return estimator_output(graph, estimator[-1], features)
-    if hasattr(estimator, "gate_"):  # a mixture within a mixture
-        from ._mixture import mixture_outputs
-
-        return mixture_outputs(graph, estimator, features).prediction
     kind = type(estimator)
     library = kind.__module__.split(".")[0]
     converter = OWN.get(kind) or BY_NAME.get((library, kind.__name__))

@@ -12,8 +12,9 @@ from ..gates import ClassifierGate, CosineGate, GaussianGate, HierarchicalGate, 
 from ..gates._classifier import PROBABILITY_FLOOR
 from ..gates._renormalised import RenormalisedGate
 from ..gates._terms import REACH
+from ._distances import sum_of_squares
 from ._errors import ConversionError
-from ._estimators import bare, estimator_output, repeated, sum_of_squares, transformed
+from ._estimators import bare, estimator_output, repeated, transformed
 from ._features import Features
 from ._graph import Graph
 

@@ -85,7 +85,7 @@ class Graph:
             self.constants.append(tensor)
         return self._known[key]
 
-    def cast(self, tensor: str, kind: type) -> str:
+    def cast(self, tensor: str, kind: type | str) -> str:
         """The tensor as another type of numbers."""
         if tensor in self._kinds and self._kinds[tensor] == np.dtype(kind):
             return tensor
@@ -113,8 +113,8 @@ class Graph:
             ours = self.opsets.setdefault(opset.domain, opset.version)
             if opset.version > ours:
                 raise ValueError(
-                    f"it needs version {opset.version} of the operators of {opset.domain!r}, newer "
-                    f"than {ours}"
+                    f"it needs version {opset.version} of the operators of {opset.domain!r}, "
+                    f"newer than {ours}"
                 )
         prefix = f"part_{self._parts}_"
         self._parts += 1

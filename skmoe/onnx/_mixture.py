@@ -32,10 +32,13 @@ class MixtureOutputs(NamedTuple):
         Class probabilities (n_samples, n_classes), or means (n_samples, n_outputs).
     gate_proba : str
         (n_samples, n_experts).
+    experts : tuple of str
+        What each expert says, (n_samples, n_classes or n_outputs).
     """
 
     prediction: str
     gate_proba: str
+    experts: tuple[str, ...]
 
 
 def mixture_outputs(graph: Graph, mixture: Any, features: Features) -> MixtureOutputs:
@@ -82,7 +85,7 @@ def mixture_outputs(graph: Graph, mixture: Any, features: Features) -> MixtureOu
     opinions = stacked(graph, outputs)
     mixed = weighted(graph, mixture, opinions, weights)
     if shared is None:
-        return MixtureOutputs(mixed, gate_proba)
+        return MixtureOutputs(mixed, gate_proba, tuple(outputs))
     if isinstance(shared, Consensus):
         said = consensus(graph, mixture, shared, opinions, seen)
     else:
@@ -92,7 +95,7 @@ def mixture_outputs(graph: Graph, mixture: Any, features: Features) -> MixtureOu
     weight = mixture.shared_weight_
     own = graph.add("Mul", mixed, graph.constant(1.0 - weight))
     whole = graph.add("Add", own, graph.add("Mul", said, graph.constant(weight)))
-    return MixtureOutputs(whole, gate_proba)
+    return MixtureOutputs(whole, gate_proba, tuple(outputs))
 
 
 class _Parts:
@@ -218,7 +221,7 @@ def consensus(
         return blended
     evidence = graph.add("Flatten", opinions, axis=1)
     if len(shared.columns):
-        own = features.select(graph, shared.columns).matrix(graph)
+        own = features.select(graph, list(shared.columns)).matrix(graph)
         evidence = graph.add("Concat", evidence, own, axis=1)
     correction = estimator_output(graph, shared.correction, Features(evidence, -1))
     correction = graph.add("Mul", correction, graph.constant(shared.strength))
@@ -259,3 +262,14 @@ def corrected_classes(graph: Graph, blended: str, correction: str, n_classes: in
     proba = graph.add("Max", graph.add("Add", blended, correction), least)
     total = graph.add("ReduceSum", proba, graph.constant(np.array([1])), keepdims=1)
     return graph.add("Div", proba, total)
+
+
+def class_labels(graph: Graph, mixture: Any, proba: str) -> tuple[str, str]:
+    """Most probable class of each row, and the type of labels."""
+    best = graph.add("ArgMax", proba, axis=1, keepdims=0)
+    classes = mixture.classes_
+    if classes.dtype.kind in "iubf":
+        kind = "float64" if classes.dtype.kind == "f" else "int64"
+    else:
+        kind, classes = "string", classes.astype(str)
+    return graph.add("Gather", graph.constant(classes), best), kind

@@ -8,19 +8,24 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
+from .._base import BaseMixtureOfExperts
 from .._classifier import MixtureOfExpertsClassifier
 from .._regressor import MixtureOfExpertsRegressor
-from ._convert import class_labels
 from ._estimators import estimator_output
 from ._features import STRING, Column, Features, element_type
 from ._graph import Graph
 from ._libraries import import_library
+from ._mixture import class_labels, mixture_outputs
+from ._trees import histogram_scores
 
 CLASSIFIER_OPTIONS = {
     "zipmap": [True, False, "columns"],
     "nocl": [True, False],
     "output_class_labels": [False, True],
 }
+
+HISTOGRAM_CLASSIFIER_OPTIONS = CLASSIFIER_OPTIONS | {"raw_scores": [True, False]}
+"""Calibration asks for the logits."""
 
 
 def register_converters() -> None:
@@ -44,22 +49,16 @@ def register_converters() -> None:
     ...     pass  # without the extra
     """
     skl2onnx = import_library("skl2onnx")
-    for estimator in (
-        MixtureOfExpertsClassifier,
-        MixtureOfExpertsRegressor,
-        HistGradientBoostingClassifier,
-        HistGradientBoostingRegressor,
-    ):
-        classifier = issubclass(
-            estimator, MixtureOfExpertsClassifier | HistGradientBoostingClassifier
-        )
+    options = {
+        MixtureOfExpertsClassifier: CLASSIFIER_OPTIONS,
+        MixtureOfExpertsRegressor: None,
+        HistGradientBoostingClassifier: HISTOGRAM_CLASSIFIER_OPTIONS,
+        HistGradientBoostingRegressor: None,
+    }
+    for estimator, own in options.items():
+        name = f"Skmoe{estimator.__name__}"
         skl2onnx.update_registered_converter(
-            estimator,
-            f"Skmoe{estimator.__name__}",
-            calculate_shapes,
-            convert,
-            options=CLASSIFIER_OPTIONS if classifier else None,
-            overwrite=True,
+            estimator, name, calculate_shapes, convert, options=own, overwrite=True
         )
 
 
@@ -98,7 +97,8 @@ def convert(scope: Any, operator: Any, container: Any) -> None:
 
     graph = Graph(container.target_opset)
     features = given_features(graph, operator.inputs)
-    tensors = written_outputs(graph, operator.raw_operator, features)
+    raw = container.get_options(operator.raw_operator, {}, fail=False).get("raw_scores", False)
+    tensors = written_outputs(graph, operator.raw_operator, features, raw)
     for position, (tensor, output) in enumerate(zip(tensors, operator.outputs, strict=True)):
         element = guess_proto_type(output.type)
         if position == len(tensors) - 1:  # labels are before the numbers
@@ -132,9 +132,16 @@ def given_features(graph: Graph, variables: list[Any]) -> Features:
     return Features(columns[0].tensor, width, kind=columns[0].kind)
 
 
-def written_outputs(graph: Graph, estimator: Any, features: Features) -> list[str]:
-    """Labels and probabilities of a classifier, predictions of a regressor."""
-    output = estimator_output(graph, estimator, features)
+def written_outputs(graph: Graph, estimator: Any, features: Features, raw: bool) -> list[str]:
+    """Labels and probabilities, or logits, of a classifier; predictions of a regressor."""
+    if isinstance(estimator, BaseMixtureOfExperts):
+        output = mixture_outputs(graph, estimator, features).prediction
+    elif raw:
+        output = histogram_scores(graph, estimator, features.matrix(graph))
+        if len(estimator.classes_) == 2:  # of both, as skl2onnx has it
+            output = graph.add("Concat", graph.add("Neg", output), output, axis=1)
+    else:
+        output = estimator_output(graph, estimator, features)
     if is_classifier(estimator):
         return [class_labels(graph, estimator, output)[0], output]
     return [output]

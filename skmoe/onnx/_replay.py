@@ -42,29 +42,38 @@ def agree(graph: Any, model: Any, rows: Any, features: Features, tolerance: floa
         If it is larger than the tolerance.
     """
     rows = rows[:MOST_ROWS]
-    answers = answer(graph, as_inputs(features, rows))
-    return within(difference(said(model, rows), answers), tolerance, "the mixture says now")
+    found = answer(graph, as_inputs(features, rows))
+    return within(difference(said(model, rows), found), tolerance, "the mixture says now")
 
 
 def said(model: Any, rows: Any) -> np.ndarray:
     """What the mixture says of rows: class probabilities, or means (n_samples, n_outputs)."""
-    if getattr(rows, "dtype", None) == np.float32:
-        rows = rows.astype(np.float64)  # the same numbers, without estimators rounding to float32
+    rows = as_float64(rows)
     prediction = model.predict_proba(rows) if is_classifier(model) else model.predict(rows)
     return np.asarray(prediction, dtype=np.float64).reshape(len(prediction), -1)
 
 
+def as_float64(rows: Any) -> Any:
+    """The same numbers, with which estimators do not compute in float32."""
+    return rows.astype(np.float64) if getattr(rows, "dtype", None) == np.float32 else rows
+
+
 def answer(graph: Any, inputs: dict[str, np.ndarray]) -> np.ndarray:
     """What ONNX Runtime says with a graph: class probabilities, or means."""
+    names = [output.name for output in graph.graph.output]
+    return answers(graph, inputs, ["probabilities" if "probabilities" in names else "variable"])[0]
+
+
+def answers(graph: Any, inputs: dict[str, np.ndarray], names: list[str]) -> list[np.ndarray]:
+    """Some outputs of a graph, by ONNX Runtime on one thread."""
     runtime = import_library("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = 1
+    options.log_severity_level = 4  # what goes wrong is raised
     session = runtime.InferenceSession(
         graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    names = [output.name for output in session.get_outputs()]
-    name = "probabilities" if "probabilities" in names else "variable"
-    return session.run([name], inputs)[0]
+    return session.run(names, inputs)
 
 
 def difference(expected: np.ndarray, found: np.ndarray) -> float:

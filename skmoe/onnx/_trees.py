@@ -164,6 +164,14 @@ def class_probabilities(graph: Graph, raw: str, n_outputs: int) -> str:
 
 def histogram_boosting(graph: Graph, estimator: Any, X: str) -> str:
     """`HistGradientBoostingRegressor` or `HistGradientBoostingClassifier`."""
+    raw = histogram_scores(graph, estimator, X)
+    if hasattr(estimator, "classes_"):
+        return class_probabilities(graph, raw, len(estimator._predictors[0]))
+    return graph.add("Exp", raw) if estimator.loss in ("poisson", "gamma") else raw
+
+
+def histogram_scores(graph: Graph, estimator: Any, X: str) -> str:
+    """What the trees of histogram boosting add up to: logits, in classification."""
     stages = estimator._predictors
     features, categories = _own_features(estimator)
     known, row_of_feature = estimator._bin_mapper.make_known_categories_bitsets()
@@ -175,10 +183,7 @@ def histogram_boosting(graph: Graph, estimator: Any, X: str) -> str:
             part = part._replace(feature=features[part.feature])
             parts.append(part._replace(outputs=part.outputs * np.eye(n_outputs)[[output]]))
     base = np.broadcast_to(np.reshape(estimator._baseline_prediction, -1), n_outputs)
-    raw = sum_of_trees(graph, X, parts, base)
-    if hasattr(estimator, "classes_"):
-        return class_probabilities(graph, raw, n_outputs)
-    return graph.add("Exp", raw) if estimator.loss in ("poisson", "gamma") else raw
+    return sum_of_trees(graph, X, parts, base)
 
 
 def _own_features(estimator: Any) -> tuple[np.ndarray, dict[int, np.ndarray]]:
@@ -230,7 +235,7 @@ def _histogram_tree(predictor: Any, categories: dict, known: Any, row_of_feature
         named = codes[seen & (goes_left != otherwise)]
         default, other = (left, right) if otherwise else (right, left)
         tree = with_chain(
-            tree, split, categories[feature][named], int(other[split]), int(default[split])
+            tree, int(split), categories[feature][named], int(other[split]), int(default[split])
         )
     return tree
 
