@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.linear_model import LogisticRegression
@@ -71,7 +73,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     cv : int, splitter or iterable, default=5
         Folds for "crossfit" and for judging the gate; None means 5. An int means shuffled folds,
         stratified by class.
-        The test parts must be a partition of the rows.
+        If ``fit`` is given groups, an int means folds of whole groups, and a splitter is given
+        them. No row may be in two test parts; of rows in none, experts learn, and nothing else.
     init : {"auto", "leaves", "kmeans", "random"}, array of shape (n_samples, n_experts) or \
             callable, default="auto"
         Starting responsibilities. "leaves": the leaves of a small decision tree, where the target
@@ -146,6 +149,10 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         experts have been fitted on all rows (`overlap_` 1).
     converged_ : bool
         Whether that run stopped before `max_iter`.
+    n_held_out_ : int
+        Rows with held-out predictions, from which gate, dispersions and all figures are learned:
+        all rows of positive weight, unless `cv` leaves some untested; 0 if `e_step` is
+        "insample".
     lift_ : Lift
         Held-out gain in log-likelihood over the best single expert and over constant weights,
         with standard errors. Prints as one line.
@@ -236,7 +243,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     __metadata_request__predict = {"max_error": UNUSED}
     __metadata_request__predict_proba = {"max_error": UNUSED}
 
-    def predict_proba(self, X, max_error=None):
+    def predict_proba(self, X: Any, max_error: float | None = None) -> np.ndarray:
         """Class probabilities of the mixture.
 
         With a shared expert, ``(1 - shared_weight_)`` times those, and its own for the rest.
@@ -271,7 +278,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         """
         return self._mixed(X, max_error)
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Any) -> np.ndarray:
         """Logarithm of `predict_proba`.
 
         Parameters
@@ -284,7 +291,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         """
         return np.log(self.predict_proba(X))
 
-    def predict(self, X, max_error=None):
+    def predict(self, X: Any, max_error: float | None = None) -> np.ndarray:
         """Most probable class.
 
         Parameters
