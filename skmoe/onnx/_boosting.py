@@ -101,7 +101,7 @@ def catboost(graph: Graph, estimator: Any, X: str) -> str:
     model.graph.output.append(onnx.helper.make_empty_tensor_value_info(nodes[-1].output[-1]))
     given = model.graph.input[0].name
     output = graph.inline(model, {given: graph.cast(X, np.float32)})[0]
-    output = graph.add("Reshape", output, graph.constant(np.array([-1, _width(estimator)])))
+    output = graph.add("Reshape", output, graph.constant(np.array([0, _width(estimator)])))
     return graph.cast(output, np.float64)
 
 

@@ -16,7 +16,7 @@ from ._estimators import bare, transformed
 from ._features import Features, as_inputs, declare_features, element_type
 from ._graph import Graph
 from ._libraries import import_library
-from ._mixture import MixtureOutputs, class_labels, mixture_outputs
+from ._mixture import MixtureOutputs, class_labels, mixture_outputs, n_columns
 from ._register import register_converters
 from ._replay import MOST_ROWS, agree, answers, as_float64, describe, difference
 
@@ -197,15 +197,12 @@ def declare_outputs(
             name, graph.cast(tensor, floating), element_type(floating), [None, width]
         )
 
+    width = n_columns(mixture)
     if is_classifier(mixture):
         labels, kind = class_labels(graph, mixture, outputs.prediction)
         graph.declare_output("label", labels, element_type(kind), [None])
-        numbers("probabilities", outputs.prediction, len(mixture.classes_))
+        numbers("probabilities", outputs.prediction, width)
     else:
-        numbers(
-            "variable",
-            outputs.prediction,
-            np.asarray(mixture.scale_).reshape(mixture.n_experts_, -1).shape[1],
-        )
+        numbers("variable", outputs.prediction, width)
     for name in extra_outputs:
         numbers(name, getattr(outputs, name), mixture.n_experts_)

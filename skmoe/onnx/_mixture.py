@@ -82,7 +82,7 @@ def mixture_outputs(graph: Graph, mixture: Any, features: Features) -> MixtureOu
     parts.check()
     gate_proba = graph.add("Exp", gate)
     weights = routed(graph, gate_proba, mixture.top_k, mixture.n_experts_)
-    opinions = stacked(graph, outputs)
+    opinions = stacked(graph, outputs, n_columns(mixture))
     mixed = weighted(graph, mixture, opinions, weights)
     if shared is None:
         return MixtureOutputs(mixed, gate_proba, tuple(outputs))
@@ -121,6 +121,13 @@ class _Parts:
                 f"these parts of the mixture have no form in ONNX:\n{lines}\nReplace them, or "
                 "register a converter with skl2onnx.update_registered_converter"
             ) from next(iter(self.failures.values()))
+
+
+def n_columns(mixture: Any) -> int:
+    """Numbers that an expert says of a row."""
+    if is_classifier(mixture):
+        return len(mixture.classes_)
+    return np.size(mixture.scale_) // mixture.n_experts_
 
 
 def answering_shared_expert(mixture: Any) -> Any:
@@ -164,10 +171,12 @@ def routed(graph: Graph, gate_proba: str, top_k: int | None, n_experts: int) -> 
     return graph.add("ScatterElements", nothing, indices, graph.add("Div", values, total), axis=1)
 
 
-def stacked(graph: Graph, outputs: list[str]) -> str:
+def stacked(graph: Graph, outputs: list[str], n_columns: int) -> str:
     """Outputs of experts, (n_samples, n_experts, n_columns)."""
-    axis = graph.constant(np.array([1]))
-    return graph.add("Concat", *(graph.add("Unsqueeze", o, axis) for o in outputs), axis=1)
+    side_by_side = graph.add("Concat", *outputs, axis=1)
+    # 0 keeps the number of rows, also where there are none.
+    shape = graph.constant(np.array([0, len(outputs), n_columns]))
+    return graph.add("Reshape", side_by_side, shape)
 
 
 def weighted(graph: Graph, mixture: Any, opinions: str, weights: str) -> str:

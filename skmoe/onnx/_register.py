@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from sklearn.base import is_classifier
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
@@ -15,7 +14,7 @@ from ._estimators import estimator_output
 from ._features import STRING, Column, Features, element_type
 from ._graph import Graph
 from ._libraries import import_library
-from ._mixture import class_labels, mixture_outputs
+from ._mixture import class_labels, mixture_outputs, n_columns
 from ._trees import histogram_scores
 
 CLASSIFIER_OPTIONS = {
@@ -74,13 +73,9 @@ def calculate_shapes(operator: Any) -> None:
         operator.outputs[0].type = label([None])
         operator.outputs[1].type = numbers([None, len(estimator.classes_)])
     else:
-        operator.outputs[0].type = numbers([None, n_outputs(estimator)])
-
-
-def n_outputs(estimator: Any) -> int:
-    """Numbers that a regressor predicts for a row."""
-    scale = np.asarray(getattr(estimator, "scale_", [0.0]))
-    return scale.shape[1] if scale.ndim == 2 else 1
+        operator.outputs[0].type = numbers(
+            [None, n_columns(estimator) if hasattr(estimator, "scale_") else 1]
+        )
 
 
 def convert(scope: Any, operator: Any, container: Any) -> None:
