@@ -99,8 +99,16 @@ class Categorical(Likelihood):
 
         The model's ``classes_`` are a subset: the columns of those it missed are 0.
         """
+        known = np.asarray(model.classes_)
+        if proba.shape[1:] != known.shape:
+            raise ValueError(
+                f"it gave probabilities of the shape {proba.shape} for {len(known)} classes"
+            )
+        columns = np.searchsorted(self.classes, known)
+        if not np.array_equal(self.classes.take(columns, mode="clip"), known):
+            raise ValueError(f"its classes_ are {list(known)}, which y does not hold")
         aligned = np.zeros((proba.shape[0], len(self.classes)))
-        aligned[:, np.searchsorted(self.classes, model.classes_)] = proba
+        aligned[:, columns] = proba
         return aligned
 
     def uninformed_output(self, y, weight):
@@ -172,7 +180,13 @@ class _LocationScale(Likelihood):
 
     def align(self, model, prediction):
         """A model's predictions as a new float64 array; some make columns of one output."""
-        return np.array(prediction, dtype=np.float64).reshape(len(prediction), *self.output_shape)
+        prediction = np.array(prediction, dtype=np.float64)
+        shape = (len(prediction), *self.output_shape)
+        if prediction.size != np.prod(shape):
+            raise ValueError(
+                f"it predicted an array of the shape {prediction.shape}; {shape} was expected"
+            )
+        return prediction.reshape(shape)
 
     def uninformed_output(self, y, weight):
         """Prediction of somebody who knows only the weighted target: () or (m,)."""

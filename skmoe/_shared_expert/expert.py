@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .._data.protection import protected
 from .._experts.fitting import expert_output
 from .consensus import Consensus
 
@@ -55,7 +56,7 @@ class SharedExpert:
         """
         if self.needs_all_experts:
             return self.model.predict(outputs, Z)
-        return expert_output(self.model, X, likelihood, "the generalist")
+        return expert_output(self.model, protected(X), likelihood, "the generalist")
 
     def blended(self, mixed, component):
         """Prediction of the whole from those of the mixture and of the shared expert."""

@@ -158,7 +158,7 @@ def _complete_moments(X, weights):
     total = weights.sum()
     mean = weights @ X / total
     shift, second = np.zeros_like(mean), np.zeros_like(mean)
-    step = max(CACHED_NUMBERS // max(X.shape[1], 1), 1)
+    step = max(CACHED_NUMBERS // max(2 * X.shape[1], 1), 1)  # the rows, and their deviations
     for first in range(0, len(X), step):
         own = weights[first : first + step]
         centred = X[first : first + step] - mean
