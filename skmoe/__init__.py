@@ -24,7 +24,18 @@ __all__ = [
     "inspection",
     "io",
     "load",
+    "onnx",
     "read_manifest",
+    "to_onnx",
 ]
 
 name_publicly(globals())
+
+
+def __getattr__(name):
+    """Import what few need only when it is asked for."""
+    if name == "to_onnx":
+        from .onnx import to_onnx
+
+        return to_onnx
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

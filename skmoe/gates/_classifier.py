@@ -128,6 +128,11 @@ class ClassifierGate(MetaEstimatorMixin, BaseGate):
             )
         return self
 
+    @property
+    def present_(self):
+        """Indices of the experts that had responsibility; the columns of `estimator_`."""
+        return self._present
+
     def predict_proba(self, X):
         """Probability of each expert.
 
