@@ -8,9 +8,13 @@ Shapes used throughout: n rows, K experts, C classes, m outputs.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+
+from ._compat import Record
 
 MIN_FLOOR = 1e-6
 """Smallest floor of a classifier: no class ever has probability 0."""
@@ -22,8 +26,53 @@ MIN_RELATIVE_SCALE = 1e-3
 """Smallest noise scale, relative to the standard deviation of the target."""
 
 
+class Likelihood(ABC):
+    """What a new likelihood has to offer."""
+
+    @property
+    @abstractmethod
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of an expert's output for one row."""
+
+    @abstractmethod
+    def expert_output(self, model: Any, X: Any) -> np.ndarray:
+        """What one fitted expert says of rows, (n, ...)."""
+
+    @abstractmethod
+    def align(self, model: Any, output: np.ndarray) -> np.ndarray:
+        """A model's own output (n, ...) in the form that all experts share."""
+
+    @abstractmethod
+    def uninformed_output(self, y: np.ndarray, weight: np.ndarray) -> Any:
+        """Prediction of somebody who knows only the weighted target."""
+
+    @abstractmethod
+    def initial_dispersion(self, n_experts: int) -> np.ndarray:
+        """Dispersions (K, ...) to start from."""
+
+    @abstractmethod
+    def log_density(
+        self, y: np.ndarray, outputs: np.ndarray, dispersion: np.ndarray
+    ) -> np.ndarray:
+        """Log-densities (n, K) of targets (n, ...) for outputs (n, K, ...)."""
+
+    @abstractmethod
+    def update_dispersion(
+        self, y: np.ndarray, outputs: np.ndarray, weight: np.ndarray, dispersion: np.ndarray
+    ) -> np.ndarray:
+        """M-step: dispersions (K, ...) for row weights (n, K)."""
+
+    @abstractmethod
+    def loss(self, y: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+        """Loss (n,) of mixed predictions (n, ...)."""
+
+    @abstractmethod
+    def component(self, outputs: np.ndarray, dispersion: Any) -> np.ndarray:
+        """What an expert adds to the mixed prediction."""
+
+
 @dataclass(frozen=True)
-class Categorical:
+class Categorical(Record, Likelihood):
     """Class probabilities with a floor: ``p_k(y|x) = (1 - e_k) q_k(y|x) + e_k / C``.
 
     Parameters
@@ -52,8 +101,16 @@ class Categorical:
 
         The model's ``classes_`` are a subset: the columns of those it missed are 0.
         """
+        known = np.asarray(model.classes_)
+        if proba.shape[1:] != known.shape:
+            raise ValueError(
+                f"it gave probabilities of the shape {proba.shape} for {len(known)} classes"
+            )
+        columns = np.searchsorted(self.classes, known)
+        if not np.array_equal(self.classes.take(columns, mode="clip"), known):
+            raise ValueError(f"its classes_ are {list(known)}, which y does not hold")
         aligned = np.zeros((proba.shape[0], len(self.classes)))
-        aligned[:, np.searchsorted(self.classes, model.classes_)] = proba
+        aligned[:, columns] = proba
         return aligned
 
     def uninformed_output(self, y, weight):
@@ -102,7 +159,7 @@ class Categorical:
 
 
 @dataclass(frozen=True)
-class _LocationScale:
+class _LocationScale(Record, Likelihood):
     """Noise around the expert's prediction, independent over the outputs.
 
     Parameters
@@ -125,7 +182,13 @@ class _LocationScale:
 
     def align(self, model, prediction):
         """A model's predictions as a new float64 array; some make columns of one output."""
-        return np.array(prediction, dtype=np.float64).reshape(len(prediction), *self.output_shape)
+        prediction = np.array(prediction, dtype=np.float64)
+        shape = (len(prediction), *self.output_shape)
+        if prediction.size != np.prod(shape):
+            raise ValueError(
+                f"it predicted an array of the shape {prediction.shape}; {shape} was expected"
+            )
+        return prediction.reshape(shape)
 
     def uninformed_output(self, y, weight):
         """Prediction of somebody who knows only the weighted target: () or (m,)."""

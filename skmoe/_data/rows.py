@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn import get_config
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
@@ -13,6 +15,12 @@ from sklearn.utils.validation import (
     _num_samples,
     validate_data,
 )
+
+LARGEST = 1e150
+"""Squares of larger numbers, summed over rows, overflow."""
+
+SMALLEST_SPREAD = 1e-145
+"""Squares of smaller differences, divided by the squared floor of a scale, underflow."""
 
 
 def is_valid_array(estimator, X, dtypes):
@@ -50,6 +58,8 @@ class TrainingData(NamedTuple):
         Their positions among the rows that were given.
     n_given : int
         Number of rows that were given.
+    groups : ndarray of shape (n,), or None
+        Labels of rows that belong together, for whoever splits them.
     """
 
     X: Any
@@ -57,15 +67,48 @@ class TrainingData(NamedTuple):
     sample_weight: np.ndarray
     kept: np.ndarray
     n_given: int
+    groups: np.ndarray | None = None
 
 
 def is_frame(X):
     """Whether X is a data frame (pandas, polars, ...) that experts should see as it is."""
-    return hasattr(X, "columns") or hasattr(X, "__dataframe__")
+    return hasattr(X, "columns") and hasattr(X, "dtypes")
+
+
+def as_known_frame(X):
+    """A table that scikit-learn cannot take columns of (pyarrow's, say) as a frame of pandas.
+
+    Parameters
+    ----------
+    X : object
+        Whatever has a method ``to_pandas`` or ``__dataframe__`` and is no frame is converted.
+
+    Returns
+    -------
+    X : object
+
+    Raises
+    ------
+    ImportError
+        If pandas is not there.
+    """
+    convertible = hasattr(X, "to_pandas") or hasattr(X, "__dataframe__")
+    if is_frame(X) or not convertible:
+        return X
+    try:
+        from pandas.api.interchange import from_dataframe
+    except ImportError as error:
+        raise ImportError(
+            f"X of type {type(X).__name__} is read by way of pandas: pip install 'skmoe[pandas]', "
+            "or give an array"
+        ) from error
+    return X.to_pandas() if hasattr(X, "to_pandas") else from_dataframe(X)
 
 
 def check_features(estimator, X, reset):
     """Validate X; frames stay frames, so that experts can select columns by name.
+
+    Tables of other libraries become frames of pandas; see `as_known_frame`.
 
     Missing values and strings pass: whether they are welcome is for the experts to say.
 
@@ -82,9 +125,10 @@ def check_features(estimator, X, reset):
     """
     if not reset and is_valid_array(estimator, X, "df"):
         return X
+    X = as_known_frame(X)
     if is_frame(X):
         return validate_data(estimator, X, reset=reset, skip_check_array=True)
-    return validate_data(
+    X = validate_data(
         estimator,
         X,
         reset=reset,
@@ -93,6 +137,27 @@ def check_features(estimator, X, reset):
         ensure_all_finite="allow-nan",
         ensure_min_samples=1 if reset else 0,
     )
+    return with_short_indices(X) if issparse(X) else X
+
+
+def with_short_indices(X):
+    """A sparse matrix with 32-bit indices, which trees and k-means insist on, if they suffice.
+
+    Parameters
+    ----------
+    X : CSR or CSC matrix
+        Left as it is.
+
+    Returns
+    -------
+    X : CSR or CSC matrix
+        Its values are shared.
+    """
+    if X.indices.dtype == np.int32 or max(X.nnz, *X.shape) > np.iinfo(np.int32).max:
+        return X
+    short = copy.copy(X)
+    short.indices, short.indptr = X.indices.astype(np.int32), X.indptr.astype(np.int32)
+    return short
 
 
 def check_class_target(estimator, y):
@@ -118,9 +183,57 @@ def check_real_target(estimator, y):
     Returns
     -------
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs), dtype float64
+        Or float32 if it was given so, as the experts may like to have it.
     """
-    y = _present(estimator, y, dtype=np.float64)
+    y = _present(estimator, y, dtype=(np.float64, np.float32))
     return column_or_1d(y, warn=True) if y.ndim == 1 or y.shape[1] == 1 else y
+
+
+def check_magnitude(values, name):
+    """Refuse numbers whose squares double precision cannot hold.
+
+    Parameters
+    ----------
+    values : array, sparse matrix or frame
+        Columns of a frame that are no numbers are passed over.
+    name : str
+        For the error.
+
+    Raises
+    ------
+    ValueError
+        Says what is to be rescaled.
+    """
+    if issparse(values):
+        values = values.data
+    elif hasattr(values, "select_dtypes"):
+        values = values.select_dtypes("number").to_numpy()
+    if not isinstance(values, np.ndarray) or values.dtype != np.float64 or not values.size:
+        return  # other types hold no such numbers
+    with np.errstate(invalid="ignore"):
+        largest = np.fmax.reduce(np.abs(values), axis=None)
+    if largest > LARGEST:
+        raise ValueError(
+            f"{name} has values as large as {largest:.3g}, whose squares are no longer numbers; "
+            f"divide them by a constant, such as {largest:.0e}, before fit and predict"
+        )
+
+
+def check_spread(y):
+    """Refuse a target that varies so little that the squares of its differences are 0.
+
+    Raises
+    ------
+    ValueError
+        Says what is to be rescaled.
+    """
+    spread = np.ptp(y.reshape(len(y), -1), axis=0)
+    smallest = spread[spread > 0].min(initial=np.inf)
+    if smallest < SMALLEST_SPREAD:
+        raise ValueError(
+            f"y varies by no more than {smallest:.3g}, whose square is no longer a number; "
+            "multiply y by a constant, or wrap the mixture in TransformedTargetRegressor"
+        )
 
 
 def _present(estimator, y, dtype):
@@ -132,7 +245,7 @@ def _present(estimator, y, dtype):
     return check_array(y, ensure_2d=False, dtype=dtype, input_name="y", estimator=estimator)
 
 
-def keep_weighted_rows(X, y, sample_weight):
+def keep_weighted_rows(X, y, sample_weight, groups=None):
     """Drop rows of weight 0, which are absent by definition.
 
     Parameters
@@ -140,6 +253,7 @@ def keep_weighted_rows(X, y, sample_weight):
     X : array, sparse matrix or frame of shape (n_given, n_features)
     y : ndarray of shape (n_given,) or (n_given, m)
     sample_weight : array-like of shape (n_given,) or None
+    groups : array-like of shape (n_given,) or None
 
     Returns
     -------
@@ -150,14 +264,17 @@ def keep_weighted_rows(X, y, sample_weight):
     ValueError
         If lengths differ, or weights are negative, not finite or all 0.
     """
-    check_consistent_length(X, y)
+    check_consistent_length(X, y, groups)
+    if groups is not None:
+        groups = column_or_1d(groups, dtype=None)
     n_given = _num_samples(X)
     if sample_weight is None:
-        return TrainingData(X, y, np.ones(n_given), np.arange(n_given), n_given)
+        return TrainingData(X, y, np.ones(n_given), np.arange(n_given), n_given, groups)
     weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     kept = np.flatnonzero(weight > 0)
     if len(kept) == 0:
         raise ValueError("sample_weight is 0 for all rows; at least one must be positive")
     if len(kept) < n_given:
         X, y, weight = _safe_indexing(X, kept), y[kept], weight[kept]
-    return TrainingData(X, y, weight, kept, n_given)
+        groups = None if groups is None else groups[kept]
+    return TrainingData(X, y, weight, kept, n_given, groups)

@@ -10,6 +10,7 @@ from scipy.optimize import nnls
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 
+from .._compat import Record
 from .._likelihoods import MIN_FLOOR, Categorical
 
 SMALLEST_OPINION = 1e-3
@@ -26,7 +27,7 @@ Weaker ones are left out: 1 was chosen where rows are few, and did harm to new o
 
 
 @dataclass(frozen=True, eq=False)
-class MeanBlend:
+class MeanBlend(Record):
     """Mean of real opinions with constant weights, none negative, that sum to 1 (Breiman, 1996).
 
     Attributes
@@ -75,7 +76,7 @@ class MeanBlend:
 
 
 @dataclass(frozen=True, eq=False)
-class ClassBlend:
+class ClassBlend(Record):
     """Logistic regression on the logarithms of the experts' probabilities.
 
     A product of powers of the opinions, so that experts that know different things add up what
@@ -141,7 +142,7 @@ def _without_redundancy(opinions):
     return opinions.reshape(len(opinions), -1)
 
 
-def best_blend(opinions, target, sample_weight, splits, likelihood):
+def best_blend(opinions, target, sample_weight, folds, likelihood):
     """The blend that suits best, and what it predicts for held-out rows."""
     candidates: list[Any]
     if isinstance(likelihood, Categorical):
@@ -152,7 +153,10 @@ def best_blend(opinions, target, sample_weight, splits, likelihood):
     smallest, best = np.inf, (candidates[0], np.empty(0))
     for blend in candidates:
         held_out = np.empty((len(target), *likelihood.output_shape))
-        for train, test in splits:
+        for train, test in folds.splits:
+            if not len(train):  # opinions on the rows before are not known
+                held_out[test] = likelihood.component(opinions[test].mean(axis=1), MIN_FLOOR)
+                continue
             fitted = blend.fit(opinions[train], target[train], sample_weight[train])
             held_out[test] = fitted.predict(opinions[test])
         loss = np.average(likelihood.loss(target, held_out), weights=sample_weight)

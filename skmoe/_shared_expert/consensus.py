@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.ensemble import ExtraTreesRegressor
-from sklearn.utils import _safe_indexing, check_array
 
-from .._data.columns import is_numeric
+from .._compat import Record
+from .._data.columns import NumericView, numbers_of
+from .._data.problem import Problem
 from .blends import (
     best_blend,
     one_column,
@@ -26,12 +27,15 @@ MIN_LEAF_ROWS = 5
 MOST_COLUMNS = 24
 """Columns at most that the correction compares for a split; all do not help it, but take long."""
 
+MOST_SPARSE_COLUMNS = 100
+"""Sparse columns beyond this (words, say) are not seen: few trees would ask for any of them."""
+
 STRENGTHS = np.linspace(0.0, 1.0, 21)
 """Candidates of the part of the correction that is applied."""
 
 
 @dataclass(frozen=True, eq=False)
-class Consensus:
+class Consensus(Record):
     """A blend of the experts' opinions, and a forest that corrects it.
 
     Stacked generalisation (Wolpert, 1992), and a local correction: the blend weighs experts
@@ -45,7 +49,9 @@ class Consensus:
     strength : float in [0, 1]
         Part of the correction that is applied.
     columns : ndarray of intp
-        The gate features that the correction sees: the numeric ones, none if they are sparse.
+        The features that the correction sees; none if there are many and sparse.
+    view : NumericView, default=None
+        What turns the gate's columns into features; None where they are numbers already.
 
     References
     ----------
@@ -56,6 +62,7 @@ class Consensus:
     correction: Any
     strength: float
     columns: np.ndarray
+    view: NumericView | None = None
 
     def predict(self, opinions, Z):
         """Predict.
@@ -74,11 +81,14 @@ class Consensus:
         blended = self.blend.predict(opinions)
         if self.correction is None or len(blended) == 0:
             return blended
-        correction = self.correction.predict(_evidence(opinions, Z, self.columns))
-        return self.blend.corrected(blended, self.strength * correction.reshape(len(blended), -1))
+        features = numbers_of(self.view, Z)
+        correction = _forest_mean(self.correction, _evidence(opinions, features, self.columns))
+        return self.blend.corrected(blended, self.strength * correction)
 
 
-def fit_consensus(opinions, Z, target, sample_weight, splits, *, likelihood, seed, n_jobs=None):
+def fit_consensus(
+    opinions: np.ndarray, gate: Any, Z: Any, problem: Problem, seed: int
+) -> tuple[Consensus, np.ndarray]:
     """Fit a consensus on held-out opinions, and say what it predicts for rows it has not seen.
 
     The opinions must not be cross-fitted over again as if they were features. An opinion on row
@@ -100,25 +110,32 @@ def fit_consensus(opinions, Z, target, sample_weight, splits, *, likelihood, see
     ----------
     opinions : ndarray of shape (n_samples, n_opinions, ...)
         Held out.
+    gate : unfitted gate
+        Its own preprocessing makes what the consensus sees of Z.
     Z : array, sparse matrix or frame of shape (n_samples, n_gate_features)
-    target : ndarray
-        As the likelihood takes it.
-    sample_weight : ndarray of shape (n_samples,)
-    splits : tuple of (train, test)
-        With which the opinions were made; the test parts are a partition of the rows.
-    likelihood : Categorical, Gaussian or Laplace
+    problem : Problem
+        With the folds that the opinions were made with. Of rows that none of them tests nothing is
+        learned.
     seed : int
-    n_jobs : int or None
 
     Returns
     -------
     consensus : Consensus
-        Fitted on all rows.
+        Fitted on all rows that there are opinions on.
     held_out : ndarray of shape (n_samples, ...)
+        The mean opinion on a row that no fold tests.
     """
-    blend, blended = best_blend(opinions, target, sample_weight, splits, likelihood)
-    columns = _numeric_columns(Z)
-    evidence = _evidence(opinions, Z, columns)
+    view, features = NumericView.fit(gate, Z, problem.y)
+    rows, folds = problem.folds.judged_only()
+    if len(rows) < len(opinions):
+        held_out = opinions.mean(axis=1)
+        features, opinions = features[rows], opinions[rows]
+    else:
+        held_out = np.empty((len(opinions), *opinions.shape[2:]))
+    target, weight = problem.target[rows], problem.sample_weight[rows]
+    blend, blended = best_blend(opinions, target, weight, folds, problem.likelihood)
+    columns = _columns_to_see(features)
+    evidence = _evidence(opinions, features, columns)
     left_over = blend.left_over(target, blended)
     forest = ExtraTreesRegressor(
         N_TREES,
@@ -126,22 +143,23 @@ def fit_consensus(opinions, Z, target, sample_weight, splits, *, likelihood, see
         max_features=min(1.0, MOST_COLUMNS / evidence.shape[1]),
         bootstrap=True,
         random_state=seed,
-        n_jobs=n_jobs,
+        n_jobs=problem.n_jobs,
     )
-    forest.fit(evidence, one_column(left_over), unless_alike(sample_weight))
+    forest.fit(evidence, one_column(left_over), unless_alike(weight))
     forest.set_params(n_jobs=None)  # threads would add up its trees in any order
-    correction = _judged_correction(forest, evidence, left_over, sample_weight, splits)
+    correction = _held_out_correction(forest, evidence, left_over, weight, folds)
     candidates = [blend.corrected(blended, strength * correction) for strength in STRENGTHS]
     losses = [
-        np.average(likelihood.loss(target, each), weights=sample_weight) for each in candidates
+        np.average(problem.likelihood.loss(target, each), weights=weight) for each in candidates
     ]
     best = int(np.argmin(losses))
-    blend = blend.fit(opinions, target, sample_weight)
+    held_out[rows] = candidates[best]
+    blend = blend.fit(opinions, target, weight)
     correction = forest if best > 0 else None
-    return Consensus(blend, correction, float(STRENGTHS[best]), columns), candidates[best]
+    return Consensus(blend, correction, float(STRENGTHS[best]), columns, view), held_out
 
 
-def _judged_correction(forest, evidence, left_over, sample_weight, splits):
+def _held_out_correction(forest, evidence, left_over, sample_weight, folds):
     """What a forest would correct of each row had it seen only the other rows of its fold.
 
     The trees are those of the forest, less the ones that drew the row; what counts in their leaves
@@ -154,17 +172,15 @@ def _judged_correction(forest, evidence, left_over, sample_weight, splits):
     evidence : ndarray of shape (n_samples, n_columns)
     left_over : ndarray of shape (n_samples, n_outputs)
     sample_weight : ndarray of shape (n_samples,)
-    splits : tuple of (train, test)
+    folds : Folds
+        Of which each row is tested by one.
 
     Returns
     -------
     correction : ndarray of shape (n_samples, n_outputs)
         0 for a row that has nobody to learn from.
     """
-    n_samples, n_folds = len(left_over), len(splits)
-    fold = np.empty(n_samples, dtype=np.intp)
-    for own, (_, test) in enumerate(splits):
-        fold[test] = own
+    n_samples = len(left_over)
     # Weights beside weighted values, so that what is summed up is counted, too.
     values = sample_weight[:, np.newaxis] * np.column_stack([left_over, np.ones(n_samples)])
     sums = np.zeros(values.shape)
@@ -172,7 +188,7 @@ def _judged_correction(forest, evidence, left_over, sample_weight, splits):
     for tree, drawn in zip(forest.estimators_, forest.estimators_samples_, strict=True):
         left_out = np.ones(n_samples, dtype=bool)
         left_out[drawn] = False
-        group = tree.apply(evidence, check_input=False) * n_folds + fold
+        group = tree.apply(evidence, check_input=False) * len(folds) + folds.judge
         own = group[left_out]
         for column, total in zip(values.T, sums.T, strict=True):
             total[left_out] += np.bincount(group, column)[own] - column[left_out]
@@ -180,18 +196,29 @@ def _judged_correction(forest, evidence, left_over, sample_weight, splits):
     return np.divide(sums[:, :-1], weight, out=np.zeros(left_over.shape), where=weight > 0)
 
 
-def _numeric_columns(Z):
-    """Positions of the columns that a forest can take as they are."""
-    if issparse(Z):
+def _forest_mean(forest, evidence):
+    """What the forest predicts (n, n_outputs), to the last bit, without checks in each tree.
+
+    For a single row these take ten times as long as the trees themselves.
+    """
+    evidence = np.ascontiguousarray(evidence, dtype=np.float32)
+    total = np.zeros((len(evidence), forest.n_outputs_))
+    for tree in forest.estimators_:
+        total += tree.tree_.predict(evidence).reshape(total.shape)
+    return total / len(forest.estimators_)
+
+
+def _columns_to_see(features):
+    """Positions of the features that a forest can use."""
+    if issparse(features) and features.shape[1] > MOST_SPARSE_COLUMNS:
         return np.empty(0, dtype=np.intp)
-    dtypes = list(Z.dtypes) if hasattr(Z, "dtypes") else [np.asarray(Z).dtype] * np.shape(Z)[1]
-    return np.flatnonzero([is_numeric(dtype) for dtype in dtypes])
+    return np.arange(features.shape[1])
 
 
-def _evidence(opinions, Z, columns):
-    """What the correction sees: opinions and numeric features, side by side."""
+def _evidence(opinions, features, columns):
+    """What the correction sees: opinions and features, side by side."""
     parts = [opinions.reshape(len(opinions), -1)]
     if len(columns):
-        features = _safe_indexing(Z, columns, axis=1)
-        parts.append(check_array(features, dtype=np.float64, ensure_all_finite="allow-nan"))
+        features = features[:, columns]
+        parts.append(features.toarray() if issparse(features) else features)
     return np.hstack(parts)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy.sparse import issparse
 
-from .._shared_expert.training import of_different_kinds
+from .._experts.kinds import of_different_kinds
 from ..gates._terms import n_terms
+from .settings import TrainingSettings
 
 OVERLAPS = (0.0, 0.1, 0.3, 1.0)
 """Candidates of ``overlap="auto"``, from the classical mixture to stacking."""
@@ -27,7 +30,7 @@ ROWS_PER_EXPERT = 25
 """Fewer rows than this for each are no ground for another number of experts."""
 
 
-def degrees_to_try(settings, Z):
+def degrees_to_try(settings: TrainingSettings, Z: Any) -> tuple[int, ...]:
     """Degrees to choose from for the gate that stands in for ``gate=None``.
 
     Squares and products are tried where all of training is left to be decided and where they are
@@ -45,10 +48,18 @@ def degrees_to_try(settings, Z):
     n_samples, n_features = Z.shape
     large = n_samples * n_terms(n_features) > MOST_TERMS
     undecided = settings.overlap == "auto" and settings.e_step != "insample"
-    return (1, 2) if undecided and not large and not issparse(Z) else (1,)
+    sparse = issparse(Z) or hasattr(Z, "sparse")  # which frames of sparse columns have
+    return (1, 2) if undecided and not large and not sparse else (1,)
 
 
-def numbers_to_try(init, top_k, e_step, n_samples):
+def most_experts(mixture: Any) -> int:
+    """How many clones there may be at most, whatever the number of rows."""
+    if mixture.n_experts != "auto":
+        return mixture.n_experts
+    return max(NUMBERS[-1], numbers_to_try(mixture.init, mixture.top_k, mixture.e_step, 0)[-1])
+
+
+def numbers_to_try(init: Any, top_k: int | None, e_step: str, n_samples: int) -> tuple[int, ...]:
     """Numbers of experts to choose from for ``n_experts="auto"``.
 
     Parameters
@@ -68,16 +79,17 @@ def numbers_to_try(init, top_k, e_step, n_samples):
     """
     if not isinstance(init, str) and not callable(init):
         return (np.shape(init)[-1] if np.ndim(init) == 2 else FIRST_NUMBER,)
-    numbers = [number for number in NUMBERS if top_k is None or number >= top_k]
+    least = 1 if top_k is None else int(top_k)
+    numbers = [number for number in NUMBERS if number >= least]
     if not numbers:
-        return (int(top_k),)
+        return (least,)
     if e_step == "insample":
         return (FIRST_NUMBER,) if FIRST_NUMBER in numbers else tuple(numbers[:1])
     credible = [number for number in numbers if number * ROWS_PER_EXPERT <= n_samples]
     return tuple(credible or numbers[:1])
 
 
-def candidate_overlaps(overlap, templates):
+def candidate_overlaps(overlap: float | str, templates: tuple[Any, ...]) -> tuple[float, ...]:
     """Overlaps to try; experts of different kinds need no overlap of the rows to be different."""
     if overlap != "auto":
         return (float(overlap),)

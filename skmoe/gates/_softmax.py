@@ -12,12 +12,21 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skmoe._arithmetic import linear_top_k, log_softmax, softmax, top_k
 from skmoe._data.rows import is_valid_array
 
-from ._base import BaseGate, check_numeric_columns, check_row_weights, check_training_rows
+from ._base import (
+    RestrictableGate,
+    SolvedGate,
+    TopKGate,
+    check_numeric_columns,
+    check_row_weights,
+    check_training_rows,
+)
 from ._features import complete
-from ._solver.problem import PreparedSoftmaxGate
+from ._solver.prepared import PreparedFeatures
+from ._solver.problem import GateSettings, SoftmaxProblem, warn_unless_converged
+from ._solver.solve import Solution
 
 
-class SoftmaxGate(BaseGate):
+class SoftmaxGate(SolvedGate, TopKGate, RestrictableGate):
     """Softmax regression on soft targets, the classical gate of a mixture of experts.
 
     The probability of expert k is ``softmax((W z + b) / temperature)_k`` with ``z`` the
@@ -36,10 +45,11 @@ class SoftmaxGate(BaseGate):
         1e-5 with the least cross-entropy in a 5-fold cross-validation of the gate alone. Within
         a mixture it is 1e-3 until EM ends, and then the one with the largest held-out likelihood
         of the mixture; with ``e_step="insample"`` it stays at 1e-3.
-    degree : {1, 2}, default=1
+    degree : {1, 2, "auto"}, default=1
         2 adds the squares and, of up to 20 features, the products of the standardised features
         (within five standard deviations) to the logits: borders between experts may be curved.
-        Not for sparse X.
+        Not for sparse X. "auto" is 1 for the gate alone, and chosen by a mixture that trains
+        clones with ``overlap="auto"``.
     temperature : float, default=1.0
         Divides the logits. Since the penalty is on W, a low temperature makes sharp gates
         cheap.
@@ -129,7 +139,7 @@ class SoftmaxGate(BaseGate):
 
     _parameter_constraints: dict = {
         "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
-        "degree": [Options(Integral, {1, 2})],
+        "degree": [Options(Integral, {1, 2}), StrOptions({"auto"})],
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "balance": [Interval(Real, 0, None, closed="left")],
         "z_loss": [Interval(Real, 0, None, closed="left")],
@@ -189,30 +199,26 @@ class SoftmaxGate(BaseGate):
         """
         X = self._validate_features(X, reset=True)
         X, targets, weights = check_training_rows(X, R, sample_weight)
-        prepared = PreparedSoftmaxGate(self, X, weights, targets.shape[1])
-        solution = prepared.solve(
-            targets,
-            weights,
-            start=self._previous_coef(prepared),
-            alpha=prepared.chosen_alpha(targets, weights),
-        )
-        prepared.warn_unless_converged(solution, stacklevel=3)
-        prepared.write(solution, self)
+        settings = self.solver_settings()
+        problem = SoftmaxProblem.of(PreparedFeatures(X, weights), settings, targets.shape[1])
+        problem = problem.with_chosen_alpha(targets, weights)
+        solution = problem.solve(targets, weights, self._previous(problem, targets.shape[1]))
+        warn_unless_converged(solution, settings, stacklevel=3)
+        self._set_fitted(problem.fitted_attributes(solution))
         return self
 
-    def prepare(self, X, sample_weight, n_experts):
-        """Bring features to the form that training needs, for many fits with them.
+    def prepare(self, X, sample_weight):
+        """Check features, for many fits with them.
 
         Parameters
         ----------
         X : {array-like, sparse matrix, frame} of shape (n_samples, n_features)
         sample_weight : ndarray of shape (n_samples,)
             For the standardisation; each fit has weights of its own.
-        n_experts : int
 
         Returns
         -------
-        prepared : PreparedSoftmaxGate
+        features : PreparedFeatures
 
         Raises
         ------
@@ -222,18 +228,60 @@ class SoftmaxGate(BaseGate):
         gate = clone(self)
         gate._validate_params()
         X = gate._validate_features(X, reset=True)
-        return PreparedSoftmaxGate(gate, X, check_row_weights(sample_weight, X), n_experts)
+        names = {name: value for name, value in vars(gate).items() if name.endswith("_")}
+        return PreparedFeatures(X, check_row_weights(sample_weight, X), names)
 
-    def _previous_coef(self, prepared):
-        """Coefficients of the last fit, standardised, if this fit is to start from them."""
+    def solver_settings(self):
+        """The parameters that the solver heeds.
+
+        Returns
+        -------
+        settings : GateSettings
+        """
+        return GateSettings(
+            self.alpha,
+            self.degree,
+            self.temperature,
+            self.balance,
+            self.z_loss,
+            self.max_iter,
+            self.tol,
+        )
+
+    def fitted_from(self, features, problem, solution):
+        """A fitted gate with these parameters, from what the solver found.
+
+        Parameters
+        ----------
+        features : PreparedFeatures
+        problem : SoftmaxProblem
+            Of these features.
+        solution : Solution
+
+        Returns
+        -------
+        gate : SoftmaxGate
+            A new one.
+        """
+        gate = clone(self)
+        gate._set_fitted(features.names | problem.fitted_attributes(solution))
+        return gate
+
+    def _set_fitted(self, attributes):
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+    def _previous(self, problem, n_experts):
+        """The last fit as a start, if this fit is to start from it."""
         if not self.warm_start or not hasattr(self, "coef_"):
             return None
         coef = np.hstack([self.coef_, self.missing_coef_, self.product_coef_])
-        shape = prepared.design.n_experts, prepared.design.n_columns - 1
-        same_columns = np.array_equal(self.missing_features_, prepared.indicated)
+        shape = n_experts, problem.design.n_columns - 1
+        same_columns = np.array_equal(self.missing_features_, problem.columns.indicated)
         if coef.shape != shape or not same_columns:
             return None
-        return prepared.scaling.standardised(coef, self.intercept_) / self.temperature
+        coef = problem.columns.scaling.standardised(coef, self.intercept_)
+        return Solution(coef / self.temperature)
 
     def predict_log_proba(self, X):
         """Logarithm of the probability of each expert.
@@ -327,13 +375,7 @@ class SoftmaxGate(BaseGate):
         if not reset and is_valid_array(self, X, "d"):
             return X
         check_numeric_columns(X)
-        products = self.degree == 2 if reset else self.products_ is not None
-        if products and issparse(X):
-            raise ValueError(
-                "degree=2 multiplies features, which sparse X would not survive; use degree=1, or "
-                "give a dense array"
-            )
-        return validate_data(
+        X = validate_data(
             self,
             X,
             reset=reset,
@@ -342,6 +384,13 @@ class SoftmaxGate(BaseGate):
             ensure_all_finite="allow-nan",
             ensure_min_samples=1 if reset else 0,
         )
+        products = self.degree == 2 if reset else self.products_ is not None
+        if products and issparse(X):
+            raise ValueError(
+                "degree=2 multiplies features, which sparse X would not survive; use degree=1, or "
+                "give a dense array"
+            )
+        return X
 
     def __setstate__(self, state):
         if "coef_" in state and "alpha_" not in state:  # from when alpha was always a number
@@ -353,5 +402,5 @@ class SoftmaxGate(BaseGate):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
-        tags.input_tags.sparse = self.degree == 1
+        tags.input_tags.sparse = self.degree != 2
         return tags

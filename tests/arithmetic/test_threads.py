@@ -2,6 +2,7 @@
 
 import multiprocessing
 import threading
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -58,6 +59,41 @@ def test_blas_has_one_thread_for_as_long_as_it_takes():
         assert counts() == {2}
 
 
+def blas_threads():
+    return {lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_after_overlapping_computations_blas_may_use_what_it_might_before(fails):
+    """The second enters before the first leaves, and leaves after it."""
+    entered, both_inside, first_left = (threading.Event() for _ in range(3))
+
+    def first(start, stop):
+        entered.set()
+        assert both_inside.wait(5)
+        if fails:
+            raise ZeroDivisionError
+
+    def second(start, stop):
+        both_inside.set()
+        assert first_left.wait(5)
+
+    def run_first():
+        with suppress(ZeroDivisionError):
+            run_in_parts(first, 1, 0)
+        first_left.set()
+
+    before = blas_threads()
+    threads = [threading.Thread(target=run_first)]
+    threads.append(threading.Thread(target=run_in_parts, args=(second, 1, 0)))
+    threads[0].start()
+    assert entered.wait(5)
+    threads[1].start()
+    for thread in threads:
+        thread.join()
+    assert blas_threads() == before
+
+
 def test_errors_arrive():
     with threadpool_limits(2), pytest.raises(ZeroDivisionError):
         run_in_parts(lambda start, stop: 1 / 0, 16, 2 * WORTH_SHARING)
@@ -67,7 +103,7 @@ def large_problem():
     """A function that makes passes over data which are worth sharing."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(30_000, 8))
-    design = SoftmaxGate().prepare(X, np.ones(30_000), 4).design
+    design = SoftmaxGate().prepare(X, np.ones(30_000)).solver_design(1, 4)
     targets = rng.dirichlet(np.ones(4), 30_000)
     weights = design.pack_weights(np.full(30_000, 1 / 30_000))
     log_density = design.pack_log_density(np.log(targets))
