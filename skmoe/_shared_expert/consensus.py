@@ -50,9 +50,9 @@ class Consensus(Record):
 
     Experts may be weighed alike for all rows, so that the mean of their predictions is best; by a
     blend, which is stacked generalisation (Wolpert, 1992); or by a gate that has heard them all.
-    None of the three is best on all data, so they are mixed. A forest is trained on what the whole,
-    mixture included, leaves over; it finds regions where all err to the same side, which no
-    weighting could mend.
+    None of the three is best on all data, so they are mixed. A forest is trained on what the
+    whole, mixture included, leaves over; it finds regions where all err to the same side, which
+    no weighting could mend.
 
     Attributes
     ----------
@@ -113,7 +113,7 @@ class Consensus(Record):
 
     def uncorrected(self, opinions, evidence):
         """What is said before the correction, for evidence as `_evidence` makes it."""
-        components = self.likelihood.component(opinions, self.dispersion)
+        components = _components(opinions, self.dispersion, self.likelihood)
         statistics = _statistics(opinions, evidence, self.likelihood)
         said = (
             mixed(self.constant[np.newaxis], components),
@@ -121,6 +121,15 @@ class Consensus(Record):
             self.gate.predict(statistics, components),
         )
         return sum(part * each for part, each in zip(self.parts.values(), said, strict=True))
+
+
+class Rows(NamedTuple):
+    """What is known of the rows that there are opinions on."""
+
+    target: np.ndarray
+    weights: np.ndarray
+    folds: Folds
+    likelihood: Any
 
 
 class Opinions(NamedTuple):
@@ -194,9 +203,8 @@ def fit_consensus(
     target, weights = problem.target[rows], problem.sample_weight[rows]
     likelihood: Any = problem.likelihood
     evidence = _evidence(outputs, features[rows], columns)
-    consensus, bases = _weighed(
-        outputs, evidence, opinions.dispersion, target, weights, folds, likelihood
-    )
+    known = Rows(target, weights, folds, likelihood)
+    consensus, bases = _weighed(outputs, evidence, opinions.dispersion, known)
     parts = blending_weights([mixture, *bases], target, weights, likelihood)
     say = float(1.0 - parts[0])
     said = sum(part / say * each for part, each in zip(parts[1:], bases, strict=True))
@@ -222,14 +230,15 @@ def fit_consensus(
     return replace(consensus, columns=columns, view=view), held_out, say
 
 
-def _weighed(outputs, evidence, dispersion, target, weights, folds, likelihood):
+def _weighed(outputs, evidence, dispersion, known):
     """The consensus without a correction, and the held-out predictions of its three parts."""
-    components = likelihood.component(outputs, dispersion)
+    target, weights, folds, likelihood = known
+    components = _components(outputs, dispersion, likelihood)
     nothing = np.empty((len(target), 0))
-    constant, evenly = fit_opinion_gate(nothing, components, target, weights, folds, likelihood)
+    constant, evenly = fit_opinion_gate(nothing, components, *known)
     blend, blended = best_blend(outputs, target, weights, folds, likelihood)
     statistics = _statistics(outputs, evidence, likelihood)
-    gate, gated = fit_opinion_gate(statistics, components, target, weights, folds, likelihood)
+    gate, gated = fit_opinion_gate(statistics, components, *known)
     consensus = Consensus(
         {},
         constant.proba(nothing[:1])[0],
@@ -242,6 +251,12 @@ def _weighed(outputs, evidence, dispersion, target, weights, folds, likelihood):
         columns=np.empty(0, dtype=np.intp),
     )
     return consensus, [evenly, blended, gated]
+
+
+def _components(outputs, dispersion, likelihood):
+    """What each expert would say alone (n, K, ...): its output, with the floor of a classifier."""
+    each = (likelihood.component(outputs[:, k], own) for k, own in enumerate(dispersion))
+    return np.stack(list(each), axis=1)
 
 
 def _fitted_forest(evidence, left_over, weights, seed, n_jobs):

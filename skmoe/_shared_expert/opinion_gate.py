@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import softmax
+from scipy.special import log_softmax, softmax
 
 from .._arithmetic.statistics import paired
 from .._compat import Record
@@ -114,8 +114,8 @@ def fit_opinion_gate(
     held_out = [np.empty((len(target), *components.shape[2:])) for _ in PENALTIES]
 
     def path(rows, penalties):
-        parts = (part[rows] for part in (evidence, components, target, sample_weight))
-        return _path(*parts, likelihood, penalties)
+        own = evidence[rows], components[rows], target[rows], sample_weight[rows]
+        return _path(*own, likelihood, penalties)
 
     for train, test in folds.splits:
         for own, gate in zip(held_out, path(train, PENALTIES), strict=True):
@@ -219,14 +219,17 @@ class MixingLoss:
 
     def at(self, coef: np.ndarray, penalty: float) -> tuple[float, np.ndarray]:
         """Value and gradient at some coefficients."""
-        proba = softmax(self.design @ coef, axis=1)
+        log_proba = log_softmax(self.design @ coef, axis=1)
+        proba = np.exp(log_proba)
         whole = mixed(proba, self.components)
         loss, slope = self.likelihood.mixing_loss(self.target, whole)
-        along = np.einsum("i...,ik...->ik", slope, self.components)
+        n_samples, n_experts = proba.shape
+        flat = self.components.reshape(n_samples, n_experts, -1)
+        along = np.einsum("ij,ikj->ik", slope.reshape(n_samples, -1), flat)
         pull = proba * (along - np.einsum("ik,ik->i", proba, along)[:, np.newaxis])
         value = self.weight @ loss
         if self.prior:
-            value -= self.prior * (self.weight @ np.log(proba + SMALLEST_PROBABILITY).mean(axis=1))
+            value -= self.prior * (self.weight @ log_proba.mean(axis=1))
             pull = pull + self.prior * (proba - 1.0 / proba.shape[1])
         gradient = self.design.T @ (self.weight[:, np.newaxis] * pull)
         value += 0.5 * penalty * np.square(coef[:-1]).sum()
