@@ -106,6 +106,7 @@ def test_each_script_has_its_test():
         "demo.py",
         "mixed_columns.py",
         "pool_of_experts.py",
+        "serve_fastapi.py",  # tests/test_serving_example.py
         *(f"plot_{name}.py" for name in GALLERY),
     }
 
