@@ -84,11 +84,11 @@ def uncorrected(graph: Graph, mixture: Any, shared: Consensus, opinions: str, ow
 def opinion_evidence(graph: Graph, mixture: Any, opinions: str, own: str) -> str:
     """Features, and how the experts answer; see `opinion_statistics`."""
     over_experts, over_classes = graph.constant(np.array([1])), graph.constant(np.array([2]))
-    mean = graph.add("ReduceMean", opinions, over_experts, keepdims=1)
+    mean = graph.add("ReduceMean", opinions, axes=[1], keepdims=1)
     if is_classifier(mixture):
         distance = graph.add("Abs", graph.add("Sub", opinions, mean))
         parts = [
-            graph.add("ReduceMax", opinions, over_classes, keepdims=0),
+            graph.add("ReduceMax", opinions, axes=[2], keepdims=0),
             entropy(graph, opinions),
             entropy(graph, mean),
             graph.add("ReduceSum", distance, over_classes, keepdims=0),
@@ -96,7 +96,7 @@ def opinion_evidence(graph: Graph, mixture: Any, opinions: str, own: str) -> str
     else:
         deviation = graph.add("Sub", opinions, mean)
         square = graph.add("Mul", deviation, deviation)
-        variance = graph.add("ReduceMean", square, over_experts, keepdims=0)
+        variance = graph.add("ReduceMean", square, axes=[1], keepdims=0)
         parts = [
             graph.add("Squeeze", mean, over_experts),
             graph.add("Flatten", deviation, axis=1),
