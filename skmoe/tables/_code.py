@@ -1,0 +1,123 @@
+"""An estimator as the code that makes it."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+WIDTH = 99
+
+
+def to_code(model):
+    """The Python code that makes an unfitted copy of an estimator, imports included.
+
+    Parameters
+    ----------
+    model : estimator
+        Only what differs from the defaults is written. Parameters may be estimators, lists, dicts,
+        functions and classes that can be imported, numbers and strings.
+
+    Returns
+    -------
+    code : str
+        Ends in an assignment to ``model``.
+
+    Raises
+    ------
+    ValueError
+        If a parameter cannot be written as code; the error names it.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.tables import to_code
+    >>> print(to_code(MixtureOfExpertsRegressor(Ridge(alpha=2.0), n_experts=3)))
+    from sklearn.linear_model import Ridge
+    from skmoe import MixtureOfExpertsRegressor
+    <BLANKLINE>
+    model = MixtureOfExpertsRegressor(experts=Ridge(alpha=2.0), n_experts=3)
+    """
+    imports: set[tuple[str, str]] = set()
+    code = "model = " + _code(model, imports, "", len("model = "))
+    lines = [f"from {module} import {name}" for module, name in sorted(imports)]
+    return "\n".join([*lines, "", code])
+
+
+def _code(value, imports, indent, used):
+    """One value as code; broken into lines if it does not fit behind `used` characters."""
+    if isinstance(value, BaseEstimator):
+        return _call(value, imports, indent, used)
+    if isinstance(value, dict):
+        parts = [(f"{key!r}: ", each) for key, each in value.items()]
+        return _enclosed("{", parts, "}", imports, indent, used)
+    if isinstance(value, list | tuple) and type(value) in (list, tuple):
+        left, right = "[]" if isinstance(value, list) else "()"
+        right = ",)" if isinstance(value, tuple) and len(value) == 1 else right
+        return _enclosed(left, [("", each) for each in value], right, imports, indent, used)
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        imports.add(("numpy", "array"))
+        return _enclosed("array(", [("", value.tolist())], ")", imports, indent, used)
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return f"float({str(value)!r})"
+    if value is None or isinstance(value, bool | int | float | str):
+        return repr(value)
+    if inspect.isclass(value) or inspect.isroutine(value):
+        return _imported(value, imports)
+    raise ValueError(f"{value!r} cannot be written as code")
+
+
+def _call(estimator, imports, indent, used):
+    signature = inspect.signature(type(estimator).__init__).parameters
+    given = []
+    for name in estimator.get_params(deep=False):
+        value = getattr(estimator, name)
+        default = signature[name].default if name in signature else inspect.Parameter.empty
+        if not _is_same(value, default):
+            given.append((f"{name}=", value))
+    opening = _imported(type(estimator), imports) + "("
+    return _enclosed(opening, given, ")", imports, indent, used)
+
+
+def _is_same(value, default):
+    if value is default:
+        return True
+    same = type(value) is type(default) and not isinstance(value, BaseEstimator)
+    return same and not isinstance(value, np.ndarray) and repr(value) == repr(default)
+
+
+def _enclosed(left, parts, right, imports, indent, used):
+    """What is between brackets, in one line if it fits, otherwise a line for each part."""
+    flat = ", ".join(name + _code(each, imports, "", -10_000) for name, each in parts)
+    if used < 0 or used + len(left) + len(flat) + len(right) < WIDTH:
+        return left + flat + right
+    deeper = indent + "    "
+    lines = [
+        deeper + name + _code(each, imports, deeper, len(deeper + name)) + ","
+        for name, each in parts
+    ]
+    return "\n".join([left, *lines, indent + right.removeprefix(",")])
+
+
+def _imported(thing, imports):
+    """Name of a class or function, which is added to the imports from its public module."""
+    name = thing.__qualname__
+    if not name.isidentifier():
+        raise ValueError(f"{thing!r} cannot be imported, so it cannot be written as code")
+    imports.add((_public_module(thing), name))
+    return name
+
+
+def _public_module(thing):
+    """The shortest package that offers a class or function under its name."""
+    parts = thing.__module__.split(".")
+    for length in range(1, len(parts)):
+        module = sys.modules.get(".".join(parts[:length]))
+        if getattr(module, thing.__name__, None) is thing:
+            return ".".join(parts[:length])
+    return thing.__module__
