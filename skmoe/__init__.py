@@ -22,4 +22,5 @@ __all__ = [
     "io",
     "load",
     "read_manifest",
+    "tables",
 ]

@@ -2,14 +2,20 @@
 
 from ._code import to_code
 from ._dates import CalendarFeatures
+from ._dropout import KindDropout
 from ._experts import feature_experts
 from ._frames import as_numbers, as_text
 from ._kinds import ColumnKinds, column_kinds
 from ._mixture import make_mixture
+from ._numbers import NumberFeatures
+from ._statistics import RowStatistics
 
 __all__ = [
     "CalendarFeatures",
     "ColumnKinds",
+    "KindDropout",
+    "NumberFeatures",
+    "RowStatistics",
     "as_numbers",
     "as_text",
     "column_kinds",

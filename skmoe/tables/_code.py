@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.model_selection import BaseCrossValidator
 
 WIDTH = 99
 
@@ -49,7 +50,7 @@ def to_code(model):
 
 def _code(value, imports, indent, used):
     """One value as code; broken into lines if it does not fit behind `used` characters."""
-    if isinstance(value, BaseEstimator):
+    if isinstance(value, BaseEstimator | BaseCrossValidator):
         return _call(value, imports, indent, used)
     if isinstance(value, dict):
         parts = [(f"{key!r}: ", each) for key, each in value.items()]
@@ -67,20 +68,19 @@ def _code(value, imports, indent, used):
         return f"float({str(value)!r})"
     if value is None or isinstance(value, bool | int | float | str):
         return repr(value)
-    if inspect.isclass(value) or inspect.isroutine(value):
+    if inspect.isclass(value) or inspect.isroutine(value) or isinstance(value, np.ufunc):
         return _imported(value, imports)
     raise ValueError(f"{value!r} cannot be written as code")
 
 
-def _call(estimator, imports, indent, used):
-    signature = inspect.signature(type(estimator).__init__).parameters
-    given = []
-    for name in estimator.get_params(deep=False):
-        value = getattr(estimator, name)
-        default = signature[name].default if name in signature else inspect.Parameter.empty
-        if not _is_same(value, default):
-            given.append((f"{name}=", value))
-    opening = _imported(type(estimator), imports) + "("
+def _call(thing, imports, indent, used):
+    """An estimator or a splitter: attributes have the names of the parameters."""
+    given = [
+        (f"{name}=", getattr(thing, name))
+        for name, parameter in inspect.signature(type(thing)).parameters.items()
+        if not _is_same(getattr(thing, name), parameter.default)
+    ]
+    opening = _imported(type(thing), imports) + "("
     return _enclosed(opening, given, ")", imports, indent, used)
 
 
@@ -106,7 +106,7 @@ def _enclosed(left, parts, right, imports, indent, used):
 
 def _imported(thing, imports):
     """Name of a class or function, which is added to the imports from its public module."""
-    name = thing.__qualname__
+    name = thing.__name__ if isinstance(thing, np.ufunc) else thing.__qualname__
     if not name.isidentifier():
         raise ValueError(f"{thing!r} cannot be imported, so it cannot be written as code")
     imports.add((_public_module(thing), name))
@@ -115,6 +115,8 @@ def _imported(thing, imports):
 
 def _public_module(thing):
     """The shortest package that offers a class or function under its name."""
+    if isinstance(thing, np.ufunc):
+        return "numpy" if hasattr(np, thing.__name__) else "scipy.special"
     parts = thing.__module__.split(".")
     for length in range(1, len(parts)):
         module = sys.modules.get(".".join(parts[:length]))

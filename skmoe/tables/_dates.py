@@ -6,9 +6,10 @@ from datetime import datetime, timezone
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from ._frames import columns_of, is_missing
+from ._numbers import check_table
 
 ISO = "ISO 8601"
 """Stands for what ``datetime.fromisoformat`` reads, which is not one format."""
@@ -34,11 +35,11 @@ def date_format(values: np.ndarray) -> str | None:
     """
     if values.dtype.kind == "M":
         return ISO
-    different = list(dict.fromkeys(values.tolist()))
-    if not different or not all(isinstance(v, str | datetime) or _is_date(v) for v in different):
+    if not all(isinstance(value, str) or _is_date(value) for value in values.tolist()):
         return None
+    different = list(dict.fromkeys(values.tolist()))
     # The first value rules most formats out, so that few are tried on all of them.
-    fitting = (f for f in FORMATS if _read(different[0], f) is not None)
+    fitting = (f for f in FORMATS if different and _read(different[0], f) is not None)
     return next((f for f in fitting if all(_read(v, f) is not None for v in different)), None)
 
 
@@ -76,7 +77,8 @@ class CalendarFeatures(TransformerMixin, BaseEstimator):
 
     Each column becomes twelve: year, month, day, weekday (Monday is 0) and hour; sine and cosine
     of the place in the year, in the week and in the day; and the trend, the years since the first
-    date in training. A missing date, or what cannot be read, is NaN throughout.
+    date in training. A missing date, or what cannot be read, is NaN throughout; a column without
+    any date in training is 0 throughout, as in `NumberFeatures`.
 
     Parameters
     ----------
@@ -124,7 +126,7 @@ class CalendarFeatures(TransformerMixin, BaseEstimator):
         ValueError
             If a column holds no dates, or not in one known format.
         """
-        X = _checked(self, X, reset=True)
+        X = check_table(self, X, reset=True)
         names = getattr(self, "feature_names_in_", range(self.n_features_in_))
         formats, first = [], []
         for name, values in zip(names, columns_of(X), strict=True):
@@ -154,11 +156,14 @@ class CalendarFeatures(TransformerMixin, BaseEstimator):
         features : ndarray of shape (n_samples, n_features_out)
         """
         check_is_fitted(self)
-        X = _checked(self, X, reset=False)
+        X = check_table(self, X, reset=False)
         parts = [
             _calendar(as_dates(values, form), first, self.cycles)
             for values, form, first in zip(columns_of(X), self.formats_, self.first_, strict=True)
         ]
+        for part, first in zip(parts, self.first_, strict=True):
+            if np.isnat(first):
+                part.update({name: np.zeros(len(values)) for name, values in part.items()})
         return np.column_stack([feature for part in parts for feature in part.values()])
 
     def get_feature_names_out(self, input_features=None):
@@ -187,13 +192,6 @@ class CalendarFeatures(TransformerMixin, BaseEstimator):
         tags.input_tags.string = True
         tags.input_tags.two_d_array = False  # of numbers
         return tags
-
-
-def _checked(estimator, X, reset):
-    if not hasattr(X, "columns"):
-        X = X if hasattr(X, "dtype") else np.asarray(X, dtype=object)
-    validate_data(estimator, X, reset=reset, skip_check_array=True)
-    return X
 
 
 def _calendar(dates, first, cycles):

@@ -7,6 +7,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
 from sklearn.impute import SimpleImputer
+from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
@@ -19,7 +20,8 @@ from sklearn.preprocessing import (
 )
 
 from ._dates import CalendarFeatures
-from ._frames import as_numbers, as_text
+from ._frames import as_text
+from ._numbers import NumberFeatures
 
 COMPONENTS = 20
 """Numbers that stand for a string where its n-grams would be too many."""
@@ -33,14 +35,14 @@ NATIVE_CATEGORIES = 200
 
 def numbers():
     """Numbers as they are, NaN where they are missing: for trees."""
-    return FunctionTransformer(as_numbers)
+    return NumberFeatures()
 
 
 def scaled():
     """Numbers without gaps and on one scale, with an indicator of each gap."""
     return make_pipeline(
-        FunctionTransformer(as_numbers),
-        SimpleImputer(strategy="median", keep_empty_features=True, add_indicator=True),
+        NumberFeatures(),
+        SimpleImputer(strategy="median", add_indicator=True),
         StandardScaler(),
     )
 
@@ -48,8 +50,8 @@ def scaled():
 def splines():
     """Smooth functions of the ranks of numbers, so that a linear model bends, outliers or not."""
     return make_pipeline(
-        FunctionTransformer(as_numbers),
-        SimpleImputer(strategy="median", keep_empty_features=True, add_indicator=True),
+        NumberFeatures(),
+        SimpleImputer(strategy="median", add_indicator=True),
         QuantileTransformer(n_quantiles=20),
         SplineTransformer(n_knots=5, include_bias=False),
     )
@@ -77,8 +79,14 @@ def ordinal():
 
 def target(task):
     """The mean target of each category, cross-fitted in training, shrunk where rows are few."""
-    target_type = "continuous" if task == "regression" else "auto"
-    return make_pipeline(FunctionTransformer(as_text), TargetEncoder(target_type=target_type))
+    is_regression = task == "regression"
+    encoder = TargetEncoder(target_type="continuous" if is_regression else "auto")
+    if encoder.random_state is None:  # scikit-learn before 1.9
+        encoder.set_params(random_state=0)
+    else:
+        folds = KFold if is_regression else StratifiedKFold
+        encoder.set_params(cv=folds(5, shuffle=True, random_state=0))
+    return make_pipeline(FunctionTransformer(as_text), encoder)
 
 
 def scaled_target(task):
@@ -109,9 +117,7 @@ def calendar():
 
 def scaled_calendar():
     """Dates with their cycles, without gaps and on one scale."""
-    return make_pipeline(
-        CalendarFeatures(), SimpleImputer(keep_empty_features=True), StandardScaler()
-    )
+    return make_pipeline(CalendarFeatures(), SimpleImputer(), StandardScaler())
 
 
 def encoder(kinds, parts):

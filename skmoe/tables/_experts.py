@@ -101,8 +101,8 @@ def feature_experts(X, task, kinds=None, *, views=True, cheap=False, string_enco
 
 _REGRESSORS = {
     "boosting": HistGradientBoostingRegressor,
-    "forest": RandomForestRegressor,
-    "extra_trees": ExtraTreesRegressor,
+    "forest": lambda: RandomForestRegressor(max_features=1 / 3),
+    "extra_trees": lambda: ExtraTreesRegressor(max_features=1 / 3),
     "linear": Ridge,
     "neighbours": lambda: KNeighborsRegressor(10),
     "smooth": lambda: SVR(C=10),

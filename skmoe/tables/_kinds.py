@@ -52,7 +52,7 @@ class ColumnKinds(dict):
 
     def __init__(self, kinds, reasons=None):
         super().__init__()
-        self.reasons = {}
+        self.reasons: dict = {}
         for name, kind in kinds.items():
             self[name] = kind
         self.reasons.update(reasons or {})

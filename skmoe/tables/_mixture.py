@@ -6,12 +6,13 @@ import numpy as np
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.multiclass import type_of_target
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe.gates import SoftmaxGate
-
-from ._encoders import components, encoder, numbers, one_hot, scaled_calendar
+from .._classifier import MixtureOfExpertsClassifier
+from .._regressor import MixtureOfExpertsRegressor
+from ..gates import SoftmaxGate
+from ._encoders import components, encoder, one_hot, scaled_calendar
 from ._experts import STRINGS, TASKS, feature_experts, readable_experts
-from ._kinds import column_kinds
+from ._frames import column
+from ._kinds import KINDS, column_kinds
 
 GOALS = ("accuracy", "readable", "fast")
 
@@ -26,8 +27,7 @@ def make_mixture(X, y, goal="accuracy", *, task=None, kinds=None, random_state=N
     could have written. It can be changed, searched, put into a Pipeline, and dumped.
 
     ==============  ==========================================================================
-    ``"accuracy"``  all of `feature_experts`, a gate on numbers, categories and dates, and a
-                    consensus of the experts
+    ``"accuracy"``  all of `feature_experts`, the default gate, and a consensus of the experts
     ``"readable"``  a linear expert for each kind of column, one of all columns and a tree of at
                     most 16 leaves; a linear gate, no consensus
     ``"fast"``      the cheap ones of `feature_experts` and three folds
@@ -77,7 +77,7 @@ def make_mixture(X, y, goal="accuracy", *, task=None, kinds=None, random_state=N
     task = task or task_of(y)
     kinds = column_kinds(X, kinds)
     mixture = MixtureOfExpertsRegressor if task == "regression" else MixtureOfExpertsClassifier
-    settings = {"gate": table_gate(kinds), "overlap": 1.0, "random_state": random_state}
+    settings = {"overlap": 1.0, "random_state": random_state, **table_gate(X, kinds)}
     if goal == "readable":
         return mixture(readable_experts(kinds, task), shared_expert=None, **settings)
     experts = feature_experts(X, task, kinds, cheap=goal == "fast")
@@ -99,17 +99,19 @@ def task_of(y):
     return "regression" if is_continuous or many else "classification"
 
 
-def table_gate(kinds):
-    """The gate of a raw table, on numbers, frequent categories and dates.
+def table_gate(X, kinds):
+    """Parameters of the gate of a raw table: the default gate, on columns that it can take.
 
-    To go once the default gate encodes frames by itself.
+    To go, all of it, once the default gate encodes what is no number by itself.
     """
+    usable = [name for name in kinds.columns(*KINDS) if column(X, name).dtype.kind in "biuf"]
+    if usable:
+        return {"gate_features": usable}
     parts = [
-        ("numbers", ("numeric", "code"), numbers(), False),
-        ("categories", ("categorical",), one_hot(), False),
+        ("categories", ("code", "categorical"), one_hot(), False),
         ("dates", ("datetime",), scaled_calendar(), False),
     ]
     columns = encoder(kinds, parts)
     if not columns.transformers:  # strings alone
         columns = encoder(kinds, [("strings", STRINGS, components(), True)])
-    return make_pipeline(columns.set_params(sparse_threshold=0.0), SoftmaxGate("auto"))
+    return {"gate": make_pipeline(columns.set_params(sparse_threshold=0.0), SoftmaxGate())}
