@@ -8,6 +8,7 @@ from ._frames import as_numbers, as_text
 from ._kinds import ColumnKinds, column_kinds
 from ._mixture import make_mixture
 from ._numbers import NumberFeatures
+from ._reliance import blank_columns, kind_reliance, kind_report
 from ._statistics import RowStatistics
 
 __all__ = [
@@ -18,8 +19,11 @@ __all__ = [
     "RowStatistics",
     "as_numbers",
     "as_text",
+    "blank_columns",
     "column_kinds",
     "feature_experts",
+    "kind_reliance",
+    "kind_report",
     "make_mixture",
     "to_code",
 ]

@@ -57,13 +57,13 @@ class KindDropout(MetaEstimatorMixin, BaseEstimator):
     --------
     >>> import numpy as np
     >>> import pandas as pd
-    >>> from sklearn.ensemble import HistGradientBoostingRegressor
+    >>> from sklearn.ensemble import RandomForestRegressor
     >>> from skmoe.tables import KindDropout
     >>> rng = np.random.default_rng(0)
     >>> size = rng.uniform(20, 90, 400)
     >>> X = pd.DataFrame({"size": size, "rooms": np.round(size / 30).astype(int)})
     >>> kinds = {"size": "numeric", "rooms": "code"}
-    >>> model = KindDropout(HistGradientBoostingRegressor(), kinds, random_state=0).fit(X, size)
+    >>> model = KindDropout(RandomForestRegressor(10), kinds, random_state=0).fit(X, size)
     >>> print(f"{model.score(X.assign(size=np.nan), size):.1f}")
     0.9
     """
