@@ -1,7 +1,7 @@
 """What the benchmark of raw tables compares, as users would call it.
 
-A method is a function ``(split, seed) -> unfitted estimator`` that takes the raw frame. Whatever is
-not installed everywhere is imported when it is called.
+A method is a function ``(split, seed) -> unfitted estimator`` that takes the raw frame. Whatever
+is not installed everywhere is imported when it is called.
 """
 
 import tempfile
@@ -152,7 +152,11 @@ class AutoGluon(BaseEstimator):
             problem_type="regression" if self.task == "regression" else None,
         )  # fmt: skip
         self.model_ = predictor.fit(
-            X.assign(y=y), presets="medium_quality", time_limit=self.seconds, num_cpus=1, num_gpus=0
+            X.assign(y=y),
+            presets="medium_quality",
+            time_limit=self.seconds,
+            num_cpus=1,
+            num_gpus=0,
         )
         return self
 

@@ -53,8 +53,8 @@ GOALS = [
     ("robust", ["make_mixture"], "loss", None, None, None),
     ("make_mixture", ["pool"], "cpu_seconds", None, 2.5, None),
 ]
-"""Method, rivals (of several the best one of each data set in hindsight), figure, sets with strings
-(None: all), largest geometric mean of the ratios, largest ratio."""
+"""Method, rivals (of several the best one of each data set in hindsight), figure, sets with
+strings (None: all), largest geometric mean of the ratios, largest ratio."""
 
 
 @dataclass

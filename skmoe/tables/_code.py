@@ -8,6 +8,7 @@ import sys
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import BaseCrossValidator
+from sklearn.pipeline import Pipeline, make_pipeline
 
 WIDTH = 99
 
@@ -44,12 +45,19 @@ def to_code(model):
     """
     imports: set[tuple[str, str]] = set()
     code = "model = " + _code(model, imports, "", len("model = "))
-    lines = [f"from {module} import {name}" for module, name in sorted(imports)]
+    by_module: dict[str, list[str]] = {}
+    for module, name in sorted(imports):
+        by_module.setdefault(module, []).append(name)
+    lines = [f"from {module} import {', '.join(names)}" for module, names in by_module.items()]
     return "\n".join([*lines, "", code])
 
 
 def _code(value, imports, indent, used):
     """One value as code; broken into lines if it does not fit behind `used` characters."""
+    if isinstance(value, Pipeline) and _is_named_by_type(value):
+        imports.add(("sklearn.pipeline", "make_pipeline"))
+        steps = [("", step) for _, step in value.steps]
+        return _enclosed("make_pipeline(", steps, ")", imports, indent, used)
     if isinstance(value, BaseEstimator | BaseCrossValidator):
         return _call(value, imports, indent, used)
     if isinstance(value, dict):
@@ -73,6 +81,15 @@ def _code(value, imports, indent, used):
     raise ValueError(f"{value!r} cannot be written as code")
 
 
+def _is_named_by_type(pipeline):
+    """Whether `make_pipeline` makes the same pipeline."""
+    made = make_pipeline(*(step for _, step in pipeline.steps))
+    settings = ("memory", "transform_input", "verbose")
+    return [name for name, _ in made.steps] == [name for name, _ in pipeline.steps] and all(
+        getattr(pipeline, name, None) == getattr(made, name, None) for name in settings
+    )
+
+
 def _call(thing, imports, indent, used):
     """An estimator or a splitter: attributes have the names of the parameters."""
     given = [
@@ -93,9 +110,15 @@ def _is_same(value, default):
 
 def _enclosed(left, parts, right, imports, indent, used):
     """What is between brackets, in one line if it fits, otherwise a line for each part."""
-    flat = ", ".join(name + _code(each, imports, "", -10_000) for name, each in parts)
+    flat = ", ".join(name + _code(each, imports, "", -1) for name, each in parts)
     if used < 0 or used + len(left) + len(flat) + len(right) < WIDTH:
         return left + flat + right
+    if left == "(" or len(parts) == 1:  # the last part alone is broken
+        *names, last = parts
+        before = left + "".join(name + _code(each, imports, "", -1) + ", " for name, each in names)
+        before += last[0]
+        if not isinstance(last[1], str) and used + len(before) < WIDTH:
+            return before + _code(last[1], imports, indent, used + len(before)) + right
     deeper = indent + "    "
     lines = [
         deeper + name + _code(each, imports, deeper, len(deeper + name)) + ","

@@ -9,12 +9,13 @@ from sklearn.utils.multiclass import type_of_target
 from .._classifier import MixtureOfExpertsClassifier
 from .._regressor import MixtureOfExpertsRegressor
 from ..gates import SoftmaxGate
+from ._dropout import KindDropout
 from ._encoders import components, encoder, one_hot, scaled_calendar
 from ._experts import STRINGS, TASKS, feature_experts, readable_experts
 from ._frames import column
 from ._kinds import KINDS, column_kinds
 
-GOALS = ("accuracy", "readable", "fast")
+GOALS = ("accuracy", "robust", "fast", "readable")
 
 MOST_CLASSES = 20
 """Whole numbers of more different values are quantities to predict, not classes."""
@@ -28,6 +29,8 @@ def make_mixture(X, y, goal="accuracy", *, task=None, kinds=None, random_state=N
 
     ==============  ==========================================================================
     ``"accuracy"``  all of `feature_experts`, the default gate, and a consensus of the experts
+    ``"robust"``    the same experts, but each fitted to copies of rows with a kind of column missing,
+                    too; see `KindDropout`
     ``"readable"``  a linear expert for each kind of column, one of all columns and a tree of at
                     most 16 leaves; a linear gate, no consensus
     ``"fast"``      the cheap ones of `feature_experts` and three folds
@@ -40,7 +43,7 @@ def make_mixture(X, y, goal="accuracy", *, task=None, kinds=None, random_state=N
     y : array-like of shape (n_samples,)
         Tells regression from classification: strings, booleans and up to 20 different whole
         numbers are classes.
-    goal : {"accuracy", "readable", "fast"}, default="accuracy"
+    goal : {"accuracy", "robust", "fast", "readable"}, default="accuracy"
     task : {"regression", "classification"}, default=None
         Where `y` does not tell.
     kinds : dict of {column: str}, default=None
@@ -83,6 +86,8 @@ def make_mixture(X, y, goal="accuracy", *, task=None, kinds=None, random_state=N
     experts = feature_experts(X, task, kinds, cheap=goal == "fast")
     if goal == "fast":
         settings["cv"] = 3
+    if goal == "robust":
+        experts = [(name, KindDropout(expert, dict(kinds))) for name, expert in experts]
     shared = "consensus" if len(experts) > 1 else None
     return mixture(experts, shared_expert=shared, **settings)
 

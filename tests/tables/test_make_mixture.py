@@ -104,7 +104,7 @@ def test_it_is_ordinary():
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # small networks
 @pytest.mark.parametrize("task", TARGETS)
-@pytest.mark.parametrize("goal", ["accuracy"])
+@pytest.mark.parametrize("goal", ["accuracy", "robust"])
 def test_larger_goals(task, goal):
     y = TARGETS[task]
     model = make_mixture(X, y, goal, random_state=0).fit(X, y)
