@@ -102,6 +102,14 @@ def check_time_split(said):
     assert rmse.loc["all", "mixture"] < 0.9 * rmse.loc["all", ["season", "latest"]].min()
 
 
+def check_two_targets(said):
+    losses = said["losses"]
+    assert (losses["the number's gate"] < 0.97 * losses["a gate of its own"]).all()
+    assert (losses["a gate of its own"] < losses["one model"]).all()
+    shared, number = said["sharing"], said["of_number"]
+    np.testing.assert_allclose(shared.gate_proba(said["X"]), number.gate_proba(said["X"]))
+
+
 def check_utilization(said):
     new, training = said["moe"].utilization(said["X_new"]).mass, said["moe"].utilization_.mass
     assert training.min() > 0.2 and np.sum(new < 0.15) == 1

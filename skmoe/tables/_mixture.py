@@ -29,8 +29,8 @@ def make_mixture(X, y, goal="accuracy", *, task=None, kinds=None, random_state=N
 
     ==============  ==========================================================================
     ``"accuracy"``  all of `feature_experts`, the default gate, and a consensus of the experts
-    ``"robust"``    the same experts, but each fitted to copies of rows with a kind of column missing,
-                    too; see `KindDropout`
+    ``"robust"``    the same, but each expert is also fitted to copies of rows in which a kind of
+                    column is missing; see `KindDropout`
     ``"readable"``  a linear expert for each kind of column, one of all columns and a tree of at
                     most 16 leaves; a linear gate, no consensus
     ``"fast"``      the cheap ones of `feature_experts` and three folds
