@@ -37,7 +37,13 @@ class KnownGate(BaseGate):
         return self.gate.predict_log_proba(X)
 
 
-settings = {"n_experts": 3, "overlap": 0.0, "shared_expert": None, "random_state": 0}
+settings = {
+    "n_experts": 3,
+    "overlap": 0.0,
+    "shared_expert": None,
+    "max_iter": 200,
+    "random_state": 0,
+}
 losses = {}
 for seed in range(3):
     problem = make_piecewise_regression(2300, n_regimes=3, noise=0.3, random_state=seed)
