@@ -48,8 +48,15 @@ def to_code(model):
     by_module: dict[str, list[str]] = {}
     for module, name in sorted(imports):
         by_module.setdefault(module, []).append(name)
-    lines = [f"from {module} import {', '.join(names)}" for module, names in by_module.items()]
+    lines = [_import_line(module, names) for module, names in by_module.items()]
     return "\n".join([*lines, "", code])
+
+
+def _import_line(module, names):
+    line = f"from {module} import {', '.join(names)}"
+    if len(line) <= WIDTH:
+        return line
+    return "\n".join([f"from {module} import (", *(f"    {name}," for name in names), ")"])
 
 
 def _code(value, imports, indent, used):

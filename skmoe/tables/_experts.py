@@ -10,9 +10,10 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
+from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
-from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVR
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
@@ -43,7 +44,7 @@ def feature_experts(X, task, kinds=None, *, views=True, cheap=False, string_enco
 
     - Of the whole table: boosting with native categories, a forest, a linear model (of splines,
       indicators of categories, n-grams of strings and cycles of dates), neighbours, and a
-      support vector machine (a small network for classes).
+      support vector machine (for classes, a logistic regression of kernel features).
     - Of one kind of column each, where there are two or more: ``only_numeric``,
       ``only_categories``, ``only_strings``, ``only_dates``.
     - Views, the whole table encoded otherwise: boosting and extremely randomised trees of the
@@ -114,7 +115,9 @@ _CLASSIFIERS = {
     "extra_trees": lambda: ExtraTreesClassifier(min_samples_leaf=2),
     "linear": lambda: LogisticRegression(max_iter=1000),
     "neighbours": lambda: KNeighborsClassifier(10),
-    "smooth": lambda: MLPClassifier((50,), early_stopping=True, validation_fraction=0.15),
+    "smooth": lambda: make_pipeline(
+        Nystroem(n_components=50), LogisticRegression(C=10.0, max_iter=1000)
+    ),
     "tree": lambda: DecisionTreeClassifier(max_leaf_nodes=16),
 }
 
@@ -141,7 +144,7 @@ def readable_experts(kinds, task):
 
 def _whole_table_experts(kinds, task, models, strings):
     dense = _dense_parts(strings)
-    smooth = "svm" if task == "regression" else "network"
+    smooth = "svm" if task == "regression" else "kernel"
     return [
         ("boosting", _boosting(kinds, task, models["boosting"](), strings)),
         ("forest", pipeline(kinds, _tree_parts(task, strings), models["forest"]())),

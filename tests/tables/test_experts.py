@@ -57,7 +57,6 @@ def said(expert, rows):
     return expert.predict_proba(rows) if is_classifier(expert) else expert.predict(rows)
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # the small network
 @pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize(("task", "name"), EACH)
 def test_an_expert_takes_the_raw_table(task, name):

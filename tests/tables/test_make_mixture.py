@@ -102,7 +102,6 @@ def test_it_is_ordinary():
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # small networks
 @pytest.mark.parametrize("task", TARGETS)
 @pytest.mark.parametrize("goal", ["accuracy", "robust"])
 def test_larger_goals(task, goal):
