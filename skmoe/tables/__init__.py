@@ -27,3 +27,14 @@ __all__ = [
     "make_mixture",
     "to_code",
 ]
+
+# Files that hold them name this module, wherever the code is.
+for _stored in (
+    CalendarFeatures,
+    ColumnKinds,
+    KindDropout,
+    NumberFeatures,
+    RowStatistics,
+    as_text,
+):
+    _stored.__module__ = __name__

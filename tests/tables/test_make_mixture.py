@@ -8,7 +8,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-import skmoe
+import skmoe.tables
 from skmoe.tables import KindDropout, make_mixture, to_code
 
 pd = pytest.importorskip("pandas")
@@ -85,6 +85,14 @@ def test_it_survives_a_bundle(fitted, tmp_path):
     model, _ = fitted
     skmoe.dump(model, tmp_path / "m.skmoe", golden_rows=X)
     np.testing.assert_array_equal(said(skmoe.load(tmp_path / "m.skmoe"), NEW), said(model, NEW))
+
+
+def test_stored_objects_have_public_names():
+    """So that files can be read when the code has moved."""
+    for name in skmoe.tables.__all__:
+        value = getattr(skmoe.tables, name)
+        if isinstance(value, type) or value is skmoe.tables.as_text:
+            assert value.__module__ == "skmoe.tables", name
 
 
 def test_it_is_ordinary():
