@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import (
     ExtraTreesClassifier,
     ExtraTreesRegressor,
@@ -14,6 +15,7 @@ from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
@@ -37,6 +39,10 @@ TASKS = ("regression", "classification")
 
 STRINGS = ("dirty", "text")
 CATEGORIES = ("code", "categorical")
+
+MOST_ROWS_OF_KERNELS = 10_000
+"""Beyond, a support vector machine takes longer than all the others: kernel features and a ridge
+regression stand in for it."""
 
 
 def feature_experts(X, task, kinds=None, *, views=True, cheap=False, string_encoder=None):
@@ -96,8 +102,19 @@ def feature_experts(X, task, kinds=None, *, views=True, cheap=False, string_enco
     if cheap:
         return _cheap_experts(kinds, task, models, strings)
     experts = _whole_table_experts(kinds, task, models, strings)
+    if len(X) > MOST_ROWS_OF_KERNELS:
+        experts[-1][1].set_params(model=models["smooth for many rows"]())
     experts += _kind_experts(kinds, task, models)
     return experts + (_views(kinds, task, models, strings) if views else [])
+
+
+def _standardised(model):
+    """A regressor whose settings are for a target in standard deviations."""
+    return TransformedTargetRegressor(model, transformer=StandardScaler())
+
+
+def _kernel_classifier():
+    return make_pipeline(Nystroem(n_components=50), LogisticRegression(C=10.0, max_iter=1000))
 
 
 _REGRESSORS = {
@@ -106,7 +123,8 @@ _REGRESSORS = {
     "extra_trees": lambda: ExtraTreesRegressor(max_features=1 / 3),
     "linear": Ridge,
     "neighbours": lambda: KNeighborsRegressor(10),
-    "smooth": lambda: SVR(C=10),
+    "smooth": lambda: _standardised(SVR(C=10)),
+    "smooth for many rows": lambda: _standardised(make_pipeline(Nystroem(), Ridge(0.1))),
     "tree": lambda: DecisionTreeRegressor(max_leaf_nodes=16),
 }
 _CLASSIFIERS = {
@@ -115,9 +133,8 @@ _CLASSIFIERS = {
     "extra_trees": lambda: ExtraTreesClassifier(min_samples_leaf=2),
     "linear": lambda: LogisticRegression(max_iter=1000),
     "neighbours": lambda: KNeighborsClassifier(10),
-    "smooth": lambda: make_pipeline(
-        Nystroem(n_components=50), LogisticRegression(C=10.0, max_iter=1000)
-    ),
+    "smooth": _kernel_classifier,
+    "smooth for many rows": _kernel_classifier,
     "tree": lambda: DecisionTreeClassifier(max_leaf_nodes=16),
 }
 

@@ -75,6 +75,21 @@ def test_a_fold_may_lack_all_of_a_column(name):
     assert np.isfinite(expert.predict(X)).all()
 
 
+@pytest.mark.parametrize("name", NAMES["regression"])
+def test_the_unit_of_the_target_does_not_matter(name):
+    expert = seeded(dict(experts("regression"))[name])
+    said = expert.fit(X, Y).predict(X)
+    in_pence = expert.fit(X, 1000 * Y + 5).predict(X)
+    difference = (in_pence - 5) / 1000 - said  # not 0: forests break ties by rounding
+    assert np.sqrt(np.mean(difference**2)) < 0.05 * Y.std()
+
+
+def test_many_rows_get_no_support_vector_machine():
+    many = RNG.normal(size=(10_001, 2))
+    few = dict(feature_experts(many[:10_000], "regression"))["svm"]
+    assert "SVR" in repr(few) and "SVR" not in repr(dict(feature_experts(many, "regression")))
+
+
 SEEN = {
     "only_numeric": ["size", "floor"],
     "only_categories": ["floor", "town", "maker"],
