@@ -131,7 +131,7 @@ def scaled_calendar():
     return make_pipeline(CalendarFeatures(), SimpleImputer(), StandardScaler())
 
 
-def encoder(kinds, parts):
+def encoder(kinds, parts, sparse=False):
     """A ColumnTransformer of these parts, without those that have no columns.
 
     Parameters
@@ -140,6 +140,8 @@ def encoder(kinds, parts):
     parts : list of (str, tuple of str, transformer, bool)
         Name, kinds of columns, what is done to them, and whether to each of them by itself, as
         encoders of strings need it.
+    sparse : bool, default=False
+        Whether the result may be sparse: trees take no missing values in sparse columns.
 
     Returns
     -------
@@ -152,9 +154,9 @@ def encoder(kinds, parts):
             made += [(f"{name}_{each}", clone(transformer), each) for each in columns]
         elif columns:
             made.append((name, transformer, columns))
-    return ColumnTransformer(made)
+    return ColumnTransformer(made, sparse_threshold=0.3 if sparse else 0.0)
 
 
-def pipeline(kinds, parts, model):
-    """An expert: columns encoded, and a model."""
-    return Pipeline([("columns", encoder(kinds, parts)), ("model", model)])
+def pipeline(kinds, parts, model, sparse=False):
+    """An expert: columns encoded, and a model; see `encoder`."""
+    return Pipeline([("columns", encoder(kinds, parts, sparse)), ("model", model)])

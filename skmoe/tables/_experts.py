@@ -154,7 +154,7 @@ def readable_experts(kinds, task):
     models = _REGRESSORS if task == "regression" else _CLASSIFIERS
     return [
         *_linear_kind_experts(kinds, models),
-        ("linear", pipeline(kinds, _LINEAR_PARTS, models["linear"]())),
+        ("linear", pipeline(kinds, _LINEAR_PARTS, models["linear"](), sparse=True)),
         ("tree", pipeline(kinds, _tree_parts(task, components()), models["tree"]())),
     ]
 
@@ -165,7 +165,7 @@ def _whole_table_experts(kinds, task, models, strings):
     return [
         ("boosting", _boosting(kinds, task, models["boosting"](), strings)),
         ("forest", pipeline(kinds, _tree_parts(task, strings), models["forest"]())),
-        ("linear", pipeline(kinds, _LINEAR_PARTS, models["linear"]())),
+        ("linear", pipeline(kinds, _LINEAR_PARTS, models["linear"](), sparse=True)),
         ("neighbours", pipeline(kinds, dense, models["neighbours"]())),
         (smooth, pipeline(kinds, dense, models["smooth"]())),
     ]
@@ -175,7 +175,7 @@ def _cheap_experts(kinds, task, models, strings):
     boosting = models["boosting"]().set_params(max_iter=50)
     return [
         ("boosting", _boosting(kinds, task, boosting, strings)),
-        ("linear", pipeline(kinds, _LINEAR_PARTS, models["linear"]())),
+        ("linear", pipeline(kinds, _LINEAR_PARTS, models["linear"](), sparse=True)),
         *_linear_kind_experts(kinds, models),
     ]
 
@@ -205,7 +205,7 @@ def _kind_experts(kinds, task, models):
     if len(present) < 2:
         return []
     return [
-        (f"only_{name}", pipeline(kinds, [part], models[model]()))
+        (f"only_{name}", pipeline(kinds, [part], models[model](), sparse=model == "linear"))
         for name, (part, model) in present.items()
     ]
 
@@ -221,7 +221,7 @@ def _linear_kind_experts(kinds, models):
     if len(present) < 2:
         return []
     return [
-        (f"only_{name}", pipeline(kinds, [part], models["linear"]()))
+        (f"only_{name}", pipeline(kinds, [part], models["linear"](), sparse=True))
         for name, part in present.items()
     ]
 

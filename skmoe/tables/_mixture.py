@@ -119,4 +119,4 @@ def table_gate(X, kinds):
     columns = encoder(kinds, parts)
     if not columns.transformers:  # strings alone
         columns = encoder(kinds, [("strings", STRINGS, components(), True)])
-    return {"gate": make_pipeline(columns.set_params(sparse_threshold=0.0), SoftmaxGate())}
+    return {"gate": make_pipeline(columns, SoftmaxGate())}

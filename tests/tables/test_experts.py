@@ -90,6 +90,15 @@ def test_many_rows_get_no_support_vector_machine():
     assert "SVR" in repr(few) and "SVR" not in repr(dict(feature_experts(many, "regression")))
 
 
+@pytest.mark.parametrize("name", ["forest", "boosting", "linear", "only_numeric", "svm"])
+def test_few_numbers_with_gaps_beside_many_categories(name):
+    """One-hot columns are mostly zeros, and trees take no gaps in sparse columns."""
+    towns = {f"town {i}": RNG.choice(list("abcdefghij"), N) for i in range(6)}
+    wide = pd.DataFrame({"size": X["size"], **towns})
+    expert = dict(feature_experts(wide, "regression"))[name].fit(wide, Y)
+    assert np.isfinite(said(expert, wide)).all()
+
+
 SEEN = {
     "only_numeric": ["size", "floor"],
     "only_categories": ["floor", "town", "maker"],
