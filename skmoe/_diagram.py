@@ -16,6 +16,8 @@ MOST_PARTS = 16
 def diagram(mixture, default_expert):
     """Gate, experts and shared expert as scikit-learn draws estimators; once fitted, with shares.
 
+    Weights are parts of the prediction: those of the experts leave room for the shared expert's.
+
     Experts that are made of many parts are drawn as one box each.
 
     What stands before the colon of a label is how scikit-learn prefixes the names of parameters
