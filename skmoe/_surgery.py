@@ -332,6 +332,8 @@ class ExpertSurgery:
         ValueError
             If there is no expert of a name, if two would have the same, or if one cannot be a
             name: it contains a double underscore, or is that of a parameter.
+        TypeError
+            If `names` is no dict.
 
         Examples
         --------
@@ -343,6 +345,8 @@ class ExpertSurgery:
         ['night', 'expert_1']
         """
         check_is_fitted(self)
+        if not isinstance(names, dict):
+            raise TypeError(f"names must be a dict of new names by old ones, got {names!r}")
         for name in names:
             _position(self, name)
         renamed = [names.get(name, name) for name in self.named_experts_]

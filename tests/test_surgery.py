@@ -16,6 +16,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, SoftmaxGate
+from skmoe.gates._base import RestrictableGate
 from skmoe.gates._renormalised import RenormalisedGate, without_expert
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -291,7 +292,10 @@ def test_rows_that_were_only_for_the_expert_that_went():
     np.testing.assert_allclose(without_expert(Certain(), 1).predict_proba(X[:2]), [[1, 0]] * 2)
 
 
-class OwnWay(Certain):
+class OwnWay(Certain, RestrictableGate):
+    def fit(self, X, R, sample_weight=None):
+        raise NotImplementedError
+
     def without(self, expert):
         return f"without {expert}"
 
@@ -601,6 +605,11 @@ def test_renamed_experts_are_called_so_everywhere(mixture):
         clone(model).fit(X_OLD, LABELS_OLD if hasattr(model, "classes_") else Y_OLD).named_experts_
     ) == ["night", first, *others]
     assert list(model.drop_expert("night").named_experts_) == [first, *others]
+
+
+def test_names_are_given_by_names(lines):
+    with pytest.raises(TypeError, match="dict of new names by old ones"):
+        lines.rename_experts(["night", "day"])
 
 
 def test_renaming_keeps_a_start_that_was_given():

@@ -124,6 +124,15 @@ def test_the_diagram_leaves_room_for_it(mixture):
     assert f"shared expert: {model.shared_weight_:.0%} of the prediction" in drawn
 
 
+def test_the_diagram_has_no_part_for_a_consensus_that_is_not_heard():
+    both_err = [("line", Ridge()), ("flat", Ridge(1e6))]
+    model = small.regressor(both_err, shared_expert="consensus", top_k=1)
+    model.fit(X, X[:, 0] ** 2)
+    assert model.shared_weight_ > 0
+    assert "shared expert: 0% of the prediction" in estimator_html_repr(model)
+    np.testing.assert_allclose(model.utilization_.mass.sum(), 1)
+
+
 def manifest_of(model):
     file = io.BytesIO()
     skmoe.dump(model, file)
