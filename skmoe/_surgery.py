@@ -55,9 +55,9 @@ class ExpertSurgery:
     is, and the gate would trust it too much.
 
     ``surgery_`` of the new mixture says what became of the rows, held out, before and after, and
-    there is a warning where those that an expert led before got worse by more than a standard
-    error. The mixture keeps no rows: who has some of those that it served before gives them as
-    `old_rows`, and the gate is trained on both.
+    there is a warning where they got worse by more than a standard error, or those that one
+    expert led before by more than two. The mixture keeps no rows: who has some of those that it
+    served before gives them as `old_rows`, and the gate is trained on both.
     """
 
     experts_: list

@@ -523,8 +523,11 @@ def test_other_operations_take_old_rows(mixture, operation):
 
 def test_old_rows_that_got_worse_are_warned_of(lines):
     three = lines.add_expert("c", LinearRegression(), X, Y)
-    with pytest.warns(UserWarning, match="old rows got worse.*led by 'a'.*standard errors"):
+    with pytest.warns(UserWarning, match="rows got worse.*led by 'a'.*standard errors"):
         three.drop_expert("a", X, Y)
+    few = (X_KEPT[:60], Y_KEPT[:60])
+    with pytest.warns(UserWarning, match="rows got worse.*old rows: "):
+        lines.add_expert("c", LinearRegression(), X[BEYOND], Y[BEYOND], old_rows=few)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         warnings.simplefilter("ignore", ConvergenceWarning)
