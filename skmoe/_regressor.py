@@ -29,10 +29,13 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
     ----------
     experts : estimator, list of (str, estimator), or None, default=None
         Regressors: one, of which `n_experts` clones are made, or a list of different ones
-        with names. ``"drop"`` in place of an estimator leaves it out. A `FrozenEstimator` is
-        never refitted and judged as it is. None means ``Ridge()``.
+        with names. ``"drop"`` in place of an estimator leaves it out. A
+        `FrozenEstimator` is never refitted and judged as it is: the rows given to `fit` must be
+        rows that it has not seen, on which alone it shows what it knows. None means
+        ``Ridge()``.
     n_experts : int or "auto", default=4
-        Number of clones if `experts` is one estimator. "auto" goes from 4 to 8 and 16 as long as
+        Number of clones if `experts` is one estimator and ``fit`` is given no domains, which are
+        as many as there are. "auto" goes from 4 to 8 and 16 as long as
         the held-out likelihood after five iterations rises by more than three standard errors, or
         to 2 if that is better; with at least 25 rows for each expert. With ``e_step="insample"``
         it is 4.
@@ -167,7 +170,11 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         Held-out gain in log-likelihood over the best single expert and over constant weights,
         with standard errors. Prints as one line.
     utilization_ : Utilization
-        How the training rows are spread over the experts. Prints as a table.
+        How the training rows are spread over the experts, beside the part of the shared expert.
+        Prints as a table.
+    surgery_ : SurgeryReport or None
+        After an operation on single experts (`add_expert` and its like) with data, what it did to
+        these rows: their loss held out, before and after. Prints as a table. None after ``fit``.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Only if X was a frame with string column names.

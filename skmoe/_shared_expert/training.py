@@ -38,11 +38,14 @@ class SharedTraining(NamedTuple):
         Held out, of the shared expert alone.
     row_log_likelihood : ndarray of shape (n_samples,)
         Held out, of the whole.
+    row_loss : ndarray of shape (n_samples,) or None
+        Loss of the prediction of the whole, held out; None if that is the mixture's.
     """
 
     expert: SharedExpert | None
     log_density: np.ndarray | None
     row_log_likelihood: np.ndarray
+    row_loss: np.ndarray | None = None
 
 
 def shared_kind(setting, *, templates, same_template, e_step, top_k, n_samples):
@@ -180,7 +183,8 @@ def weigh(
     expert = SharedExpert(model, weight, density_weight, dispersion)
     row_log_likelihood = -surprise(expert.density_weight)
     useless = expert.weight == expert.density_weight == 0.0
-    return SharedTraining(None if useless else expert, log_density, row_log_likelihood)
+    expert_or_none = None if useless else expert
+    return SharedTraining(expert_or_none, log_density, row_log_likelihood, loss(expert.weight))
 
 
 def _credible_weight(loss, sample_weight):

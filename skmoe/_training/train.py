@@ -17,6 +17,7 @@ from .._experts.out_of_bag import offers_out_of_bag
 from .._experts.pool import ExpertPool
 from .._experts.seeds import seeded
 from .._likelihoods import Categorical, Likelihood
+from .._prediction.dispatch import mix_outputs
 from .._shared_expert.expert import SharedExpert
 from .exploration import dead_experts
 from .final_gate import single_expert_log_density, train_final_gate, train_shared
@@ -34,7 +35,10 @@ TREES_FOR_OUT_OF_BAG = 30
 
 
 class TrainedMixture(NamedTuple):
-    """What training yields; the estimators copy it to their fitted attributes."""
+    """What training yields; the estimators copy it to their fitted attributes.
+
+    `row_loss` is the held-out loss (n,) of the whole, NaN for rows that no fold tests.
+    """
 
     experts: list
     gate: Any
@@ -47,6 +51,7 @@ class TrainedMixture(NamedTuple):
     converged: bool
     n_held_out: int
     lift: Lift
+    row_loss: np.ndarray
 
 
 class Plan(NamedTuple):
@@ -136,7 +141,19 @@ def train(
             pool.names,
             shared.log_density,
         ),
+        row_loss=_row_loss(problem, final, shared),
     )
+
+
+def _row_loss(problem, final, shared):
+    """Loss (n,) of the held-out predictions of the whole; NaN for rows that have none."""
+    loss = shared.row_loss
+    if loss is None:
+        gate_proba = np.exp(problem.folds.held_out(final.gate.log_proba))
+        outputs, likelihood = final.experts.outputs, problem.likelihood
+        mixed = mix_outputs(outputs, gate_proba, likelihood, final.dispersion)
+        loss = likelihood.loss(problem.target, mixed)
+    return np.where(problem.folds.judged, loss, np.nan)
 
 
 def _setup(data, target, likelihood, plan, rng):
