@@ -52,7 +52,7 @@ class BaseMixtureOfExperts(
         "overlap": [Interval(Real, 0, 1, closed="both"), StrOptions({"auto"})],
         "e_step": [StrOptions({"auto", "crossfit", "oob", "insample"})],
         "cv": ["cv_object"],
-        "init": [StrOptions({"auto", "leaves", "kmeans", "random"}), "array-like", callable],
+        "init": [StrOptions({"auto", "leaves", "kmeans", "linear", "random"}), "array-like", callable],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
@@ -230,11 +230,6 @@ class BaseMixtureOfExperts(
         self._shared = shared
         self.shared_expert_ = None if shared is None else shared.model
         self.shared_weight_ = 0.0 if shared is None else shared.weight
-
-    @property
-    def gate_columns_(self):
-        """Positions of the columns that the gate sees, None if it sees all."""
-        return self._gate_columns
 
     @property
     def shared_dispersion_(self):
