@@ -16,6 +16,7 @@ from .._shared_expert.blends import (
     MeanBlend,
 )
 from .._shared_expert.consensus import Consensus
+from ._columns import numeric_view, seen_columns
 from ._errors import ConversionError
 from ._estimators import bare, estimator_output
 from ._features import Features
@@ -62,11 +63,8 @@ def mixture_outputs(graph: Graph, mixture: Any, features: Features) -> MixtureOu
     ConversionError
         If parts of it cannot be converted: names all of them.
     """
-    seen = features.select(graph, mixture.gate_columns_)
     parts = _Parts(graph)
-    gate = parts.write(
-        "the gate", mixture.gate_, lambda: gate_log_proba(graph, mixture.gate_, seen)
-    )
+    gate = parts.write("the gate", mixture.gate_, lambda: log_gate(graph, mixture, features))
     outputs = []
     for name, expert in mixture.named_experts_.items():
         outputs.append(
@@ -87,6 +85,7 @@ def mixture_outputs(graph: Graph, mixture: Any, features: Features) -> MixtureOu
     if shared is None:
         return MixtureOutputs(mixed, gate_proba, tuple(outputs))
     if isinstance(shared, Consensus):
+        seen = seen_columns(graph, mixture.gate_columns_, features)
         said = consensus(graph, mixture, shared, opinions, seen)
     else:
         said = generalist
@@ -96,6 +95,12 @@ def mixture_outputs(graph: Graph, mixture: Any, features: Features) -> MixtureOu
     own = graph.add("Mul", mixed, graph.constant(1.0 - weight))
     whole = graph.add("Add", own, graph.add("Mul", said, graph.constant(weight)))
     return MixtureOutputs(whole, gate_proba, tuple(outputs))
+
+
+def log_gate(graph: Graph, mixture: Any, features: Features) -> str:
+    """Log-probabilities of the experts, from all features."""
+    seen = seen_columns(graph, mixture.gate_columns_, features)
+    return gate_log_proba(graph, mixture.gate_, seen)
 
 
 class _Parts:
@@ -230,7 +235,8 @@ def consensus(
         return blended
     evidence = graph.add("Flatten", opinions, axis=1)
     if len(shared.columns):
-        own = features.select(graph, list(shared.columns)).matrix(graph)
+        own = numeric_view(graph, shared.view, features)
+        own = own.select(graph, list(shared.columns)).matrix(graph)
         evidence = graph.add("Concat", evidence, own, axis=1)
     correction = estimator_output(graph, shared.correction, Features(evidence, -1))
     correction = graph.add("Mul", correction, graph.constant(shared.strength))
