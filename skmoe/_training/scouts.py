@@ -33,6 +33,7 @@ from sklearn.tree import BaseDecisionTree
 
 from .._data.columns import NumericView, giving_arrays
 from .._data.weights import last_step
+from .._experts.logistic import LogisticPool
 from .._experts.pool import ExpertPool
 from .candidates import candidate_overlaps
 from .search import best_run
@@ -46,9 +47,6 @@ FLEXIBLE = (
     HistGradientBoostingRegressor,
 )
 """Kinds of experts that scouts go ahead of unasked: those for which it was measured."""
-
-STEPS = 20
-"""Iterations of a logistic scout's solver: more change next to nothing about who is responsible."""
 
 
 class Scouted(NamedTuple):
@@ -126,12 +124,13 @@ def _numbers(setup):
 def _with_scouts(setup, X):
     """The setup with stiff experts, which see numbers only, and with nothing to explore."""
     pool, settings = setup.experts, setup.settings
-    kind: Any = Ridge()
-    if is_classifier(pool.templates[0]):
-        kind = LogisticRegression(max_iter=STEPS)
+    classes = is_classifier(pool.templates[0])
+    kind: Any = LogisticRegression() if classes else Ridge()
     problem = setup.problem._replace(data=setup.problem.data._replace(X=X))
     templates = (kind,) * len(pool.names)
-    scouts = ExpertPool(problem, pool.names, templates, pool.seeds)
+    scouts = (LogisticPool if classes else ExpertPool)(
+        problem, pool.names, templates, pool.seeds
+    )
     settings = dataclasses.replace(
         settings, init="auto", overlap=0.0, capacity_factor=None, expert_dropout=0.0, annealing=1.0
     )
