@@ -6,9 +6,9 @@ for each seed; the last fifth of the rows is for testing. Experts are boosted mo
 or forests of 40 trees, as many as there are regimes (two where there are none). Rivals: an
 ensemble of the same size (as many boosted models on bootstrap samples, averaged; one forest with
 all the trees), and the same experts told the true regimes of all rows, test rows included.
-"leaves" is the mixture without scouts. Loss is the RMSE, or the log-loss of classes; "right" the part of
-the test rows that the gate sends where most of their regime goes; seconds are the processor's, on
-one thread. The first fit, which loads compiled code, is not counted.
+"leaves" is the mixture without scouts. Loss is the RMSE, or the log-loss of classes; "right" the
+part of the test rows that the gate sends where most of their regime goes; seconds are the
+processor's, on one thread. The first fit, which loads compiled code, is not counted.
 
     python benchmarks/regimes.py [--experts boosting forests] [--problems NAME ...] [--seeds 3]
 """

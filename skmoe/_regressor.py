@@ -86,9 +86,10 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         decides on the number of experts and the degree of the gate, too. "auto": "linear" for
         clones of trees, forests and boosted models of scikit-learn; for others whichever of
         "leaves" and "kmeans" has the larger held-out likelihood after five iterations ("kmeans"
-        if `overlap` is 1); "random"; given; or ``init(X, y, n_experts, random_state)``. Different experts that all see
-        all rows (`overlap` 1) are told apart without: what is named has no effect on them, unless
-        something else asks for EM (a capacity, exploration, or an in-sample E-step).
+        if `overlap` is 1); "random"; given; or ``init(X, y, n_experts, random_state)``.
+        Different experts that all see all rows (`overlap` 1) are told apart without: what is
+        named has no effect on them, unless something else asks for EM (a capacity, exploration,
+        or an in-sample E-step).
     n_init : int, default=1
         Number of starts by k-means, at random, or by a callable. Each gets five iterations; that
         with the largest held-out likelihood goes on.

@@ -187,7 +187,7 @@ def _starts(setup, given, overlaps, rng):
         return [given]
     init, n_init = setup.settings.init, setup.settings.n_init
     matters = overlaps != (1.0,) and len(setup.experts.names) > 1
-    if isinstance(init, str) and init == "auto" and not matters:
+    if isinstance(init, str) and init in ("auto", "linear") and not matters:
         init = "kmeans"  # all experts see all rows, and the gate soon forgets where it started
     return starts_of(init, n_init, rng)
 

@@ -58,8 +58,8 @@ def starts_of(init, n_init, random_state):
 
     Parameters
     ----------
-    init : {"auto", "leaves", "kmeans", "random"}, array-like or callable
-        "auto" is "leaves" and "kmeans".
+    init : {"auto", "leaves", "kmeans", "linear", "random"}, array-like or callable
+        "auto" is "leaves" and "kmeans", and so is "linear" where scouts are of no use.
     n_init : int
         Number of starts of one kind; leaves, and responsibilities that are given, are one.
     random_state : numpy.random.RandomState
@@ -70,7 +70,7 @@ def starts_of(init, n_init, random_state):
     """
     drawn = callable(init) or (isinstance(init, str) and init != "leaves")
     seeds = random_state.randint(np.iinfo(np.int32).max, size=n_init if drawn else 1)
-    if isinstance(init, str) and init == "auto":
+    if isinstance(init, str) and init in ("auto", "linear"):
         return [Start("leaves", int(seeds[0])), *(Start("kmeans", int(seed)) for seed in seeds)]
     return [Start(init, int(seed)) for seed in seeds]
 
