@@ -52,7 +52,11 @@ class BaseMixtureOfExperts(
         "overlap": [Interval(Real, 0, 1, closed="both"), StrOptions({"auto"})],
         "e_step": [StrOptions({"auto", "crossfit", "oob", "insample"})],
         "cv": ["cv_object"],
-        "init": [StrOptions({"auto", "leaves", "kmeans", "random"}), "array-like", callable],
+        "init": [
+            StrOptions({"auto", "leaves", "kmeans", "linear", "random"}),
+            "array-like",
+            callable,
+        ],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],

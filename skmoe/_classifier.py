@@ -82,14 +82,18 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         stratified by class.
         If ``fit`` is given groups, an int means folds of whole groups, and a splitter is given
         them. No row may be in two test parts; of rows in none, experts learn, and nothing else.
-    init : {"auto", "leaves", "kmeans", "random"}, array of shape (n_samples, n_experts) or \
-            callable, default="auto"
+    init : {"auto", "leaves", "kmeans", "linear", "random"}, array of shape \
+            (n_samples, n_experts) or callable, default="auto"
         Starting responsibilities. "leaves": the leaves of a small decision tree, where the target
-        differs most; "kmeans": clusters of the gate's features; "auto": whichever of these two has
-        the larger held-out likelihood after five iterations ("kmeans" if `overlap` is 1);
-        "random"; given; or ``init(X, y, n_experts, random_state)``. Different experts that all see
-        all rows (`overlap` 1) are told apart without: what is named has no effect on them, unless
-        something else asks for EM (a capacity, exploration, or an in-sample E-step).
+        differs most; "kmeans": clusters of the gate's features; "linear": those of scouts, a
+        mixture of linear experts (of the features that are numbers) that is trained first and
+        decides on the number of experts and the degree of the gate, too. "auto": "linear" for
+        clones of trees, forests and boosted models of scikit-learn; for others whichever of
+        "leaves" and "kmeans" has the larger held-out likelihood after five iterations ("kmeans"
+        if `overlap` is 1); "random"; given; or ``init(X, y, n_experts, random_state)``.
+        Different experts that all see all rows (`overlap` 1) are told apart without: what is
+        named has no effect on them, unless something else asks for EM (a capacity, exploration,
+        or an in-sample E-step).
     n_init : int, default=1
         Number of starts by k-means, at random, or by a callable. Each gets five iterations; that
         with the largest held-out likelihood goes on.
