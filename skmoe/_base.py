@@ -91,7 +91,7 @@ class BaseMixtureOfExperts(
         **params : dict
             For example ``overlap=0.1``, ``forest__max_depth=3``, ``forest=ExtraTreesRegressor()``.
             The default gate and the default expert have parameters, too: ``gate__alpha=0.1``
-            where `gate` is None, puts ``SoftmaxGate(alpha="auto", degree="auto")``, which None
+            where `gate` is None, puts ``SoftmaxGate(alpha="auto", terms="auto")``, which None
             means, in its place first.
 
         Returns
@@ -230,11 +230,6 @@ class BaseMixtureOfExperts(
         self._shared = shared
         self.shared_expert_ = None if shared is None else shared.model
         self.shared_weight_ = 0.0 if shared is None else shared.weight
-
-    @property
-    def gate_columns_(self):
-        """Positions of the columns that the gate sees, None if it sees all."""
-        return self._gate_columns
 
     @property
     def shared_dispersion_(self):

@@ -16,7 +16,7 @@ from ._shared_expert.expert import SharedExpert
 from ._training.lift import Lift
 from .gates._features import Scaling
 from .gates._renormalised import RenormalisedGate
-from .gates._terms import Products
+from .gates._terms import Products, Splines
 
 __all__ = [
     "Categorical",
@@ -37,6 +37,7 @@ __all__ = [
     "RenormalisedGate",
     "Scaling",
     "SharedExpert",
+    "Splines",
     "Utilization",
 ]
 

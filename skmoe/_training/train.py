@@ -61,7 +61,7 @@ class Plan(NamedTuple):
     gate : unfitted gate
     Z : array-like, sparse matrix or frame of shape (n, n_gate_features)
         Features of the gate.
-    degrees : tuple of int
+    terms : tuple of str
         Degrees of the gate to choose from; (None,) if that is not to be decided here.
     numbers : tuple of int
         How many experts there may be, in rising order up to K.
@@ -78,7 +78,7 @@ class Plan(NamedTuple):
     same_template: bool
     gate: Any
     Z: Any
-    degrees: tuple[int | None, ...]
+    terms: tuple[str | None, ...]
     numbers: tuple[int, ...]
     shared: Any
     start: np.ndarray | None
@@ -108,7 +108,7 @@ def train(
     if not plan.same_template and only_the_gate_learns(setup):
         found = fitted_once(setup)
     else:
-        found = best_run(setup, plan.start, plan.degrees, plan.numbers, rng)
+        found = best_run(setup, plan.start, plan.terms, plan.numbers, rng)
     _warn(found)
     setup, final, run = found.setup, found.run.best, found.run
     if plan.settings.e_step != "insample":
