@@ -49,8 +49,9 @@ class SoftmaxGate(SolvedGate, TopKGate, RestrictableGate):
         What the logits hold beside the features. "products" adds the squares and, of up to 20
         features, the products of the standardised features (within five standard deviations):
         borders between experts may be curved. "splines" adds a linear spline of each feature
-        (knots at eight quantiles, or at its values if these are few, or at the median if more
-        than 20 features have more than two values): borders may be steps, and an expert may have an interval of a feature.
+        (knots at five quantiles, or at its values if these are few, or at the median if more
+        than 20 features have more than two values): borders may be steps, and an expert may have
+        an interval of a feature.
         Neither is for sparse X. "auto" is "linear" for the gate alone, and chosen by a mixture
         that trains clones with ``overlap="auto"``.
     temperature : float, default=1.0

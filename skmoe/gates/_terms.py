@@ -15,7 +15,7 @@ MOST_FEATURES = 20
 REACH = 5.0
 """Standard deviations beyond which a feature's products rise no further, lest outliers rule."""
 
-MOST_KNOTS = 8
+MOST_KNOTS = 5
 """Interior knots of a feature's spline, at quantiles."""
 
 CLOSE = 1e-9

@@ -324,5 +324,5 @@ def test_terms_are_not_tried_for_sparse_or_many_numbers():
     settings = SimpleNamespace(overlap="auto", e_step="auto")
     assert terms_to_try(settings, np.ones((100, 5))) == TERMS
     assert terms_to_try(settings, sparse.csr_matrix(np.ones((100, 5)))) == ("linear",)
-    assert terms_to_try(settings, np.ones((230_000, 4))) == TERMS
-    assert terms_to_try(settings, np.ones((300_000, 4))) == ("linear",)
+    assert terms_to_try(settings, np.ones((400_000, 4))) == TERMS
+    assert terms_to_try(settings, np.ones((420_000, 4))) == ("linear",)
