@@ -102,7 +102,9 @@ def explain_routing(model, X, *, to=None, X_reference=None):
           the log-odds;
         - ``border``: ``expert`` on the other side, ``distance`` in standard deviations (0 if the
           row is on that side already, infinite if there is no border), and ``reached``, whether
-          that expert is really the most probable one there; with `to`, a third one may be.
+          that expert is really the most probable one there. It may not be: with `to`, a third
+          one may be more probable; with products or splines the border is not where the plane
+          that touches the logits at the row has it.
         - ``change``: what to add to each feature, in its units, to arrive at the border.
 
     Raises
@@ -156,6 +158,54 @@ def explain_routing(model, X, *, to=None, X_reference=None):
     }
     columns = {(part, name): values for part, of in parts.items() for name, values in of.items()}
     return pd.DataFrame(columns, index=row_labels(X))
+
+
+def routing_sentences(explanation, *, n_features=3):
+    """What `explain_routing` says of each row, as a sentence.
+
+    Parameters
+    ----------
+    explanation : pandas.DataFrame
+        What `explain_routing` returned.
+    n_features : int, default=3
+        Features named at most, those with the largest contributions.
+
+    Returns
+    -------
+    sentences : pandas.Series of str
+        With the index of the explanation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import Ridge
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.inspection import explain_routing, routing_sentences
+    >>> X = np.random.default_rng(0).normal(size=(400, 2))
+    >>> y = np.where(X[:, 0] > 0, X[:, 1], -X[:, 1])
+    >>> moe = MixtureOfExpertsRegressor(Ridge(), n_experts=2, n_init=3, random_state=0).fit(X, y)
+    >>> sentence = routing_sentences(explain_routing(moe, X[:2]))[0]
+    >>> sentence.startswith("expert_") and "rather than expert_" in sentence
+    True
+    """
+    pd = import_pandas("routing_sentences")
+    contributions, border = explanation["contribution"], explanation["border"]
+    sentences = []
+    for row, values in enumerate(contributions.to_numpy(dtype=float)):
+        largest = np.argsort(-np.abs(values), kind="stable")[:n_features]
+        named = [
+            f"{contributions.columns[i]} {'for' if values[i] > 0 else 'against'} it "
+            f"({values[i]:+.2g})"
+            for i in largest
+            if values[i]
+        ]
+        of, distance = explanation["routing"].iloc[row], border["distance"].iloc[row]
+        text = f"{of['expert']} rather than {of['runner_up']} (log-odds {of['log_odds']:.2g}): "
+        text += "; ".join([f"at average values {of['baseline']:+.2g}", *named])
+        if np.isfinite(distance):
+            text += f"; {border['expert'].iloc[row]} begins {distance:.2g} deviations away"
+        sentences.append(text + ".")
+    return pd.Series(sentences, index=explanation.index, name="why")
 
 
 def logits_of(gate):
