@@ -280,5 +280,6 @@ def in_units(outcome, terms, slopes, intercept, cov):
     if cov is not None:
         errors = np.sqrt(np.diag(back @ cov @ back.T).clip(min=0.0))
     names = tuple(term.name for term in terms)
-    values, errors = values.tolist(), errors.tolist()
-    return Equation(outcome, names, values[0], tuple(values[1:]), errors[0], tuple(errors[1:]))
+    intercept, *coef = values.tolist()
+    intercept_error, *coef_error = errors.tolist()
+    return Equation(outcome, names, intercept, tuple(coef), intercept_error, tuple(coef_error))

@@ -241,7 +241,7 @@ def description(columns, own, weights, n_features):
     """What sets some rows apart from the others, in words."""
     if not own.any():
         return "no rows"
-    found = []
+    found: list[tuple[float, int, str]] = []
     for name, values in columns.items():
         there = weights > 0
         if values.dtype.kind == "f":
