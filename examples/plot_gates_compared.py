@@ -34,7 +34,7 @@ gates = {
     "CosineGate, 5 experts": (CosineGate(max_iter=1000), 5),
     "CosineGate, 2 experts": (CosineGate(max_iter=1000), 2),
     'GaussianGate("diag")': (GaussianGate("diag"), 2),
-    "SoftmaxGate(degree=2)": (SoftmaxGate(degree=2), 2),
+    "SoftmaxGate('products')": (SoftmaxGate(terms="products"), 2),
     "decision tree": (DecisionTreeClassifier(min_samples_leaf=20, random_state=0), 2),
 }  # fmt: skip
 

@@ -95,7 +95,7 @@ class BaseMixtureOfExperts(
         **params : dict
             For example ``overlap=0.1``, ``forest__max_depth=3``, ``forest=ExtraTreesRegressor()``.
             The default gate and the default expert have parameters, too: ``gate__alpha=0.1``
-            where `gate` is None, puts ``SoftmaxGate(alpha="auto", degree="auto")``, which None
+            where `gate` is None, puts ``SoftmaxGate(alpha="auto", terms="auto")``, which None
             means, in its place first.
 
         Returns

@@ -44,8 +44,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     gate : gate, classifier with ``predict_proba``, or None, default=None
         Learns from the features which expert is responsible. None means `SoftmaxGate` with
         ``alpha="auto"``, which is chosen by the held-out likelihood of the mixture. So is its
-        `degree` for clones if `overlap` is "auto", too, unless `e_step` is "insample" or products
-        of the features would be a burden (sparse features, more than 10 million numbers). A
+        `terms` for clones if `overlap` is "auto", too, unless `e_step` is "insample" or further
+        columns would be a burden (sparse features, more than 10 million numbers). A
         Pipeline that ends in either may prepare the features.
     gate_features : None, str, int, list, slice, boolean mask or callable, default=None
         Columns that the gate sees, chosen as in `ColumnTransformer`; None means all that it can

@@ -115,7 +115,21 @@ def migrated_utilization(state: dict[str, Any]) -> dict[str, Any]:
     return state | {"rows_asked": state["rows"], "rows_led": led}
 
 
+def migrated_softmax_gate(state: dict[str, Any]) -> dict[str, Any]:
+    """State of a `SoftmaxGate`: before 0.1 it had a degree, and before that it was linear."""
+    former = state.get("degree", 1)
+    names = {1: "linear", 2: "products"}
+    renamed = {"product_coef_": "term_coef_", "products_": "terms_"}
+    state = {renamed.get(name, name): value for name, value in state.items() if name != "degree"}
+    state = {"terms": names.get(former, former)} | state
+    if "coef_" in state:
+        no_terms = {"term_coef_": state["coef_"][:, :0], "terms_": None}
+        state = no_terms | {"alpha_": state["alpha"]} | state  # from when alpha was a number
+    return state
+
+
 MIGRATIONS = {
+    "skmoe.gates.SoftmaxGate": migrated_softmax_gate,
     "skmoe.MixtureOfExpertsClassifier": migrated_mixture,
     "skmoe.MixtureOfExpertsRegressor": migrated_mixture,
     "skmoe.fitted.Utilization": migrated_utilization,

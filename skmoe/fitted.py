@@ -18,7 +18,7 @@ from ._training.consequences import SurgeryReport
 from ._training.lift import Lift
 from .gates._features import Scaling
 from .gates._renormalised import RenormalisedGate
-from .gates._terms import Products
+from .gates._terms import Products, Splines
 
 __all__ = [
     "Categorical",
@@ -40,6 +40,7 @@ __all__ = [
     "RenormalisedGate",
     "Scaling",
     "SharedExpert",
+    "Splines",
     "SurgeryReport",
     "Utilization",
 ]

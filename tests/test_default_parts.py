@@ -17,13 +17,13 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 def test_the_default_gate_is_what_none_means():
     model = small.regressor(overlap="auto", init="auto")
     spelled = clone(model).set_params(gate__alpha="auto")
-    assert repr(spelled.gate) == repr(SoftmaxGate(alpha="auto", degree="auto"))
+    assert repr(spelled.gate) == repr(SoftmaxGate(alpha="auto", terms="auto"))
     assert model.gate is None
     expected = model.fit(small.X, small.Y)
     found = spelled.fit(small.X, small.Y)
     np.testing.assert_array_equal(found.predict(small.X), expected.predict(small.X))
-    assert found.gate_.degree == expected.gate_.degree in (1, 2)
-    assert spelled.gate.degree == "auto"  # fit writes into no parameter
+    assert found.gate_.terms == expected.gate_.terms != "auto"
+    assert spelled.gate.terms == "auto"  # fit writes into no parameter
 
 
 def test_parameters_of_the_default_experts():

@@ -55,7 +55,7 @@ def check_gate_regions(said):
 
 def check_gates_compared(said):
     scores = said["scores"]
-    assert max(scores, key=scores.get) == "SoftmaxGate(degree=2)"
+    assert max(scores, key=scores.get) == "SoftmaxGate('products')"
     assert min(scores, key=scores.get) == "SoftmaxGate, 2 experts"
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from .._experts.kinds import of_different_kinds
-from ..gates._terms import n_terms
+from ..gates._terms import most_terms
 from .settings import TrainingSettings
 
 OVERLAPS = (0.0, 0.1, 0.3, 1.0)
@@ -18,7 +18,10 @@ FIRST_OVERLAP = 0.1
 """The one that starts are compared with."""
 
 MOST_TERMS = 10_000_000
-"""Numbers in the features of a gate of degree 2 beyond which it is not tried unasked."""
+"""Numbers in the columns of a gate beyond which products and splines are not tried unasked."""
+
+TERMS = ("linear", "products", "splines")
+"""Candidates of a gate's ``terms="auto"``, the simplest first."""
 
 NUMBERS = (2, 4, 8, 16)
 """Candidates of ``n_experts="auto"``."""
@@ -30,10 +33,10 @@ ROWS_PER_EXPERT = 25
 """Fewer rows than this for each are no ground for another number of experts."""
 
 
-def degrees_to_try(settings: TrainingSettings, Z: Any) -> tuple[int, ...]:
-    """Degrees to choose from for the gate that stands in for ``gate=None``.
+def terms_to_try(settings: TrainingSettings, Z: Any) -> tuple[str, ...]:
+    """Terms to choose from for the gate that stands in for ``gate=None``.
 
-    Squares and products are tried where all of training is left to be decided and where they are
+    Products and splines are tried where all of training is left to be decided and where they are
     no burden; in-sample likelihoods would always be for them.
 
     Parameters
@@ -43,13 +46,13 @@ def degrees_to_try(settings: TrainingSettings, Z: Any) -> tuple[int, ...]:
 
     Returns
     -------
-    degrees : tuple of int
+    terms : tuple of str
     """
     n_samples, n_features = Z.shape
-    large = n_samples * n_terms(n_features) > MOST_TERMS
+    large = n_samples * most_terms(n_features) > MOST_TERMS
     undecided = settings.overlap == "auto" and settings.e_step != "insample"
     sparse = issparse(Z) or hasattr(Z, "sparse")  # which frames of sparse columns have
-    return (1, 2) if undecided and not large and not sparse else (1,)
+    return TERMS if undecided and not large and not sparse else TERMS[:1]
 
 
 def most_experts(mixture: Any) -> int:

@@ -22,7 +22,7 @@ from .._experts.kinds import of_different_kinds
 from .._experts.out_of_bag import offers_out_of_bag
 from .._shared_expert.training import shared_kind
 from ..gates._softmax import SoftmaxGate
-from .candidates import FIRST_OVERLAP, degrees_to_try, most_experts, numbers_to_try
+from .candidates import FIRST_OVERLAP, most_experts, numbers_to_try, terms_to_try
 from .consequences import SurgeryReport, measure_surgery, warn_of_harm
 from .settings import TrainingSettings
 from .train import Plan, TrainedMixture
@@ -73,17 +73,17 @@ class Continuation(ABC):
     ) -> Plan:
         """What training has to do."""
         settings = self._settings(TrainingSettings.of(mixture), names, templates)
-        degrees: tuple[int | None, ...] = (None,)
-        if isinstance(gate, SoftmaxGate) and gate.degree == "auto":
-            degrees = self._degrees(settings, Z)
-            gate = clone(gate).set_params(degree=degrees[0])
+        terms: tuple[str | None, ...] = (None,)
+        if isinstance(gate, SoftmaxGate) and gate.terms == "auto":
+            terms = self._terms(settings, Z)
+            gate = clone(gate).set_params(terms=terms[0])
         return Plan(
             names,
             templates,
             not isinstance(mixture.experts, list),
             gate,
             Z,
-            degrees,
+            terms,
             numbers,
             self._shared(mixture, templates, len(data.sample_weight)),
             self._start(data, names),
@@ -103,8 +103,8 @@ class Continuation(ABC):
         return settings
 
     @abstractmethod
-    def _degrees(self, settings, Z):
-        """Degrees to choose from for a gate that leaves its degree open."""
+    def _terms(self, settings, Z):
+        """Terms to choose from for a gate that leaves them open."""
 
     def _shared(self, mixture, templates, n_samples):
         """What shared expert to train."""
@@ -151,8 +151,8 @@ class NewFit(Continuation):
             return (n_experts,)
         return numbers_to_try(mixture.init, mixture.top_k, mixture.e_step, n_samples)
 
-    def _degrees(self, settings, Z):
-        return degrees_to_try(settings, Z)
+    def _terms(self, settings, Z):
+        return terms_to_try(settings, Z)
 
     def _start(self, data, names):
         return None
@@ -241,8 +241,8 @@ class WarmStart(Continuation):
         fitted = mixture.n_experts == "auto" or from_domains
         return len(self.previous.experts_) if fitted else mixture.n_experts
 
-    def _degrees(self, settings, Z):
-        return _degree_of(self.previous)
+    def _terms(self, settings, Z):
+        return _terms_of(self.previous)
 
     def _start(self, data, names):
         return self.previous.responsibilities(data.X, data.y)
@@ -320,8 +320,8 @@ class Surgery(Continuation):
             changes["overlap"] = self.fitted.overlap_
         return dataclasses.replace(settings, **changes)
 
-    def _degrees(self, settings, Z):
-        return _degree_of(self.fitted)
+    def _terms(self, settings, Z):
+        return _terms_of(self.fitted)
 
     def _shared(self, mixture, templates, n_samples):
         """A generalist stays as it is, like the experts; there is none if there was none."""
@@ -341,9 +341,9 @@ def as_frozen(expert: Any) -> FrozenEstimator:
     return expert if isinstance(expert, FrozenEstimator) else FrozenEstimator(expert)
 
 
-def _degree_of(previous):
-    """The degree of a fitted mixture's gate is that of the gate to come, if that has one."""
-    return (previous.gate_.degree if isinstance(previous.gate_, SoftmaxGate) else 1,)
+def _terms_of(previous):
+    """The terms of a fitted mixture's gate are those of the gate to come, if it has some."""
+    return (previous.gate_.terms if isinstance(previous.gate_, SoftmaxGate) else "linear",)
 
 
 def starting_responsibilities_of(previous: Any, X: Any, names: tuple[str, ...]) -> np.ndarray:

@@ -168,9 +168,9 @@ class GateTrainer(ABC):
         """The same with another penalty, on the same prepared features."""
         raise NotImplementedError(f"{self.template!r} has no penalty that is left to be chosen")
 
-    def with_degree(self, degree: int) -> GateTrainer:
-        """The same with a softmax gate of this degree, on the same features."""
-        raise NotImplementedError(f"{self.template!r} has no degree")
+    def with_terms(self, terms: str) -> GateTrainer:
+        """The same with a softmax gate with these terms, on the same features."""
+        raise NotImplementedError(f"{self.template!r} has no terms")
 
 
 class RefittingTrainer(GateTrainer):
@@ -301,9 +301,9 @@ class SolvingTrainer(GateTrainer):
         template = with_last_step(self.template, alpha=penalty)
         return replace(self, template=template, penalty=penalty)
 
-    def with_degree(self, degree):
-        """The same with a softmax gate of this degree, on the same features."""
-        return replace(self, template=with_last_step(self.template, degree=degree))
+    def with_terms(self, terms):
+        """The same with a softmax gate with these terms, on the same features."""
+        return replace(self, template=with_last_step(self.template, terms=terms))
 
 
 def _held_out(problems, solutions):
@@ -364,7 +364,7 @@ def as_gate(gate):
         If it takes no weights.
     """
     if gate is None:
-        return SoftmaxGate(alpha="auto", degree="auto")
+        return SoftmaxGate(alpha="auto", terms="auto")
     if isinstance(gate, type) or not hasattr(gate, "get_params"):
         raise TypeError(
             f"gate must be an estimator instance, got {gate!r}"

@@ -3,7 +3,7 @@
 A tree, a forest or a boosted model explains much of what it is given whatever that is, so that
 experts of these kinds hardly part: each has learned a little of every regime before the gate has
 told them apart. Linear experts cannot, and cost next to nothing. So a mixture of those is trained
-first, as far as EM goes, and leaves behind a degree of the gate, a number of experts, and
+first, as far as EM goes, and leaves behind the terms of the gate, a number of experts, and
 responsibilities to start from; what remains to be found with the real experts is the overlap.
 
 This stays honest: scouts are trained on the same folds, and what is handed on are the
@@ -56,14 +56,14 @@ class Scouted(NamedTuple):
     ----------
     start : Start
         Their responsibilities, fold by fold.
-    degrees : tuple of int or None
-        The degree of the gate.
+    terms : tuple of str or None
+        The terms of the gate.
     numbers : tuple of int
         The number of experts.
     """
 
     start: Start
-    degrees: tuple[int | None, ...]
+    terms: tuple[str | None, ...]
     numbers: tuple[int, ...]
 
 
@@ -80,7 +80,7 @@ def scouts_go_first(setup: Setup, same_template: bool) -> bool:
 
 def scout(
     setup: Setup,
-    degrees: tuple[int | None, ...],
+    terms: tuple[str | None, ...],
     numbers: tuple[int, ...],
     rng: np.random.RandomState,
 ) -> Scouted | None:
@@ -89,7 +89,7 @@ def scout(
     Parameters
     ----------
     setup : Setup
-    degrees : tuple of int or None
+    terms : tuple of str or None
     numbers : tuple of int
         What there is to choose from; see `best_run`.
     rng : numpy.random.RandomState
@@ -102,10 +102,10 @@ def scout(
     X = _numbers(setup)
     if X is None:
         return None
-    found = best_run(_with_scouts(setup, X), None, degrees, numbers, rng)
-    degree = None if degrees == (None,) else found.setup.gate.template.degree
+    found = best_run(_with_scouts(setup, X), None, terms, numbers, rng)
+    chosen = None if terms == (None,) else found.setup.gate.template.terms
     start = Start("linear", 0, found.run.best.responsibilities)
-    return Scouted(start, (degree,), (len(found.setup.experts.names),))
+    return Scouted(start, (chosen,), (len(found.setup.experts.names),))
 
 
 def _numbers(setup):

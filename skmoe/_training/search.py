@@ -2,8 +2,8 @@
 
 Each trial is a short run of EM: what a start or an overlap is worth shows early, and experts are
 expensive. For the same reason they are searched one after the other and not in all their
-combinations: first the starts, then the neighbours of the overlap, then the degree of the gate,
-then the number of experts, each for as long as the likelihood rises. The best trial goes on.
+combinations: first the starts, then the neighbours of the overlap, then the terms of the
+gate, then the number of experts, each for as long as the likelihood rises. The best trial goes on.
 """
 
 from __future__ import annotations
@@ -91,13 +91,13 @@ class _Choice(NamedTuple):
 
     start: Start
     overlap: float
-    degree: int | None
+    terms: str | None
     n_experts: int
 
     def __str__(self):
-        degree = "" if self.degree is None else f", gate of degree {self.degree}"
+        terms = "" if self.terms is None else f", gate of {self.terms} terms"
         return (
-            f"{self.n_experts} experts, start {self.start.name}, overlap {self.overlap:g}{degree}"
+            f"{self.n_experts} experts, start {self.start.name}, overlap {self.overlap:g}{terms}"
         )
 
 
@@ -112,7 +112,7 @@ class _Trial(NamedTuple):
 def best_run(
     setup: Setup,
     start: Start | None,
-    degrees: tuple[int | None, ...],
+    terms: tuple[str | None, ...],
     numbers: tuple[int, ...],
     rng: np.random.RandomState,
 ) -> Found:
@@ -124,8 +124,8 @@ def best_run(
         With the largest number of experts.
     start : Start or None
         What an earlier model, or scouts, have found; overrides ``init``.
-    degrees : tuple of int
-        Degrees of the gate to choose from; (None,) if the gate is given.
+    terms : tuple of str
+        Terms of the gate to choose from; (None,) if the gate is given.
     numbers : tuple of int
         Numbers of experts to choose from, in order.
     rng : numpy.random.RandomState
@@ -140,7 +140,7 @@ def best_run(
     overlap = FIRST_OVERLAP if FIRST_OVERLAP in overlaps and not scouted else overlaps[0]
     number = FIRST_NUMBER if FIRST_NUMBER in numbers else numbers[0]
     starts = _starts(setup, start, overlaps, rng)
-    nothing_to_choose = len(starts) == len(overlaps) == len(degrees) == len(numbers) == 1
+    nothing_to_choose = len(starts) == len(overlaps) == len(terms) == len(numbers) == 1
     max_iter = settings.max_iter if nothing_to_choose else _short(setup)
     if scouted:
         max_iter = min(SCOUTED_RUN, max_iter)
@@ -148,14 +148,10 @@ def best_run(
     def attempt(choice):
         return _trial(setup, choice, max_iter)
 
-    choices = [_Choice(each, overlap, degrees[0], number) for each in starts]
-    best = attempt(choices[0])
-    for choice in choices[1:]:
-        trial = _tried(attempt, choice)
-        if trial is not None and _is_more_likely(trial, best):
-            best = trial
+    choices = [_Choice(each, overlap, terms[0], number) for each in starts]
+    best = _best_of(choices[1:], attempt(choices[0]), attempt)
     best = _best_along("overlap", overlaps, best, attempt, _is_more_likely)
-    best = _best_along("degree", degrees, best, attempt, _is_more_likely)
+    best = _best_of([best.choice._replace(terms=each) for each in terms[1:]], best, attempt)
     best = _best_along("n_experts", numbers, best, attempt, _deserves_experts)
     finish = _finished_by_evidence if scouted else _finished
     return Found(best.setup, best.choice.overlap, finish(best, max_iter))
@@ -163,8 +159,8 @@ def best_run(
 
 def _trial(setup, choice, max_iter):
     """Run EM as chosen, from the start."""
-    if choice.degree is not None:
-        setup = setup._replace(gate=setup.gate.with_degree(choice.degree))
+    if choice.terms is not None:
+        setup = setup._replace(gate=setup.gate.with_terms(choice.terms))
     n_experts = choice.n_experts
     setup = setup.with_experts(n_experts)
     gate, problem = setup.gate, setup.problem
@@ -220,6 +216,15 @@ def _tried(attempt, choice):
         return attempt(choice)
     except (ValueError, TypeError, RuntimeError):
         return None
+
+
+def _best_of(choices, best, attempt):
+    """The most likely of the trials of some choices and the best so far."""
+    for choice in choices:
+        trial = _tried(attempt, choice)
+        if trial is not None and _is_more_likely(trial, best):
+            best = trial
+    return best
 
 
 def _best_along(what, candidates, best, attempt, is_better):

@@ -70,7 +70,7 @@ class Plan(NamedTuple):
     gate : unfitted gate
     Z : array-like, sparse matrix or frame of shape (n, n_gate_features)
         Features of the gate.
-    degrees : tuple of int
+    terms : tuple of str
         Degrees of the gate to choose from; (None,) if that is not to be decided here.
     numbers : tuple of int
         How many experts there may be, in rising order up to K.
@@ -87,7 +87,7 @@ class Plan(NamedTuple):
     same_template: bool
     gate: Any
     Z: Any
-    degrees: tuple[int | None, ...]
+    terms: tuple[str | None, ...]
     numbers: tuple[int, ...]
     shared: Any
     start: np.ndarray | None
@@ -162,14 +162,14 @@ def _row_loss(problem, final, shared):
 
 def _found(setup, plan, rng):
     """What the search has found, with scouts ahead of it or without."""
-    start, degrees, numbers = None, plan.degrees, plan.numbers
+    start, terms, numbers = None, plan.terms, plan.numbers
     if plan.start is not None:
         start = Start("given", 0, plan.start)
     if len(candidate_overlaps(plan.settings.overlap, plan.templates)) == 1:
-        degrees = degrees[:1]
+        terms = terms[:1]
     if scouts_go_first(setup, plan.same_template):
-        start, degrees, numbers = scout(setup, degrees, numbers, rng) or (None, degrees, numbers)
-    return best_run(setup, start, degrees, numbers, rng)
+        start, terms, numbers = scout(setup, terms, numbers, rng) or (None, terms, numbers)
+    return best_run(setup, start, terms, numbers, rng)
 
 
 def _setup(data, target, likelihood, plan, rng):

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.sparse import issparse
 from sklearn import get_config
 from sklearn.base import _fit_context, clone
-from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmoe._arithmetic import linear_top_k, log_softmax, softmax, top_k
@@ -46,11 +46,15 @@ class SoftmaxGate(SolvedGate, TopKGate, RestrictableGate):
         1e-5 with the least cross-entropy in a 5-fold cross-validation of the gate alone. Within
         a mixture it is 1e-3 until EM ends, and then the one with the largest held-out likelihood
         of the mixture; with ``e_step="insample"`` it stays at 1e-3.
-    degree : {1, 2, "auto"}, default=1
-        2 adds the squares and, of up to 20 features, the products of the standardised features
-        (within five standard deviations) to the logits: borders between experts may be curved.
-        Not for sparse X. "auto" is 1 for the gate alone, and chosen by a mixture that trains
-        clones with ``overlap="auto"``.
+    terms : {"linear", "products", "splines", "auto"}, default="linear"
+        What the logits hold beside the features. "products" adds the squares and, of up to 20
+        features, the products of the standardised features (within five standard deviations):
+        borders between experts may be curved. "splines" adds a linear spline of each feature
+        (knots at five quantiles, or at its values if these are few, or at the median if more
+        than 20 features have more than two values): borders may be steps, and an expert may have
+        an interval of a feature.
+        Neither is for sparse X. "auto" is "linear" for the gate alone, and chosen by a mixture
+        that trains clones with ``overlap="auto"``.
     temperature : float, default=1.0
         Divides the logits. Since the penalty is on W, a low temperature makes sharp gates
         cheap.
@@ -77,19 +81,23 @@ class SoftmaxGate(SolvedGate, TopKGate, RestrictableGate):
     Attributes
     ----------
     coef_ : ndarray of shape (n_experts, n_features), float64
-        Coefficients in the units of X (the standardisation is folded back). They sum to zero
-        over the experts.
+        Coefficients of the features themselves, in the units of X (the standardisation is
+        folded back). They sum to zero over the experts. With products they are not the slope of
+        the logits, to which these add; with splines they are the slope beyond the outermost
+        knots.
     intercept_ : ndarray of shape (n_experts,), float64
         They sum to zero over the experts.
     missing_features_ : ndarray of shape (n_missing,), intp
         Indices of the features that had a missing value in training.
     missing_coef_ : ndarray of shape (n_experts, n_missing), float64
         What is added to the logits where such a feature is missing.
-    product_coef_ : ndarray of shape (n_experts, n_products), float64
-        Coefficients of the products, none if `degree` is 1.
-    products_ : Products or None
-        What the products are: ``products_.pairs`` has the indices of the two features of each,
-        ``products_.columns(X)`` their values.
+    term_coef_ : ndarray of shape (n_experts, n_terms), float64
+        Coefficients of the products or splines; none if `terms` is "linear".
+    terms_ : Products, Splines or None
+        What these terms are; ``terms_.columns(X)`` has their values. ``terms_.pairs`` has the
+        indices of the two features of each product. ``terms_.features`` has the index of the
+        feature of each hat of a spline, ``terms_.knots`` where it is 1: there a coefficient is
+        what the spline adds to the logit.
     feature_means_ : ndarray of shape (n_features,), float64
         Weighted means, which stand in for missing values.
     alpha_ : float
@@ -140,7 +148,7 @@ class SoftmaxGate(SolvedGate, TopKGate, RestrictableGate):
 
     _parameter_constraints: dict = {
         "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
-        "degree": [Options(Integral, {1, 2}), StrOptions({"auto"})],
+        "terms": [StrOptions({"linear", "products", "splines", "auto"})],
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "balance": [Interval(Real, 0, None, closed="left")],
         "z_loss": [Interval(Real, 0, None, closed="left")],
@@ -154,7 +162,7 @@ class SoftmaxGate(SolvedGate, TopKGate, RestrictableGate):
         self,
         alpha=1e-3,
         *,
-        degree=1,
+        terms="linear",
         temperature=1.0,
         balance=0.0,
         z_loss=0.0,
@@ -164,7 +172,7 @@ class SoftmaxGate(SolvedGate, TopKGate, RestrictableGate):
         warm_start=False,
     ):
         self.alpha = alpha
-        self.degree = degree
+        self.terms = terms
         self.temperature = temperature
         self.balance = balance
         self.z_loss = z_loss
@@ -241,7 +249,7 @@ class SoftmaxGate(SolvedGate, TopKGate, RestrictableGate):
         """
         return GateSettings(
             self.alpha,
-            self.degree,
+            self.terms,
             self.temperature,
             self.balance,
             self.z_loss,
@@ -276,7 +284,7 @@ class SoftmaxGate(SolvedGate, TopKGate, RestrictableGate):
         """The last fit as a start, if this fit is to start from it."""
         if not self.warm_start or not hasattr(self, "coef_"):
             return None
-        coef = np.hstack([self.coef_, self.missing_coef_, self.product_coef_])
+        coef = np.hstack([self.coef_, self.missing_coef_, self.term_coef_])
         shape = n_experts, problem.design.n_columns - 1
         same_columns = np.array_equal(self.missing_features_, problem.columns.indicated)
         if coef.shape != shape or not same_columns:
@@ -347,7 +355,7 @@ class SoftmaxGate(SolvedGate, TopKGate, RestrictableGate):
             A new fitted one; this one is left as it was.
         """
         reduced = copy.copy(self)
-        for name in ("coef_", "missing_coef_", "product_coef_", "intercept_"):
+        for name in ("coef_", "missing_coef_", "term_coef_", "intercept_"):
             rows = np.delete(getattr(self, name), expert, axis=0)
             setattr(reduced, name, rows - rows.mean(axis=0))  # which changes no probability
         reduced.n_experts_ = self.n_experts_ - 1
@@ -371,9 +379,9 @@ class SoftmaxGate(SolvedGate, TopKGate, RestrictableGate):
         coef = self.coef_
         if len(self.missing_features_):
             coef = np.hstack([coef, self.missing_coef_])
-        if self.products_ is not None:
-            X = np.hstack([X, self.products_.columns(X[:, : self.coef_.shape[1]])])
-            coef = np.hstack([coef, self.product_coef_])
+        if self.terms_ is not None:
+            X = np.hstack([X, self.terms_.columns(X[:, : self.coef_.shape[1]])])
+            coef = np.hstack([coef, self.term_coef_])
         if self.temperature == 1:
             return X, coef, self.intercept_
         return X, coef / self.temperature, self.intercept_ / self.temperature
@@ -391,23 +399,19 @@ class SoftmaxGate(SolvedGate, TopKGate, RestrictableGate):
             ensure_all_finite="allow-nan",
             ensure_min_samples=1 if reset else 0,
         )
-        products = self.degree == 2 if reset else self.products_ is not None
-        if products and issparse(X):
+        further = self._has_further_terms() if reset else self.terms_ is not None
+        if further and issparse(X):
             raise ValueError(
-                "degree=2 multiplies features, which sparse X would not survive; use degree=1, or "
-                "give a dense array"
+                f"terms={self.terms!r} adds columns without zeros, which sparse X would not "
+                "survive; use terms='linear', or give a dense array"
             )
         return X
 
-    def __setstate__(self, state):
-        if "coef_" in state and "alpha_" not in state:  # from when alpha was always a number
-            state = {"alpha_": float(state["alpha"])} | state
-        if "coef_" in state and "product_coef_" not in state:  # from when logits were linear
-            state = {"product_coef_": state["coef_"][:, :0], "products_": None} | state
-        super().__setstate__(state)
+    def _has_further_terms(self):
+        return self.terms in ("products", "splines")
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
-        tags.input_tags.sparse = self.degree != 2
+        tags.input_tags.sparse = not self._has_further_terms()
         return tags

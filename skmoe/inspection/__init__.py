@@ -2,8 +2,10 @@
 
 from ._drift import RoutingDrift, routing_drift
 from ._em_path import EMPathDisplay
-from ._explain import explain_routing
+from ._equations import Equation, equation
+from ._explain import explain_routing, routing_sentences
 from ._gate_regions import GateRegionsDisplay
+from ._regimes import Regime, RegimeTable, regime_table
 from ._reliability import ReliabilityDisplay
 from ._report import expert_report, segment_profile
 from ._routing_heatmap import RoutingHeatmapDisplay
@@ -11,14 +13,20 @@ from ._utilization import UtilizationDisplay
 
 __all__ = [
     "EMPathDisplay",
+    "Equation",
     "GateRegionsDisplay",
+    "Regime",
+    "RegimeTable",
     "ReliabilityDisplay",
     "RoutingDrift",
     "RoutingHeatmapDisplay",
     "UtilizationDisplay",
+    "equation",
     "expert_report",
     "explain_routing",
+    "regime_table",
     "routing_drift",
+    "routing_sentences",
     "segment_profile",
 ]
 

@@ -15,7 +15,7 @@ from ._mixture import (
 
 
 class GateLogits(NamedTuple):
-    """The logits of a gate: linear in its features and, maybe, in products of two of them.
+    """The logits of a gate: linear in its features and, maybe, in products or splines of them.
 
     Attributes
     ----------
@@ -26,49 +26,49 @@ class GateLogits(NamedTuple):
         The values that contributions are relative to.
     missing_coef : ndarray of shape (n_experts, n_features)
         What is added where a feature is missing.
-    product_coef : ndarray of shape (n_experts, n_products)
-    products : Products or None
+    term_coef : ndarray of shape (n_experts, n_terms)
+    terms : Products, Splines or None
     """
 
     coef: np.ndarray
     intercept: np.ndarray
     means: np.ndarray
     missing_coef: np.ndarray
-    product_coef: np.ndarray
-    products: Any
+    term_coef: np.ndarray
+    terms: Any
 
     def at(self, deviation, missing):
         """Logits (n, K) of rows given as deviations from the means."""
         at_means = self.intercept + self.coef @ self.means
         indicated = missing @ np.nan_to_num(self.missing_coef).T
         logits = deviation @ self.coef.T + indicated + at_means
-        if self.products is not None:
-            logits += self.products.columns(deviation + self.means) @ self.product_coef.T
+        if self.terms is not None:
+            logits += self.terms.columns(deviation + self.means) @ self.term_coef.T
         return logits
+
+    def baseline(self):
+        """Logits (K,) of a row with the mean value of every feature."""
+        nowhere = np.zeros((1, len(self.means)))
+        return self.at(nowhere, nowhere)[0]
 
     def shares(self, expert, deviation, missing):
         """What each feature adds to the logit of one expert per row, (n, m).
 
-        Half of a product is due to either factor, which is its Shapley value.
+        That is its Shapley value: the part of its own spline, and half of each product.
         """
         share = self.coef[expert] * deviation
         share += np.nan_to_num(self.missing_coef)[expert] * missing
-        if self.products is not None:
-            halves = self.products.columns(deviation + self.means) / 2
-            halves *= self.product_coef[expert]
-            for factor in self.products.pairs.T:
-                np.add.at(share.T, factor, halves.T)
+        if self.terms is not None:
+            coef = self.term_coef[expert]
+            share += self.terms.shares(coef, deviation + self.means)
+            share -= self.terms.shares(coef, np.broadcast_to(self.means, deviation.shape))
         return share
 
     def slopes(self, expert, deviation):
         """Gradient (n, m) of the logit of one expert per row, at the row."""
         slopes = self.coef[expert]
-        if self.products is not None:
-            Z = self.products.standardised(deviation + self.means)
-            rates = self.products.rates(deviation + self.means)
-            for factor, other in (self.products.pairs.T, self.products.pairs.T[::-1]):
-                terms = self.product_coef[expert] * Z[:, other] * rates[:, factor]
-                np.add.at(slopes.T, factor, terms.T)
+        if self.terms is not None:
+            slopes = slopes + self.terms.slopes(self.term_coef[expert], deviation + self.means)
         return slopes
 
 
@@ -76,14 +76,15 @@ def explain_routing(model, X, *, to=None, X_reference=None):
     """Contribution of each feature to the choice of expert, and the nearest border.
 
     For a gate with linear log-odds: `SoftmaxGate`, and `GaussianGate` with a tied covariance; and
-    for a `SoftmaxGate` of degree 2. In a Pipeline, its features are those that the other steps
-    make. The log-odds between the most probable expert and the runner-up are a baseline (the
-    log-odds of a row with the mean value of every feature) plus one contribution per feature.
+    for a `SoftmaxGate` with products or splines. In a Pipeline, its features are those that the
+    other steps make. The log-odds between the most probable expert and the runner-up are a
+    baseline (the log-odds of a row with the mean value of every feature) plus one contribution
+    per feature.
 
     The nearest border is the nearest point at which another expert is as probable as the
-    chosen one, in closed form (of a gate of degree 2: to first order), with each feature measured
-    in its standard deviations. It is a statement about the gate, not about the world: it changes
-    all features at once, by fractions that may not be possible together.
+    chosen one, in closed form (with products or splines: to first order), with each feature
+    measured in its standard deviations. It is a statement about the gate, not about the world:
+    it changes all features at once, by fractions that may not be possible together.
 
     Parameters
     ----------
@@ -110,7 +111,9 @@ def explain_routing(model, X, *, to=None, X_reference=None):
           the log-odds;
         - ``border``: ``expert`` on the other side, ``distance`` in standard deviations (0 if the
           row is on that side already, infinite if there is no border), and ``reached``, whether
-          that expert is really the most probable one there; with `to`, a third one may be.
+          that expert is really the most probable one there. It may not be: with `to`, a third
+          one may be more probable; with products or splines the border is not where the plane
+          that touches the logits at the row has it.
         - ``change``: what to add to each feature, in its units, to arrive at the border.
 
     Raises
@@ -168,6 +171,54 @@ def explain_routing(model, X, *, to=None, X_reference=None):
     return pd.DataFrame(columns, index=row_labels(X))
 
 
+def routing_sentences(explanation, *, n_features=3):
+    """What `explain_routing` says of each row, as a sentence.
+
+    Parameters
+    ----------
+    explanation : pandas.DataFrame
+        What `explain_routing` returned.
+    n_features : int, default=3
+        Features named at most, those with the largest contributions.
+
+    Returns
+    -------
+    sentences : pandas.Series of str
+        With the index of the explanation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import Ridge
+    >>> from skmoe import MixtureOfExpertsRegressor
+    >>> from skmoe.inspection import explain_routing, routing_sentences
+    >>> X = np.random.default_rng(0).normal(size=(400, 2))
+    >>> y = np.where(X[:, 0] > 0, X[:, 1], -X[:, 1])
+    >>> moe = MixtureOfExpertsRegressor(Ridge(), n_experts=2, n_init=3, random_state=0).fit(X, y)
+    >>> sentence = routing_sentences(explain_routing(moe, X[:2]))[0]
+    >>> sentence.startswith("expert_") and "rather than expert_" in sentence
+    True
+    """
+    pd = import_pandas("routing_sentences")
+    contributions, border = explanation["contribution"], explanation["border"]
+    sentences = []
+    for row, values in enumerate(contributions.to_numpy(dtype=float)):
+        largest = np.argsort(-np.abs(values), kind="stable")[:n_features]
+        named = [
+            f"{contributions.columns[i]} {'for' if values[i] > 0 else 'against'} it "
+            f"({values[i]:+.2g})"
+            for i in largest
+            if values[i]
+        ]
+        of, distance = explanation["routing"].iloc[row], border["distance"].iloc[row]
+        text = f"{of['expert']} rather than {of['runner_up']} (log-odds {of['log_odds']:.2g}): "
+        text += "; ".join([f"at average values {of['baseline']:+.2g}", *named])
+        if np.isfinite(distance):
+            text += f"; {border['expert'].iloc[row]} begins {distance:.2g} deviations away"
+        sentences.append(text + ".")
+    return pd.Series(sentences, index=explanation.index, name="why")
+
+
 def logits_of(gate):
     """The coefficients of a gate, from its public attributes.
 
@@ -199,8 +250,8 @@ def logits_of(gate):
         gate.intercept_ / gate.temperature,
         gate.feature_means_,
         missing_coef / gate.temperature,
-        getattr(gate, "product_coef_", gate.coef_[:, :0]) / gate.temperature,
-        getattr(gate, "products_", None),
+        getattr(gate, "term_coef_", gate.coef_[:, :0]) / gate.temperature,
+        getattr(gate, "terms_", None),
     )
 
 
@@ -222,7 +273,7 @@ def log_odds(gate, Z):
     order = np.argsort(-logits, axis=1, kind="stable")
     chosen, runner_up = order[:, 0], order[:, 1]
     rows = np.arange(len(Z))
-    at_means = gate.intercept + gate.coef @ gate.means
+    at_means = gate.baseline()
     contribution = gate.shares(chosen, deviation, missing)
     contribution -= gate.shares(runner_up, deviation, missing)
     total = logits[rows, chosen] - logits[rows, runner_up]
@@ -234,7 +285,7 @@ def nearest_border(gate, Z, chosen, scale, target=None):
 
     With linear logits the rows of an expert form a polyhedron, so the nearest point on its surface
     is the foot of the perpendicular on the nearest of the planes ``logit_chosen = logit_other``;
-    with products it is that of the planes that touch the logits at the row.
+    with products or splines it is that of the planes that touch the logits at the row.
 
     Parameters
     ----------

@@ -102,7 +102,7 @@ def expert_report(model, X, y, *, sample_weight=None, n_features=3):
     return report
 
 
-def segment_profile(model, X, *, sample_weight=None):
+def segment_profile(model, X, *, sample_weight=None, units="deviations"):
     """How the rows of each expert differ from those of the others, feature by feature.
 
     Parameters
@@ -112,14 +112,16 @@ def segment_profile(model, X, *, sample_weight=None):
     X : {array-like, frame} of shape (n_samples, n_features)
     sample_weight : array-like of shape (n_samples,), default=None
         A weight of 2 is the row twice, of 0 the row absent.
+    units : {"deviations", "original"}, default="deviations"
+        Of the differences: standard deviations of the feature, or those of the feature itself.
 
     Returns
     -------
     profile : pandas.DataFrame
         One row per expert, one column per feature: the mean of its rows (those of which it is
-        the most probable expert) minus the mean of the others, in standard deviations of the
-        feature. A column that is not a number has one column per value, such as ``town=York``,
-        if there are at most 20. NaN where an expert has no rows, or all of them.
+        the most probable expert) minus the mean of the others, in `units`. A column that is not
+        a number has one column per value, such as ``town=York``, if there are at most 20.
+        NaN where an expert has no rows, or all of them.
 
     Examples
     --------
@@ -137,19 +139,24 @@ def segment_profile(model, X, *, sample_weight=None):
     True
     """
     check_mixture(model)
+    if units not in ("deviations", "original"):
+        raise ValueError(f"units={units!r} must be 'deviations' or 'original'")
     X = rows_of(X)
     warn_if_unheard(model, X, "segment_profile")
-    return profile_of(model, X, sample_weight)
+    return profile_of(model, X, sample_weight, units)
 
 
-def profile_of(model, X, sample_weight):
+def profile_of(model, X, sample_weight, units="deviations"):
     """The profile of `segment_profile`, of checked rows."""
     pd = import_pandas("segment_profile")
     top = model.apply(X)
     weights = row_weights(sample_weight, len(top))
     columns = numeric_columns(X, feature_names(model))
     profile = {
-        name: [difference(values, top == k, weights) for k in range(model.n_experts_)]
+        name: [
+            difference(values, top == k, weights, units == "deviations")
+            for k in range(model.n_experts_)
+        ]
         for name, values in columns.items()
     }
     return pd.DataFrame(profile, index=pd.Index(list(model.named_experts_), name="expert"))
@@ -177,14 +184,19 @@ def numeric_columns(X, names):
     return columns
 
 
-def difference(values, own, weights):
-    """Mean of some rows minus that of the others, in standard deviations; NaN if undefined."""
+def difference(values, own, weights, standardised):
+    """Mean of some rows minus that of the others, in standard deviations or as it is.
+
+    NaN if undefined.
+    """
     there = ~np.isnan(values) & (weights > 0)
     values, own, weights = values[there], own[there], weights[there]
     if own.all() or not own.any():
         return np.nan
     inside = np.average(values[own], weights=weights[own])
     outside = np.average(values[~own], weights=weights[~own])
+    if not standardised:
+        return float(inside - outside)
     centred = values - np.average(values, weights=weights)
     spread = np.sqrt(np.average(np.square(centred), weights=weights))
     return float((inside - outside) / spread) if spread > 0 else 0.0

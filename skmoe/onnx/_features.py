@@ -120,10 +120,10 @@ def declare_features(graph: Graph, X: Any, n_features: int) -> Features:
 
 def array_kind(X: Any) -> str:
     """Type of the single input for an array."""
-    dtype: Any = getattr(X, "dtype", None)
+    dtype = np.dtype(object) if not hasattr(X, "dtype") else X.dtype
     if hasattr(X, "tocsr"):
         raise ConversionError("sparse rows have no form in ONNX; give a few rows as an array")
-    if dtype is None or dtype.kind not in "fiub":
+    if getattr(dtype, "kind", None) not in tuple("fiub"):
         raise ConversionError(
             f"rows of type {dtype} have no form in ONNX; give an array of numbers, or a frame"
         )

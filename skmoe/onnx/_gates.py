@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 from ..gates import ClassifierGate, CosineGate, GaussianGate, HierarchicalGate, SoftmaxGate
 from ..gates._classifier import PROBABILITY_FLOOR
 from ..gates._renormalised import RenormalisedGate
-from ..gates._terms import REACH
+from ..gates._terms import REACH, Products
 from ._distances import sum_of_squares
 from ._errors import ConversionError
 from ._estimators import bare, estimator_output, repeated, transformed
@@ -53,15 +53,16 @@ def gate_log_proba(graph: Graph, gate: Any, features: Features) -> str:
 
 
 def softmax(graph: Graph, gate: SoftmaxGate, features: Features) -> str:
-    """`SoftmaxGate`: linear in the features, their products, and what is missing."""
+    """`SoftmaxGate`: linear in the features, further terms of them, and what is missing."""
     X, missing = completed(graph, gate, features)
     columns, coef = [X], [gate.coef_]
     if len(gate.missing_features_):
         columns.append(indicators(graph, missing, gate))
         coef.append(gate.missing_coef_)
-    if gate.products_ is not None:
-        columns.append(products(graph, gate.products_, X))
-        coef.append(gate.product_coef_)
+    if gate.terms_ is not None:
+        write = products if isinstance(gate.terms_, Products) else splines
+        columns.append(write(graph, gate.terms_, X))
+        coef.append(gate.term_coef_)
     X = graph.add("Concat", *columns, axis=1) if len(columns) > 1 else X
     logits = affine(
         graph, X, np.hstack(coef) / gate.temperature, gate.intercept_ / gate.temperature
@@ -91,6 +92,16 @@ def products(graph: Graph, terms: Any, X: str) -> str:
         graph.add("Gather", Z, graph.constant(terms.pairs[:, side]), axis=1) for side in (0, 1)
     )
     return graph.add("Mul", first, second)
+
+
+def splines(graph: Graph, terms: Any, X: str) -> str:
+    """The hats of linear splines."""
+    x = graph.add("Gather", X, graph.constant(terms.features), axis=1)
+    widths = graph.constant(terms.knots - terms.left), graph.constant(terms.right - terms.knots)
+    rising = graph.add("Div", graph.add("Sub", x, graph.constant(terms.left)), widths[0])
+    falling = graph.add("Div", graph.add("Sub", graph.constant(terms.right), x), widths[1])
+    hats = graph.add("Min", rising, falling)
+    return graph.add("Max", hats, graph.constant(0.0))
 
 
 def affine(graph: Graph, X: str, coef: np.ndarray, intercept: np.ndarray) -> str:

@@ -211,14 +211,14 @@ def test_pandas_frames_with_sparse_columns(dense):
     thin = np.where(np.abs(X) > 0.5, X, 0)
     frame = pd.DataFrame(thin, columns=list("abc")).astype(pd.SparseDtype(float, 0.0))
     frame = frame.astype(dict.fromkeys(dense, float))
-    model = regressor(overlap="auto", init="auto").fit(frame, Y)  # also chooses a degree
+    model = regressor(overlap="auto", init="auto").fit(frame, Y)  # also chooses terms
     assert np.isfinite(model.log_density(frame, Y)).all()
     np.testing.assert_allclose(model.predict(frame[:3]), model.predict(frame)[:3])
     model = regressor(init=START).fit(frame, Y)
     expected = regressor(init=START).fit(thin, Y)
     np.testing.assert_allclose(model.predict(frame), expected.predict(thin), atol=1e-3)
-    with pytest.raises(ValueError, match="degree=1") if not dense else nullcontext():
-        regressor(gate=SoftmaxGate(degree=2)).fit(frame, Y)
+    with pytest.raises(ValueError, match="terms='linear'") if not dense else nullcontext():
+        regressor(gate=SoftmaxGate(terms="products")).fit(frame, Y)
 
 
 def test_missing_values():

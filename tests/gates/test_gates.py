@@ -19,7 +19,8 @@ from skmoe.gates import ClassifierGate, CosineGate, GaussianGate, HierarchicalGa
 
 GATES = {
     "softmax": SoftmaxGate(tol=1e-9),
-    "quadratic": SoftmaxGate(degree=2, tol=1e-9),
+    "quadratic": SoftmaxGate(terms="products", tol=1e-9),
+    "splines": SoftmaxGate(terms="splines", tol=1e-9),
     "tied": GaussianGate(),
     "diag": GaussianGate("diag", temperature=1.5),
     "tree": HierarchicalGate(SoftmaxGate(tol=1e-9)),

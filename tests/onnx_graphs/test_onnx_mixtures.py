@@ -67,7 +67,8 @@ def assert_says_the_same(model, rows=NEW, **options):
 GATES = {
     "softmax": SoftmaxGate(),
     "cold": SoftmaxGate(temperature=0.3),
-    "curved": SoftmaxGate(degree=2),
+    "curved": SoftmaxGate(terms="products"),
+    "steps": SoftmaxGate(terms="splines"),
     "gaussian": GaussianGate(temperature=2.0),
     "ellipses": GaussianGate("diag"),
     "cosine": CosineGate(),

@@ -68,9 +68,9 @@ def test_a_design_serves_all_numbers_of_experts_and_penalties(problem, monkeypat
         targets = np.full((3, 120, n_experts), 1.0 / n_experts)
         trainer.with_penalty(1e-2).fit_held_out(targets, weight)
     assert len(made) == 1
-    quadratic = trainer.with_degree(2)
+    quadratic = trainer.with_terms("products")
     quadratic.fit_held_out(R, weight)
-    trainer.with_degree(2).fit_held_out(R, weight)
+    trainer.with_terms("products").fit_held_out(R, weight)
     assert len(made) == 2
 
 
@@ -104,9 +104,9 @@ def test_transformers_that_learn_from_labels_stay_with_the_gate(problem):
     assert isinstance(gate[-1], ClassifierGate)
 
 
-def test_only_degree_1_claims_to_take_sparse_features():
+def test_only_linear_terms_claim_to_take_sparse_features():
     assert get_tags(SoftmaxGate()).input_tags.sparse
-    assert not get_tags(SoftmaxGate(degree=2)).input_tags.sparse
+    assert not get_tags(SoftmaxGate(terms="splines")).input_tags.sparse
 
 
 @pytest.mark.filterwarnings("error")

@@ -13,7 +13,7 @@ from small_mixtures import Y as SMALL_Y
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.rows import keep_weighted_rows
-from skmoe._training.candidates import degrees_to_try, numbers_to_try
+from skmoe._training.candidates import TERMS, numbers_to_try, terms_to_try
 from skmoe._training.search import _best_along, _is_more_likely
 from skmoe._training.starts import Start, starting_responsibilities, starts_of
 from skmoe.datasets import make_piecewise_regression
@@ -266,7 +266,7 @@ def test_climb(values, best, n_attempts):
     assert len(tried) == n_attempts
 
 
-# degrees ----------------------------------------------------------------------------------------
+# terms ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -276,34 +276,42 @@ def disc():
     )
 
 
-def test_curved_borders_get_a_gate_of_degree_2(disc):
+def test_curved_borders_get_a_gate_with_products(disc):
     X, y = disc
     model = MixtureOfExpertsRegressor(random_state=0).fit(X, y)
-    assert model.gate_.degree == 2
+    assert model.gate_.terms == "products"
     straight = MixtureOfExpertsRegressor(gate=SoftmaxGate("auto"), random_state=0).fit(X, y)
     assert model.log_likelihood_ > straight.log_likelihood_ + 0.2
 
 
+def test_borders_that_are_steps_get_a_gate_with_splines():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(size=(600, 2))
+    y = np.where(np.abs(X[:, 0] - 0.5) % 0.25 < 0.125, X[:, 1], -X[:, 1])
+    model = MixtureOfExpertsRegressor(random_state=0).fit(X, y + 0.05 * rng.normal(size=600))
+    assert model.gate_.terms == "splines"
+
+
 def test_straight_borders_do_not():
     X, y = make_piecewise_regression(600, n_regimes=2, return_X_y=True, random_state=0)
-    assert MixtureOfExpertsRegressor(random_state=0).fit(X, y).gate_.degree == 1
+    assert MixtureOfExpertsRegressor(random_state=0).fit(X, y).gate_.terms == "linear"
 
 
 @pytest.mark.parametrize(
     "parameters",
     [{"gate": SoftmaxGate("auto")}, {"overlap": 0.1}, {"e_step": "insample"}, {"n_experts": 1}],
 )
-def test_degree_2_is_not_tried_where_something_is_given(disc, parameters):
+def test_terms_are_not_tried_where_something_is_given(disc, parameters):
     model = MixtureOfExpertsRegressor(random_state=0, **parameters).fit(*disc)
-    assert model.gate_.degree == 1
+    assert model.gate_.terms == "linear"
 
 
-def test_a_fit_that_goes_on_keeps_the_degree(disc):
+def test_a_fit_that_goes_on_keeps_the_terms(disc):
     X, y = disc
     model = MixtureOfExpertsRegressor(warm_start=True, random_state=0).fit(X, y)
-    assert model.gate_.degree == 2
-    assert model.fit(X, y).gate_.degree == 2
-    assert model.refit_expert("expert_0", X, y).gate_.degree == 2
+    assert model.gate_.terms == "products"
+    assert model.fit(X, y).gate_.terms == "products"
+    assert model.refit_expert("expert_0", X, y).gate_.terms == "products"
 
 
 def test_features_that_are_all_constant():
@@ -312,9 +320,9 @@ def test_features_that_are_all_constant():
     np.testing.assert_allclose(model.predict(X[:1]), y.mean(), atol=1e-6)
 
 
-def test_degree_2_is_not_tried_for_sparse_or_many_numbers():
+def test_terms_are_not_tried_for_sparse_or_many_numbers():
     settings = SimpleNamespace(overlap="auto", e_step="auto")
-    assert degrees_to_try(settings, np.ones((100, 5))) == (1, 2)
-    assert degrees_to_try(settings, sparse.csr_matrix(np.ones((100, 5)))) == (1,)
-    assert degrees_to_try(settings, np.ones((600_000, 4))) == (1, 2)
-    assert degrees_to_try(settings, np.ones((800_000, 4))) == (1,)
+    assert terms_to_try(settings, np.ones((100, 5))) == TERMS
+    assert terms_to_try(settings, sparse.csr_matrix(np.ones((100, 5)))) == ("linear",)
+    assert terms_to_try(settings, np.ones((400_000, 4))) == TERMS
+    assert terms_to_try(settings, np.ones((420_000, 4))) == ("linear",)

@@ -12,7 +12,7 @@ from scipy.sparse import issparse
 from skmoe._arithmetic import implementation
 
 from .._features import Scaling, complete, missing_features
-from .._terms import Products
+from .._terms import Products, Splines, further_terms
 from .designs import DenseDesign, Design, ProductDesign, SparseDesign
 from .objectives import LARGEST_HESSIAN
 from .packed import PackedDesign
@@ -21,7 +21,7 @@ from .reduced import ReducedDesign
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """What the columns are that the logits are linear in: features, indicators, products.
+    """What the columns are that the logits are linear in: features, indicators, further terms.
 
     Attributes
     ----------
@@ -31,16 +31,16 @@ class Columns:
         What stands in for missing values.
     indicated : ndarray, intp
         Features that have an indicator.
-    products : Products or None
+    terms : Products, Splines or None
     """
 
     scaling: Scaling
     means: np.ndarray
     indicated: np.ndarray
-    products: Products | None
+    terms: Products | Splines | None
 
     @classmethod
-    def of(cls, X: Any, weights: np.ndarray, degree: int) -> tuple[Columns, Any]:
+    def of(cls, X: Any, weights: np.ndarray, terms: str) -> tuple[Columns, Any]:
         """Columns of features, and the features as these columns (n_samples, n_columns).
 
         `weights` (n_samples,) are for means and standard deviations.
@@ -48,22 +48,21 @@ class Columns:
         indicated = missing_features(X)
         scaling = Scaling.of(X, weights)
         means, n_features = scaling.mean, X.shape[1]
+        added = further_terms(terms, X, scaling, weights)
         if len(indicated):
             X = complete(X, means, indicated)
             scaling = scaling.with_columns(X[:, n_features:], weights)
-        products = None
-        if degree == 2:
-            products = Products.of(means, scaling.inverse[:n_features])
-            further = products.columns(X[:, :n_features])
+        if added is not None:
+            further = added.columns(X[:, :n_features])
             X = np.hstack([X, further])
             scaling = scaling.with_columns(further, weights)
-        return cls(scaling, means, indicated, products), X
+        return cls(scaling, means, indicated, added), X
 
 
 class PreparedFeatures:
     """The owner of all forms of some features; each is made when it is first asked for.
 
-    A form depends on the degree of the gate and on what the size of the problem makes of it, so
+    A form depends on the terms of the gate and on what the size of the problem makes of it, so
     that problems with other numbers of experts, targets, weights or penalties mostly share it.
 
     Parameters
@@ -81,42 +80,42 @@ class PreparedFeatures:
         self._X, self._weights = X, weights
         self._made: dict[Hashable, Any] = {}
 
-    def columns(self, degree: int) -> Columns:
-        """The columns of a gate of some degree."""
-        return self._columns(degree)[0]
+    def columns(self, terms: str) -> Columns:
+        """The columns of a gate with some terms."""
+        return self._columns(terms)[0]
 
-    def product_design(self, degree: int) -> ProductDesign:
+    def product_design(self, terms: str) -> ProductDesign:
         """The design for objectives that know of nothing but products."""
         kind = SparseDesign if issparse(self._X) else DenseDesign
-        columns, matrix = self._columns(degree)
-        return self._once((kind, degree), lambda: kind(matrix, columns.scaling))
+        columns, matrix = self._columns(terms)
+        return self._once((kind, terms), lambda: kind(matrix, columns.scaling))
 
-    def solver_design(self, degree: int, n_experts: int) -> Design:
+    def solver_design(self, terms: str, n_experts: int) -> Design:
         """The design for the fast solver.
 
         Returns
         -------
         design : PackedDesign, ReducedDesign or SparseDesign
         """
-        columns, matrix = self._columns(degree)
+        columns, matrix = self._columns(terms)
         n_samples, n_columns = matrix.shape
         n_logits = n_experts - 1
         reduces = n_logits * n_samples <= LARGEST_HESSIAN < n_logits * (n_columns + 1)
         if issparse(self._X) and not reduces:
-            return self.product_design(degree)
+            return self.product_design(terms)
         arithmetic = implementation(n_samples, n_experts)
         if reduces:
             return self._once(
-                (ReducedDesign, degree, arithmetic),
-                lambda: ReducedDesign(self.product_design(degree), arithmetic),
+                (ReducedDesign, terms, arithmetic),
+                lambda: ReducedDesign(self.product_design(terms), arithmetic),
             )
         return self._once(
-            (PackedDesign, degree, arithmetic),
+            (PackedDesign, terms, arithmetic),
             lambda: PackedDesign(matrix, columns.scaling, arithmetic),
         )
 
-    def _columns(self, degree: int) -> tuple[Columns, Any]:
-        return self._once(degree, lambda: Columns.of(self._X, self._weights, degree))
+    def _columns(self, terms: str) -> tuple[Columns, Any]:
+        return self._once(terms, lambda: Columns.of(self._X, self._weights, terms))
 
     def _once(self, key: Hashable, make: Callable[[], Any]) -> Any:
         if key not in self._made:

@@ -24,7 +24,7 @@ class GateSettings:
     """The parameters of `SoftmaxGate` that training heeds; see there."""
 
     alpha: float | str = 1e-3
-    degree: int = 1
+    terms: str = "linear"
     temperature: float = 1.0
     balance: float = 0.0
     z_loss: float = 0.0
@@ -65,12 +65,12 @@ class SoftmaxProblem:
         cls, features: PreparedFeatures, settings: GateSettings, n_experts: int
     ) -> SoftmaxProblem:
         """The problem of a gate that chooses among so many experts."""
-        degree = settings.degree
+        terms = settings.terms
         if settings.is_balanced:
-            design: Design = features.product_design(degree)
+            design: Design = features.product_design(terms)
         else:
-            design = features.solver_design(degree, n_experts)
-        return cls(settings, features.columns(degree), design)
+            design = features.solver_design(terms, n_experts)
+        return cls(settings, features.columns(terms), design)
 
     def with_alpha(self, alpha: float) -> SoftmaxProblem:
         """The same with another penalty."""
@@ -162,12 +162,12 @@ class SoftmaxProblem:
         columns = self.columns
         n_features, n_missing = len(columns.means), len(columns.indicated)
         coef, intercept = columns.scaling.original(solution.coef * self.settings.temperature)
-        linear, missing, products = np.split(coef, [n_features, n_features + n_missing], axis=1)
+        linear, missing, further = np.split(coef, [n_features, n_features + n_missing], axis=1)
         return {
             "coef_": np.ascontiguousarray(linear),
             "missing_coef_": np.ascontiguousarray(missing),
-            "product_coef_": np.ascontiguousarray(products),
-            "products_": columns.products,
+            "term_coef_": np.ascontiguousarray(further),
+            "terms_": columns.terms,
             "intercept_": intercept,
             "missing_features_": columns.indicated,
             "feature_means_": columns.means,

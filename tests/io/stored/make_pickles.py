@@ -39,7 +39,7 @@ def models():
     grouped = HierarchicalGate(GaussianGate(), groups=[[0, 2], 1])
     return {
         "generalist": MixtureOfExpertsRegressor(
-            gate=SoftmaxGate(degree=2), shared_expert="generalist", **few
+            gate=SoftmaxGate(terms="products"), shared_expert="generalist", **few
         ).fit(X, disturbed),
         "consensus": MixtureOfExpertsRegressor(pool, shared_expert="consensus", **few).fit(X, y),
         "consensus of classes": MixtureOfExpertsClassifier(
