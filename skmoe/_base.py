@@ -232,11 +232,6 @@ class BaseMixtureOfExperts(
         self.shared_weight_ = 0.0 if shared is None else shared.weight
 
     @property
-    def gate_columns_(self):
-        """Positions of the columns that the gate sees, None if it sees all."""
-        return self._gate_columns
-
-    @property
     def shared_dispersion_(self):
         """Floor or scale of the shared expert, (1, ...); None if there is none."""
         return None if self._shared is None else self._shared.dispersion
