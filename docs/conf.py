@@ -56,6 +56,11 @@ html_title = f"skmoe {release}"
 html_static_path = ["_static"]
 html_css_files = ["skmoe.css"]
 html_show_sourcelink = False
+toc_object_entries_show_parents = "hide"  # their names are long, and the column is narrow
+# A column for the pages of a section only where there are some; code needs the room.
+html_sidebars = {
+    path.stem: [] for path in Path(__file__).parent.glob("*.md") if path.stem != "api"
+}
 html_theme_options = {
     "logo": {"text": f"skmoe {release}"},
     "show_prev_next": False,

@@ -1,4 +1,4 @@
-"""What names the version names the same; the README of a package index has links that lead there."""
+"""What names the version names the same; links of the README on a package index are right."""
 
 import re
 from pathlib import Path

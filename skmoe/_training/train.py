@@ -124,8 +124,9 @@ def train(
     weight_of_shared = 0.0 if shared.expert is None else shared.expert.weight
     log_likelihood = float(np.average(row_log_likelihood, weights=weight))
     say(
-        f"done: {len(pool.names)} experts, overlap {found.overlap:g}, {len(run.history)} iterations, "
-        f"shared expert {weight_of_shared:.0%}: log-likelihood {log_likelihood:.4f} per held-out row"
+        f"done: {len(pool.names)} experts, overlap {found.overlap:g}, {len(run.history)} "
+        f"iterations, shared expert {weight_of_shared:.0%}: log-likelihood {log_likelihood:.4f} "
+        "per held-out row"
     )
     return TrainedMixture(
         experts=experts,
