@@ -145,8 +145,8 @@ def best_run(
         setup.progress.say(f"  {choice}: {_log_likelihood(trial):.4f}", passing=True)
         return trial
 
-    stages = {"start": starts, "overlap": overlaps, "degree": degrees, "n_experts": numbers}
-    stages = [f"{what} ({len(some)})" for what, some in stages.items() if len(some) > 1]
+    searched = {"start": starts, "overlap": overlaps, "degree": degrees, "n_experts": numbers}
+    stages = [f"{what} ({len(some)})" for what, some in searched.items() if len(some) > 1]
     if stages:
         setup.progress.say(
             f"search, by log-likelihood per held-out row: at most {', '.join(stages)}"
