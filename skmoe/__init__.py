@@ -26,6 +26,7 @@ __all__ = [
     "load",
     "onnx",
     "read_manifest",
+    "tables",
     "to_onnx",
 ]
 

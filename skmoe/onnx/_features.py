@@ -120,7 +120,7 @@ def declare_features(graph: Graph, X: Any, n_features: int) -> Features:
 
 def array_kind(X: Any) -> str:
     """Type of the single input for an array."""
-    dtype = getattr(X, "dtype", None)
+    dtype: Any = getattr(X, "dtype", None)
     if hasattr(X, "tocsr"):
         raise ConversionError("sparse rows have no form in ONNX; give a few rows as an array")
     if dtype is None or dtype.kind not in "fiub":
@@ -132,6 +132,9 @@ def array_kind(X: Any) -> str:
 
 def column_kind(name: str, dtype: Any) -> str:
     """Type of the input for a column of pandas or polars."""
+    categories = getattr(dtype, "categories", None)
+    if getattr(categories, "dtype", None) is not None and categories.dtype.kind in "iufb":
+        return "float64"  # as one of them may be missing
     text = str(dtype).lower()
     if text.startswith(("float", "double")):
         return "float32" if text in ("float32", "float16") else "float64"
@@ -170,6 +173,9 @@ def as_inputs(features: Features, X: Any) -> dict[str, np.ndarray]:
     inputs = {}
     for column in features.columns:
         values = np.asarray(X[column.name])
-        dtype = object if column.kind == STRING else np.dtype(column.kind)
-        inputs[column.name] = values.astype(dtype).reshape(-1, 1)
+        if column.kind == STRING:
+            values = np.array([v if isinstance(v, str) else "" for v in values], dtype=object)
+        inputs[column.name] = values.astype(
+            object if column.kind == STRING else np.dtype(column.kind)
+        ).reshape(-1, 1)
     return inputs

@@ -87,6 +87,24 @@ def test_a_gate_that_encodes_strings():
     assert verify(graph) <= 1e-6
 
 
+def test_a_default_gate_sees_categories():
+    rows, new = ROWS.copy(), NEW.copy()
+    for frame in (rows, new):
+        frame.loc[::9, "town"] = None
+        frame["floor"] = pd.Categorical(frame["rooms"] % 3, categories=[0, 1, 2])
+        frame.loc[::7, "floor"] = None
+    new.loc[::5, "town"] = "elsewhere"
+    numbers = make_column_transformer((SimpleImputer(), NUMBERS))
+    experts = [(name, make_pipeline(numbers, Ridge(a))) for name, a in (("a", 1.0), ("b", 99.0))]
+    for shared_expert in (None, "consensus"):
+        model = regressor(experts, shared_expert=shared_expert, overlap=1.0).fit(rows, Y)
+        assert model.gate_columns_.encodings is not None
+        graph = to_onnx(model, rows, extra_outputs=("gate_proba",))
+        said = run(graph, new.assign(town=new.town.fillna("")))
+        assert_close(said[0], model.predict(new))
+        assert_close(said[1], model.gate_proba(new))
+
+
 def test_a_pipeline_before_the_mixture():
     model = encoded(regressor(n_experts=3)).fit(ROWS, Y)
     assert_close(run(to_onnx(model, ROWS), NEW)[0], model.predict(NEW))
