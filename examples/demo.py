@@ -101,10 +101,10 @@ def act_2():
     )
     print(f"   {'stacking of four models':30} {stacked:8.1f}  error (RMSE)")
     print(f"   {'mixture of the same':30} {mixed:8.1f}  {against(mixed, stacked)}")
-    share = moe.shared_weight_
-    print(f"   What the fit says: {share:.0%} of the prediction is the consensus of all experts,")
-    print(f"   {1 - share:.0%} what the gate makes of them. The gate finds", end=" ")
-    print("no regimes here." if share > 0.5 else "regimes here.")
+    gain, error = moe.lift_.over_shared, moe.lift_.over_shared_se
+    print(f"   What the fit says: the gate gains {gain:+.4f} ± {error:.4f} log-likelihood per row")
+    said = "nothing to go by: no regimes" if gain < 3 * error else "so there are regimes"
+    print(f"   over the consensus of all experts, {said}.")
 
 
 def indented(text):
