@@ -1,7 +1,8 @@
 """A mixture of experts on real data, in three short acts; what ``make demo`` runs.
 
 1. A problem with regimes: is the digit in the picture even? Linear experts, and who knows what.
-2. A problem without: how ill is the patient in a year? What the fit itself says of the gate.
+2. A pool of models for a problem of few regimes: how ill is the patient in a year? What the fit
+   itself says of the gate.
 3. Two regimes in words and units; then one file that is saved, inspected and loaded elsewhere.
 
 It takes a minute or so on two cores and downloads nothing. Nothing is tuned, and every loss is
@@ -84,7 +85,7 @@ def act_1():
 
 
 def act_2():
-    """No regimes: a pool of different models, against stacking the same."""
+    """A pool of different models, against stacking the same."""
     X, y = load_diabetes(return_X_y=True, scaled=False)
     X, X_test, y, y_test = train_test_split(X, y, test_size=1 / 3, random_state=0)
     print(f"\n2. How ill is the patient in a year?  {len(X)} patients, {len(X_test)} held out")
@@ -103,8 +104,8 @@ def act_2():
     print(f"   {'mixture of the same':30} {mixed:8.1f}  {against(mixed, stacked)}")
     gain, error = moe.lift_.over_shared, moe.lift_.over_shared_se
     print(f"   What the fit says: the gate gains {gain:+.4f} ± {error:.4f} log-likelihood per row")
-    said = "nothing to go by: no regimes" if gain < 3 * error else "so there are regimes"
-    print(f"   over the consensus of all experts, {said}.")
+    said = "nothing to go by" if gain < 3 * error else "in how sure it is; the mean is as above"
+    print(f"   over the consensus of all experts: {said}.")
 
 
 def indented(text):
