@@ -20,12 +20,12 @@ PYTEST_ARGS = -q -n $(WORKERS) $(MARKERS) $(ARGS)
 PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check --root-user-action=ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-nojit test-floor test-sdist test-next lint format docs benchmarks clean
+.PHONY: help demo test test-nojit test-floor test-sdist test-next lint format docs site benchmarks clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{printf "make %-12s %s\n", $$1, $$2}'
 
-demo: $(VENV)/.stamp  ## a short tour with figures
+demo: $(VENV)/.stamp  ## a short tour with a picture
 	@MPLBACKEND=Agg $(BIN)/python examples/demo.py
 
 test: $(VENV)/.stamp  ## all tests and doctests (SLOW=1: the slow ones too)
@@ -79,6 +79,10 @@ docs: $(VENV)/.stamp-dev  ## docs/_build/html; a warning is an error
 	@rm -rf docs/generated
 	@$(BIN)/sphinx-build -W --keep-going -q -E -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+site: docs  ## the docs, their links, and their look in Chromium where it is installed
+	@echo "== links and look of the docs"
+	@$(BIN)/python -m pytest -q tests/test_site.py
 
 benchmarks: $(VENV)/.stamp  ## measure accuracy and speed against other models
 	@$(BIN)/python -m benchmarks

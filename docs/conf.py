@@ -1,8 +1,12 @@
 """Configuration of Sphinx."""
 
 import re
+import sys
+from pathlib import Path
 
 import skmoe
+
+sys.path.insert(0, str(Path(__file__).parent))  # for mathml.py
 
 project = "skmoe"
 author = "skmoe developers"
@@ -12,15 +16,17 @@ version = release = skmoe.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
+    "mathml",
     "numpydoc",
     "myst_parser",
+    "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["_build", "generated/gallery/*.ipynb"]
 templates_path = ["_templates"]
-myst_enable_extensions = ["dollarmath"]
+html_math_renderer = "mathml"
+myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 suppress_warnings = ["myst.strikethrough"]
 
@@ -32,19 +38,36 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "generated/gallery",
     "filename_pattern": "/plot_",  # these are run, the others shown
-    "ignore_pattern": "demo",
+    "ignore_pattern": "demo|serve_fastapi",
     "within_subsection_order": "FileNameSortKey",
     "image_scrapers": ("matplotlib",),
     "abort_on_example_error": True,
-    "backreferences_dir": None,
+    "image_srcset": ["2x"],  # sharp on displays of many dots
+    "doc_module": ("skmoe",),
+    "backreferences_dir": "generated/backreferences",
     "download_all_examples": False,
     "show_signature": False,
     "write_computation_times": False,
     "min_reported_time": float("inf"),  # the same page from every build
 }
 
-html_theme = "furo"
+html_theme = "pydata_sphinx_theme"
 html_title = f"skmoe {release}"
+html_static_path = ["_static"]
+html_css_files = ["skmoe.css"]
+html_show_sourcelink = False
+toc_object_entries_show_parents = "hide"  # their names are long, and the column is narrow
+# A column for the pages of a section only where there are some; code needs the room.
+html_sidebars = {
+    path.stem: [] for path in Path(__file__).parent.glob("*.md") if path.stem != "api"
+}
+html_theme_options = {
+    "logo": {"text": f"skmoe {release}"},
+    "show_prev_next": False,
+    "secondary_sidebar_items": ["page-toc"],
+    "navbar_align": "left",
+    "header_links_before_dropdown": 6,
+}
 
 
 def skip_metadata_requests(app, what, name, obj, skip, options):

@@ -27,7 +27,10 @@ routing, border = patient["routing"], patient["border"]
 figure, axes = plt.subplots(1, 2, figsize=(12, 5), width_ratios=(1, 1.2), layout="constrained")
 parts = {"average patient": routing["baseline"], **patient["contribution"]}
 parts["sum"] = routing["log_odds"]
-colours = ["0.6", *["#0072B2" if parts[name] > 0 else "#E69F00" for name in columns], "0.3"]
+# In the colour of the expert that a feature speaks for, as in the picture on the right
+palette = dict(zip(moe.named_experts_, ["#0072B2", "#E69F00"], strict=True))
+speaks_for = [routing["expert" if parts[name] > 0 else "runner_up"] for name in columns]
+colours = ["0.6", *[palette[name] for name in speaks_for], "0.3"]
 bars = axes[0].barh(list(parts), list(parts.values()), color=colours)
 axes[0].bar_label(bars, fmt="%+.2f", padding=3)
 axes[0].axvline(0, color="0.3", linewidth=1)
@@ -38,6 +41,7 @@ axes[0].set_xlabel(f"log-odds of {routing['expert']} against {routing['runner_up
 GateRegionsDisplay.from_estimator(moe, X, columns, ax=axes[1])
 here = X[columns].iloc[169]
 there = here + patient["change"]
+axes[1].set(xlabel="body mass index (kg/m²)", ylabel="logarithm of serum triglycerides")
 axes[1].annotate("", there, here, arrowprops={"arrowstyle": "-|>", "linewidth": 2}, zorder=4)
 axes[1].plot(*here, "o", color="black", markersize=9, zorder=5)
 axes[1].set_title(f"nearest border: {border['distance']:.2f} standard deviations away")

@@ -25,5 +25,7 @@ for ax, columns in zip(axes, (pair, None), strict=True):
         Ridge(), n_experts=3, gate_features=columns, overlap=0.1, max_iter=100, random_state=0
     ).fit(X, y)
     GateRegionsDisplay.from_estimator(moe, X, pair, ax=ax)
+    ax.set_title("the gate sees these two features" if columns else "the gate sees all ten")
+    ax.set(xlabel="body mass index (kg/m²)", ylabel="logarithm of serum triglycerides")
     print(f"gate with {len(columns or X.columns)} features: {moe.lift_}")
 plt.show()

@@ -34,12 +34,15 @@ for ax, gate in zip(axes, (SoftmaxGate(), GaussianGate("diag")), strict=True):
         ax.contour(axis, axis, novelty, [0.0], colors="#D55E00", linewidths=2)
     image = ax.pcolormesh(axis, axis, shown.reshape(200, 200), cmap="cividis", rasterized=True)
     figure.colorbar(image, ax=ax, label=label)
-    ax.scatter(*X.T, s=4, color="black")
-    ax.scatter(*strangers.T, s=120, marker="*", color="#D55E00", edgecolors="white")
-    ax.set(title=type(gate).__name__, xlabel="feature 0")
+    ax.scatter(*X.T, s=4, color="black", label="training rows")
+    ax.scatter(*strangers.T, s=120, marker="*", color="#D55E00", edgecolors="white",
+               label="strangers")  # fmt: skip
+    ax.set(title=type(gate).__name__, xlabel="feature 0", aspect="equal")
     print(f"{type(gate).__name__}: top expert of the strangers has at least "
           f"{moe.gate_proba(strangers).max(axis=1).min():.1%}")  # fmt: skip
 axes[0].set_ylabel("feature 1")
+axes[1].plot([], [], color="#D55E00", linewidth=2, label="1 % of the training rows beyond")
+axes[1].legend(loc="upper left", framealpha=1.0)
 share, strange = (moe.gate_.novelty(X) > 0).mean(), (moe.gate_.novelty(strangers) > 0).sum()
 print(f"flagged: {share:.1%} of the training rows, {strange} of {len(strangers)} strangers")
 plt.show()

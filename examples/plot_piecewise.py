@@ -44,7 +44,7 @@ agreement = np.mean(experts[data.regime] == moe.apply(data.X))
 print(f"rows that go to the expert of their regime: {agreement:.1%}")
 
 # Regions of the gate (background) and true regimes (dots)
-colours = np.array(["#56B4E9", "#E69F00", "#009E73"])
+colours = np.array(["#0072B2", "#E69F00", "#009E73"])[experts]  # expert k has colour k
 axis = np.linspace(-3, 3, 300)
 gate = moe.gate_proba(np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2))[:, experts]
 rgb = gate @ to_rgba_array(colours)[:, :3]

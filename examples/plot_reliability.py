@@ -30,4 +30,7 @@ for ax, e_step in zip(axes, ("insample", "crossfit"), strict=True):
     ReliabilityDisplay.from_estimator(moe, X_new, y_new, ax=ax)
     log_loss[e_step] = -moe.log_density(X_new, y_new).mean()
     ax.set_title(f'e_step="{e_step}": log-loss {log_loss[e_step]:.2f}')
+low = min(ax.get_xlim()[0] for ax in axes)
+for ax in axes:  # the same axes, to be compared
+    ax.set(xlim=(low, 1.02), ylim=(low, 1.02))
 plt.show()

@@ -25,7 +25,7 @@ problems = {
 }
 weights = np.linspace(0, 1, 41)
 
-figure, axes = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(13, 4), sharey=True, layout="constrained")
 chosen, errors = [], []
 for ax, (title, (n_rows, settings)) in zip(axes, problems.items(), strict=True):
     X, y = make_piecewise_regression(
@@ -38,10 +38,12 @@ for ax, (title, (n_rows, settings)) in zip(axes, problems.items(), strict=True):
     error = [root_mean_squared_error(y_new, (1 - w) * mixed + w * alone) for w in weights]
     chosen.append(moe.shared_weight_)
     errors.append([error[0], root_mean_squared_error(y_new, moe.predict(X_new)), error[-1]])
-    ax.plot(weights, error)
-    ax.plot(chosen[-1], errors[-1][1], "o", color="C1")
-    ax.axvline(chosen[-1], color="C1", linestyle="--", label=f"shared_weight_ = {chosen[-1]:.2f}")
-    ax.set(title=title, xlabel="weight of the shared expert", ylabel="error on new rows (RMSE)")
-    ax.margins(y=0.25)
-    ax.legend(loc="upper center")
+    ax.plot(weights, error, color="#0072B2")
+    ax.plot(chosen[-1], errors[-1][1], "o", color="#D55E00")
+    ax.axvline(
+        chosen[-1], color="#D55E00", linestyle="--", label=f"shared_weight_ = {chosen[-1]:.2f}"
+    )
+    ax.set(title=title, xlabel="weight of the shared expert")
+    ax.legend(loc="lower right")
+axes[0].set_ylabel("error on new rows (RMSE)")
 plt.show()

@@ -24,6 +24,7 @@ from ._surgery import ExpertSurgery
 from ._training.continuation import Continuation, NewFit, WarmStart
 from ._training.gate import as_gate
 from ._training.train import train
+from ._version import CLASS_PAGE
 from .gates._base import takes_numbers_only
 
 if TYPE_CHECKING:
@@ -255,6 +256,9 @@ class BaseMixtureOfExperts(
     def shared_dispersion_(self):
         """Floor or scale of the shared expert, (1, ...); None if there is none."""
         return None if self._shared is None else self._shared.dispersion
+
+    _doc_link_module = "skmoe"
+    _doc_link_template = CLASS_PAGE
 
     def _sk_visual_block_(self):
         return diagram(self, self._default_expert())

@@ -125,7 +125,8 @@ class MixtureOfExpertsRegressor(RegressorMixin, BaseMixtureOfExperts):
         leave at None are filled from it; clones of one estimator always get their own
         (also where the parameter is called ``random_seed`` or ``seed``).
     verbose : int, default=0
-        Whether to print a line per iteration.
+        1 prints what the search tries, what it brings and a summary, with seconds; 2 a line per
+        iteration of EM, too.
     warm_start : bool, default=False
         Whether ``fit`` goes on from the fitted model: from its responsibilities if `e_step` is
         "insample", otherwise from what its gate says of the rows.

@@ -9,6 +9,7 @@ from ._data.columns import GateColumns, NumericView
 from ._data.encoding import Levels, Moments, Numbers
 from ._experts.labels import EncodedLabels
 from ._likelihoods import Categorical, Gaussian, Laplace
+from ._prediction.routing import Route
 from ._prediction.utilization import Utilization
 from ._shared_expert.blends import ClassBlend, LinearClassBlend, MeanBlend
 from ._shared_expert.consensus import Consensus
@@ -38,6 +39,7 @@ __all__ = [
     "OpinionGate",
     "Products",
     "RenormalisedGate",
+    "Route",
     "Scaling",
     "SharedExpert",
     "Splines",

@@ -1,5 +1,8 @@
 """What a user may expect of experts, warm starts, sparse routing and the methods."""
 
+import re
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -315,11 +318,28 @@ def test_no_rows(frame):
 
 
 def test_verbose_prints_a_line_per_iteration(capsys):
-    regressor(init="kmeans", verbose=1).fit(X, Y)
-    lines = capsys.readouterr().out.splitlines()
+    regressor(init="kmeans", verbose=2).fit(X, Y)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "iteration " in line]
     assert len(lines) == 2
     assert all("2 experts, start kmeans, overlap 0.1" in line for line in lines)
     assert all("log-likelihood" in line for line in lines)
+
+
+def test_progress_says_what_is_searched_and_what_came_of_it(capsys, monkeypatch):
+    model = regressor(init="auto", verbose=1, random_state=0).fit(X, Y)
+    lines = capsys.readouterr().out.splitlines()
+    assert "at most start (2)" in lines[0] and not any("iteration " in line for line in lines)
+    tried = [line for line in lines if re.search(r"s    2 experts, start", line)]
+    assert {re.search("start ([a-z]+)", line)[1] for line in tried} == {"leaves", "kmeans"}
+    best = max(float(line.rsplit(": ")[-1]) for line in tried)
+    assert any(line.endswith(f": {best:.4f}") and line not in tried for line in lines)
+    assert f"log-likelihood {model.log_likelihood_:.4f}" in lines[-1] and "done" in lines[-1]
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    model.fit(X, Y)
+    said = capsys.readouterr().out
+    assert said.count("\n") < len(lines) and said.count("\r") == len(lines)
+    model.set_params(verbose=0).fit(X, Y)
+    assert capsys.readouterr().out == ""
 
 
 def test_warnings_point_at_the_call_of_fit():

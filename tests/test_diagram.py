@@ -2,6 +2,7 @@
 
 import re
 from html import unescape
+from pathlib import Path
 
 import pytest
 import small_mixtures as small
@@ -135,3 +136,17 @@ def test_an_expert_that_is_not_loaded_stays_so(tmp_path):
     shown = labels(model)
     assert sum("not loaded" in label for label in shown) == 2
     assert sum("of the weight" in label for label in shown) == 2
+
+
+def test_links_to_the_documentation():
+    """Below the address that pyproject.toml names; classes of others are not ours to document."""
+    pyproject = Path(__file__).resolve().parents[1] / "pyproject.toml"
+    address = re.search(r'^Documentation = "(.*)"$', pyproject.read_text(), re.MULTILINE)[1]
+    drawn = estimator_html_repr(small.regressor(gate=SoftmaxGate()).fit(small.X, small.Y))
+    for name in ("skmoe.MixtureOfExpertsRegressor", "skmoe.gates.SoftmaxGate"):
+        assert f'href="{address}/generated/{name}.html' in drawn
+
+    class Own(skmoe.MixtureOfExpertsRegressor):
+        pass
+
+    assert Own()._get_doc_link() == ""

@@ -146,13 +146,22 @@ def best_run(
         max_iter = min(SCOUTED_RUN, max_iter)
 
     def attempt(choice):
-        return _trial(setup, choice, max_iter)
+        trial = _trial(setup, choice, max_iter)
+        setup.progress.say(f"  {choice}: {_log_likelihood(trial):.4f}", passing=True)
+        return trial
 
+    searched = {"start": starts, "overlap": overlaps, "terms": terms, "n_experts": numbers}
+    stages = [f"{what} ({len(some)})" for what, some in searched.items() if len(some) > 1]
+    if stages:
+        setup.progress.say(
+            f"search, by log-likelihood per held-out row: at most {', '.join(stages)}"
+        )
     choices = [_Choice(each, overlap, terms[0], number) for each in starts]
     best = _best_of(choices[1:], attempt(choices[0]), attempt)
     best = _best_along("overlap", overlaps, best, attempt, _is_more_likely)
     best = _best_of([best.choice._replace(terms=each) for each in terms[1:]], best, attempt)
     best = _best_along("n_experts", numbers, best, attempt, _deserves_experts)
+    setup.progress.say(f"{best.choice}: {_log_likelihood(best):.4f}")
     finish = _finished_by_evidence if scouted else _finished
     return Found(best.setup, best.choice.overlap, finish(best, max_iter))
 
@@ -295,12 +304,11 @@ def _run(setup, state, overlap, max_iter, described, earlier=()):
 
     def report(number, iteration):
         mass = " ".join(f"{value:.2f}" for value in iteration.expert_mass)
-        print(
-            f"[skmoe] {described}, iteration {number}/{max_iter}: log-likelihood "
+        setup.progress.say(
+            f"{described}, iteration {number}/{max_iter}: log-likelihood "
             f"{iteration.log_likelihood:.5f}, experts' mass {mass}, {iteration.seconds:.2f} s"
-            + "".join(f", re-seeded {names[k]}" for k in np.flatnonzero(iteration.reseeded)),
-            flush=True,
+            + "".join(f", re-seeded {names[k]}" for k in np.flatnonzero(iteration.reseeded))
         )
 
-    told = report if settings.verbose else None
+    told = report if settings.verbose > 1 else None
     return run_em(setup, state, overlap, max_iter, settings.tol, earlier, told)

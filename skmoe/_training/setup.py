@@ -8,6 +8,7 @@ from .._data.problem import Problem
 from .._experts.pool import ExpertPool
 from .capacity import Capacity
 from .exploration import Exploration, balance_and_exploration
+from .progress import Progress
 from .settings import TrainingSettings
 
 
@@ -25,6 +26,7 @@ class Setup(NamedTuple):
     capacity : Capacity or None
     exploration : Exploration or None
         None once the experts are final.
+    progress : Progress
     """
 
     problem: Problem
@@ -34,15 +36,24 @@ class Setup(NamedTuple):
     fresh: bool
     capacity: Capacity | None = None
     exploration: Exploration | None = None
+    progress: Progress = Progress(0)
 
     @classmethod
-    def of(cls, pool: ExpertPool, gate: Any, settings: TrainingSettings, fresh: bool) -> Setup:
+    def of(
+        cls,
+        pool: ExpertPool,
+        gate: Any,
+        settings: TrainingSettings,
+        fresh: bool,
+        progress: Progress,
+    ) -> Setup:
         """The setup, with the capacity and the exploration that the settings ask for."""
         capacity, exploration = balance_and_exploration(settings, gate.jitter, pool, fresh)
-        return cls(pool.problem, pool, gate, settings, fresh, capacity, exploration)
+        return cls(pool.problem, pool, gate, settings, fresh, capacity, exploration, progress)
 
     def with_experts(self, n_experts: int) -> Setup:
         """The same with the first `n_experts` experts."""
         if n_experts == len(self.experts.names):
             return self
-        return Setup.of(self.experts.first(n_experts), self.gate, self.settings, self.fresh)
+        experts = self.experts.first(n_experts)
+        return Setup.of(experts, self.gate, self.settings, self.fresh, self.progress)

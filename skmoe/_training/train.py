@@ -25,6 +25,7 @@ from .exploration import dead_experts
 from .final_gate import single_expert_log_density, train_final_gate, train_shared
 from .gate import gate_trainer
 from .lift import Lift, measure_lift
+from .progress import Progress
 from .scouts import scout, scouts_go_first
 from .search import best_run, fitted_once, only_the_gate_learns
 from .settings import TrainingSettings
@@ -122,18 +123,28 @@ def train(
     setup, final, run = found.setup, found.run.best, found.run
     if plan.settings.e_step != "insample":
         setup, final = train_final_gate(setup, final, found.overlap)
-    problem, pool = setup.problem, setup.experts
+    problem, pool, say = setup.problem, setup.experts, setup.progress.say
+    say("gate trained on what the experts say of held-out rows; next the shared expert")
     weight, held_out = problem.judged_weight, problem.folds.held_out(final.responsibilities)
     shared = train_shared(setup, final, plan.shared, rng)
     row_log_likelihood = shared.row_log_likelihood
+    say(f"fitting {len(pool.names)} experts to all of their rows", passing=True)
+    experts = pool.refit(final.experts)
+    weight_of_shared = 0.0 if shared.expert is None else shared.expert.weight
+    log_likelihood = float(np.average(row_log_likelihood, weights=weight))
+    say(
+        f"done: {len(pool.names)} experts, overlap {found.overlap:g}, {len(run.history)} "
+        f"iterations, shared expert {weight_of_shared:.0%}: log-likelihood {log_likelihood:.4f} "
+        "per held-out row"
+    )
     return TrainedMixture(
-        experts=pool.refit(final.experts),
+        experts=experts,
         gate=setup.gate.refit(final.gate, held_out, weight),
         dispersion=final.dispersion,
         output_range=_range(final.experts.outputs[problem.folds.judged]),
         overlap=found.overlap,
         shared=shared.expert,
-        log_likelihood=float(np.average(row_log_likelihood, weights=weight)),
+        log_likelihood=log_likelihood,
         history=_as_arrays(run.history),
         converged=run.converged,
         n_held_out=0 if problem.folds.is_in_sample else int(problem.folds.judged.sum()),
@@ -184,7 +195,7 @@ def _setup(data, target, likelihood, plan, rng):
     # In-sample, the models of the last iteration are the final ones, which need X as it is.
     features = None if folds.is_in_sample else prepared_features(templates, data.X)
     pool = ExpertPool(problem, names, templates, seeds, out_of_bag, features)
-    return Setup.of(pool, gate, settings, fresh=plan.start is None)
+    return Setup.of(pool, gate, settings, plan.start is None, Progress(settings.verbose))
 
 
 def _folds(data, settings, classifier, rng):

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import _check_sample_weight, _num_samples
 
 from skmoe._compat import RevivedWithDefaults
+from skmoe._version import CLASS_PAGE
 
 from .._data.columns import REMEDIES, not_numbers
 from .._data.rows import is_frame
@@ -33,6 +34,9 @@ class BaseGate(RevivedWithDefaults, BaseEstimator, ABC):
 
     jitter = 0.0
     """Standard deviation of the noise that a mixture puts on the logits while it explores."""
+
+    _doc_link_module = "skmoe"
+    _doc_link_template = CLASS_PAGE
 
     @property
     def needs_numbers(self) -> bool:

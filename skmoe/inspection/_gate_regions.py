@@ -46,7 +46,7 @@ class GateRegionsDisplay:
     ax_ : matplotlib Axes
     figure_ : matplotlib Figure
     surface_ : matplotlib AxesImage
-        The experts' colours, mixed as the gate mixes the experts.
+        In the colour of the most probable expert, the paler the less probable it is.
     borders_ : list of matplotlib ContourSet
         Where an expert becomes the most probable one.
     labels_ : list of matplotlib Text
@@ -143,8 +143,11 @@ class GateRegionsDisplay:
         self.figure_ = ax.figure
         experts = range(len(self.expert_names))
         colours = np.array([rgb(expert) for expert in experts])
-        # Paler than the points, which have the same colours.
-        mixed = 1.0 - 0.55 * (1.0 - self.gate_proba @ colours)
+        # In the colour of the most probable expert, paler than the points and the paler the less
+        # sure; blends of two colours would look like those of other experts.
+        leader = self.gate_proba.argmax(axis=2)
+        sure = self.gate_proba.max(axis=2, keepdims=True)
+        mixed = 1.0 - 0.6 * sure**2 * (1.0 - colours[leader])
         corners = (self.first[0], self.first[-1], self.second[0], self.second[-1])
         self.surface_ = ax.imshow(
             mixed.clip(0, 1),
@@ -153,7 +156,6 @@ class GateRegionsDisplay:
             aspect="auto",
             interpolation="bilinear",
         )
-        leader = self.gate_proba.argmax(axis=2)
         self.borders_, self.labels_, self.points_ = [], [], []
         for expert in experts:
             self._draw_expert(expert, leader == expert)

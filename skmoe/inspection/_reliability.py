@@ -154,6 +154,7 @@ class ReliabilityDisplay:
         margin = 0.02 * (1 - low)
         ax.set_xlim(low - margin, 1 + margin)
         ax.set_ylim(low - margin, 1 + margin)
+        ax.set_aspect("equal")
         ax.grid(color="0.92")
         bare(ax)
         add_legend(ax, title="rows routed to")

@@ -133,7 +133,7 @@ def array_kind(X: Any) -> str:
 def column_kind(name: str, dtype: Any) -> str:
     """Type of the input for a column of pandas or polars."""
     categories = getattr(dtype, "categories", None)
-    if getattr(categories, "dtype", None) is not None and categories.dtype.kind in "iufb":
+    if categories is not None and getattr(categories, "dtype", np.dtype(object)).kind in "iufb":
         return "float64"  # as one of them may be missing
     text = str(dtype).lower()
     if text.startswith(("float", "double")):

@@ -25,7 +25,7 @@ def blank_columns(X, model):
 
     Returns
     -------
-    X : frame of shape (n_samples, n_features_in_)
+    X : frame of shape (n_samples, n_features)
         Columns in the order of the model; columns that it does not know are left out.
 
     Raises

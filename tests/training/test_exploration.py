@@ -316,7 +316,7 @@ class Constant(RegressorMixin, BaseEstimator):
 def test_a_useless_expert_is_warned_of(problem, capsys):
     X, y = problem
     experts = [("useful", LinearRegression()), ("useless", Constant()), ("plain", Ridge())]
-    settings = {"overlap": 0.1, "max_iter": 200, "random_state": 0, "verbose": 1}
+    settings = {"overlap": 0.1, "max_iter": 200, "random_state": 0, "verbose": 2}
     with pytest.warns(ConvergenceWarning, match=r"\['useless'\].*next to no rows"):
         model = MixtureOfExpertsRegressor(experts, **settings).fit(X, y)
     assert model.history_["reseeded"].sum() == 1
