@@ -1,6 +1,7 @@
 """Mixtures of experts over arbitrary scikit-learn estimators."""
 
 from ._classifier import MixtureOfExpertsClassifier
+from ._prediction.distribution import PredictiveDistribution
 from ._regressor import MixtureOfExpertsRegressor
 from ._version import __version__
 from .gates import ClassifierGate, CosineGate, GaussianGate, HierarchicalGate, SoftmaxGate
@@ -13,6 +14,7 @@ __all__ = [
     "HierarchicalGate",
     "MixtureOfExpertsClassifier",
     "MixtureOfExpertsRegressor",
+    "PredictiveDistribution",
     "SoftmaxGate",
     "__version__",
     "datasets",
@@ -21,5 +23,6 @@ __all__ = [
     "inspection",
     "io",
     "load",
+    "metrics",
     "read_manifest",
 ]

@@ -18,9 +18,14 @@ PACKAGE = Path(__file__).resolve().parents[1] / "skmoe"
 # folder with all that is in it, or a file at the top. A new one needs a place here.
 FLOORS = [
     {"the front": ["__init__", "__main__"]},
-    {"the bundle": ["io", "io.*"], "looking at models": ["inspection", "inspection.*"]},
+    {
+        "the bundle": ["io", "io.*"],
+        "looking at models": ["inspection", "inspection.*"],
+        "scores": ["metrics"],
+    },
     {"estimators": ["_classifier", "_regressor", "_base", "_surgery", "_diagram"]},
     {"training": ["_training", "_training.*"]},
+    {"predictive densities": ["_density", "_density.*"]},
     {"prediction": ["_prediction", "_prediction.*"]},
     {"the shared expert": ["_shared_expert", "_shared_expert.*"]},
     {"experts": ["_experts", "_experts.*"], "gates": ["gates", "gates.*"]},

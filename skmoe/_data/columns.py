@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.utils import _safe_indexing
+from scipy.sparse import issparse
+from sklearn.utils import _safe_indexing, check_array
 from sklearn.utils._indexing import _get_column_indices
 
 from .rows import (
@@ -51,3 +52,19 @@ def is_numeric(dtype):
     if hasattr(dtype, "is_numeric"):  # polars
         return dtype.is_numeric() or str(dtype) in ("Boolean", "Null")
     return getattr(dtype, "kind", "O") in "biuf"
+
+
+def numeric_columns(Z):
+    """Positions of the columns that a forest can take as they are: none if they are sparse."""
+    if issparse(Z):
+        return np.empty(0, dtype=np.intp)
+    dtypes = list(Z.dtypes) if hasattr(Z, "dtypes") else [np.asarray(Z).dtype] * np.shape(Z)[1]
+    return np.flatnonzero([is_numeric(dtype) for dtype in dtypes])
+
+
+def numeric_features(Z, columns):
+    """These columns as numbers (n_samples, n_columns), float64; NaN where one is missing."""
+    if len(columns) == 0:
+        return np.empty((Z.shape[0], 0))
+    features = _safe_indexing(Z, columns, axis=1)
+    return check_array(features, dtype=np.float64, ensure_all_finite="allow-nan")

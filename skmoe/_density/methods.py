@@ -1,0 +1,180 @@
+"""What users ask of a fitted regression mixture beside the mean: how sure it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .._data.columns import numeric_features, select_columns
+from .._prediction.dispatch import each_expert, mix_outputs
+from .._prediction.distribution import PredictiveDistribution
+from .conformal import check_coverage, score_threshold
+from .opinions import Opinions, as_gaussians, mixture_components
+
+
+class DensityPrediction:
+    """Distributions, intervals, quantiles and samples of a fitted regression mixture."""
+
+    gate_: Any
+    likelihood: str
+    named_experts_: Any
+    n_jobs: int | None
+    scale_: np.ndarray
+    _check_X: Callable
+    _density: Any = None  # of models fitted before there was one
+    _dispersion: Any
+    _encode: Callable
+    _gate_columns: Any
+    _gate_proba: Callable
+    _held_out_scores: Any = None
+    _likelihood: Any
+    _shared: Any
+    _shared_output: Callable
+
+    def predict_distribution(self, X):
+        """Predictive distribution of the target of each row.
+
+        It asks all experts, whatever `top_k` is. With ``density="auto"`` its mean is what
+        `predict` returns if all experts are asked; with ``density="mixture"`` it is the density
+        that EM has learned, in which the shared expert has a weight of its own.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        distribution : PredictiveDistribution
+        """
+        X = self._check_X(X)
+        outputs = each_expert(X, self.named_experts_, self._likelihood, self.n_jobs)
+        gate = self._gate_proba(X)
+        shared = self._shared
+        shared_output = None if shared is None else self._shared_output(X, outputs)
+        mixture = mixture_components(outputs, gate, self.scale_, shared_output, shared)
+        if self._density is None:
+            return PredictiveDistribution(*mixture, self.likelihood)
+        prediction = mix_outputs(outputs, gate, self._likelihood, self._dispersion)
+        if shared is not None:
+            prediction = shared.blended(prediction, shared_output)
+        Z = select_columns(X, self._gate_columns)
+        features = numeric_features(Z, self._density.columns)
+        opinions = Opinions(features, prediction, outputs, gate, shared_output)
+        components = self._density.components(opinions, as_gaussians(mixture, self.likelihood))
+        return PredictiveDistribution(*components)
+
+    def predict_interval(self, X, coverage=0.9, *, conformal=False):
+        """Interval of each row that holds the target with a given probability.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+        coverage : float or array-like of shape (n_levels,), default=0.9
+            Probability of the interval; as much is left out above it as below.
+        conformal : bool, default=False
+            If True, the probability is corrected by how often intervals held the targets of
+            held-out rows of training (Vovk et al., 2005); where rows are too few for `coverage`,
+            the interval is infinite. For rows like those of training the coverage is then about
+            right, but not guaranteed to be: the models of all folds differ from the final one.
+
+        Returns
+        -------
+        interval : ndarray of shape (n_samples[, n_outputs], 2[, n_levels])
+            Lower and upper ends.
+
+        Raises
+        ------
+        ValueError
+            If `coverage` is not between 0 and 1, or if there are no held-out rows to correct by:
+            with ``e_step="insample"``, and after an operation on the experts.
+
+        References
+        ----------
+        Vovk, V., Gammerman, A. and Shafer, G. (2005). Algorithmic Learning in a Random World.
+        Springer.
+        """
+        levels = check_coverage(coverage, several=True)
+        distribution = self.predict_distribution(X)
+        if not conformal:
+            return distribution.interval(levels)
+        scores = self._scores("conformal intervals")
+        if scores.ndim == 1:
+            return distribution.interval(_conformal(scores, levels))
+        each = [  # output by output, since each has its level
+            PredictiveDistribution(
+                distribution.weights,
+                distribution.means[:, :, output],
+                distribution.scales[:, :, output],
+                distribution.kind,
+            ).interval(_conformal(scores[:, output], levels))
+            for output in range(scores.shape[1])
+        ]
+        return np.stack(each, axis=1)
+
+    def predict_quantiles(self, X, quantiles=(0.05, 0.5, 0.95)):
+        """Quantiles of the target of each row.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+        quantiles : float or array-like of shape (n_quantiles,), default=(0.05, 0.5, 0.95)
+
+        Returns
+        -------
+        quantiles : ndarray of shape (n_samples[, n_outputs], n_quantiles)
+            Without the last axis for a single number.
+        """
+        return self.predict_distribution(X).ppf(quantiles)
+
+    def sample_y(self, X, n_samples=1, random_state=0):
+        """Draw targets for each row, as `GaussianProcessRegressor.sample_y` does.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples_X, n_features)
+        n_samples : int, default=1
+            Draws for each row.
+        random_state : int, RandomState instance or None, default=0
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples_X[, n_outputs], n_samples)
+            Rows are independent of each other; outputs of a row are drawn together.
+        """
+        return self.predict_distribution(X).rvs(n_samples, random_state)
+
+    def log_density(self, X, y):
+        """Log-density ``log p(y | x)`` of each row: that of `predict_distribution`.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Of several outputs, the joint density.
+
+        Returns
+        -------
+        log_density : ndarray of shape (n_samples,)
+        """
+        distribution = self.predict_distribution(X)
+        y = self._encode(y)
+        if len(y) != len(distribution):
+            raise ValueError(f"X has {len(distribution)} rows and y has {len(y)}")
+        return distribution.joint_logpdf(y)
+
+    def _scores(self, what):
+        if self._held_out_scores is None:
+            raise ValueError(
+                f"{what} need held-out predictions, of which this model has none: they are not "
+                "made with e_step='insample', and no longer hold after an operation on the "
+                "experts; fit with e_step='crossfit', or anew"
+            )
+        return self._held_out_scores
+
+
+def _conformal(scores, levels):
+    """Levels of central intervals that held-out rows vouch for, shape of `levels`."""
+    corrected = [min(score_threshold(scores, level), 1.0) for level in levels.ravel()]
+    return np.reshape(corrected, levels.shape)
