@@ -222,9 +222,10 @@ def em(quick):
                     warnings.simplefilter("ignore")
                     before = time.perf_counter()
                     with (
-                        Stopwatch((_judge.GateTrainer, "judge")) as steps,
+                        Stopwatch((_judge.GateTrainer, "fit_held_out")) as steps,
                         Stopwatch(
-                            (_judge.GateTrainer, "climb"), (_judge.GateTrainer, "refit")
+                            (_judge.GateTrainer, "maximize_likelihood"),
+                            (_judge.GateTrainer, "refit"),
                         ) as end,
                         Stopwatch((_em, "e_step")) as e_steps,
                         Stopwatch(

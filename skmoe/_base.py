@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from abc import ABCMeta, abstractmethod
 from numbers import Integral, Real
 
-from sklearn.base import MetaEstimatorMixin, _fit_context, is_classifier
+from sklearn.base import MetaEstimatorMixin, _fit_context
 from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import _BaseComposition
@@ -20,21 +19,10 @@ from ._diagram import diagram
 from ._experts.checks import check_experts
 from ._prediction.methods import MixturePrediction
 from ._prediction.utilization import Utilization
-from ._shared_expert.training import shared_kind
 from ._surgery import ExpertSurgery
-from ._training.candidates import NUMBERS, degrees_to_try, numbers_to_try
-from ._training.continuation import (
-    kept_as_frozen,
-    kept_experts,
-    kept_shared,
-    restored,
-    starting_responsibilities_of,
-    surgical_settings,
-)
+from ._training.continuation import NewFit, WarmStart
 from ._training.gate import as_gate
-from ._training.problem import TrainingSettings
 from ._training.train import train
-from .gates._softmax import SoftmaxGate
 
 
 class BaseMixtureOfExperts(
@@ -105,7 +93,10 @@ class BaseMixtureOfExperts(
         self._set_params("experts", **params)
         return self
 
-    def fit(self, X, y, sample_weight=None):
+    # Rows of one group are to be kept together whoever splits them.
+    __metadata_request__fit = {"groups": True}
+
+    def fit(self, X, y, sample_weight=None, groups=None):
         """Train experts and gate.
 
         Parameters
@@ -117,6 +108,10 @@ class BaseMixtureOfExperts(
             Class labels, or real numbers; several outputs for regressors that take them.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight 2 means that the row counts twice, weight 0 that it is absent.
+        groups : array-like of shape (n_samples,), default=None
+            Labels of rows that belong together (several of one patient, say), for `cv`: a number
+            of folds keeps groups together, a splitter is given them. Requested by default where
+            metadata are routed.
 
         Returns
         -------
@@ -129,65 +124,30 @@ class BaseMixtureOfExperts(
             known before. If an expert raises, the error names it and chains the cause.
         """
         goes_on = self.warm_start and hasattr(self, "experts_")
-        return self._fit(X, y, sample_weight, previous=self if goes_on else None)
+        return self._fit(X, y, sample_weight, groups, WarmStart(self) if goes_on else NewFit())
 
     @_fit_context(prefer_skip_nested_validation=False)
-    def _fit(self, X, y, sample_weight, previous=None, refit=None):
-        """Train, from a fitted mixture on if there is one; see `kept_experts`."""
+    def _fit(self, X, y, sample_weight, groups, continuation):
+        """Train, as a continuation says."""
         # The checks set attributes; a failed fit must leave an earlier one as it was.
         checked = copy.copy(self)
         gate = as_gate(self.gate)
         names, templates = check_experts(
-            self, self.experts, self._most_experts(previous), self._default_expert()
+            self, self.experts, continuation.most_experts(self), self._default_expert()
         )
-        kept = () if previous is None else kept_experts(self, previous, names, refit)
-        X = check_features(checked, X, reset=not kept)
-        data = keep_weighted_rows(X, self._check_target(y), sample_weight)
-        numbers = self._numbers_of_experts(len(names), len(data.sample_weight), previous)
-        names, templates = names[: numbers[-1]], templates[: numbers[-1]]
-        settings, start = self._settings(), None
-        if kept:
-            templates = kept_as_frozen(previous, names, templates, kept)
-            settings = surgical_settings(settings, templates, previous)
-            start = starting_responsibilities_of(previous, data.X, names)
-        elif previous is not None:
-            start = previous.responsibilities(data.X, data.y)
-        target, likelihood = self._prepare(data, names, templates, previous if kept else None)
-        same_template = not isinstance(self.experts, list)
-        if kept:
-            shared = kept_shared(self.shared_expert, self.e_step, previous)
-        else:
-            shared = shared_kind(
-                self.shared_expert,
-                templates=templates,
-                same_template=same_template,
-                e_step=self.e_step,
-                top_k=self.top_k,
-                n_samples=len(data.sample_weight),
-            )
+        continuation = continuation.with_experts(self, names)
+        X = check_features(checked, X, reset=continuation.fitted is None)
+        data = keep_weighted_rows(X, self._check_target(y), sample_weight, groups)
+        numbers = continuation.numbers(self, len(names), len(data.sample_weight))
+        self._check_sizes(numbers[0], len(data.sample_weight))
+        names = names[: numbers[-1]]
+        templates = continuation.templates(names, templates)
+        target, likelihood = self._prepare(data, names, templates, continuation.fitted)
         columns = gate_columns(data.X, self.gate_features)
         Z = select_columns(data.X, columns)
-        trained = train(
-            data,
-            target,
-            Z,
-            names=names,
-            templates=templates,
-            degrees=self._degrees(settings, Z, previous),
-            numbers=numbers,
-            same_template=same_template,
-            gate=gate,
-            likelihood=likelihood,
-            settings=settings,
-            start=start,
-            shared=shared,
-            classifier=is_classifier(self),
-            random_state=self.random_state,
-        )
-        if kept:
-            trained = restored(trained, previous, names, kept)
-        names = names[: len(trained.experts)]
-        self._set_fitted(checked, trained, names, columns, likelihood, Z)
+        plan = continuation.plan(self, data, names, templates, numbers, gate, Z)
+        trained = continuation.restored(train(data, target, likelihood, plan), names)
+        self._set_fitted(checked, trained, names[: len(trained.experts)], columns, likelihood, Z)
         return self
 
     @abstractmethod
@@ -218,30 +178,6 @@ class BaseMixtureOfExperts(
     def _dispersion(self):
         """The fitted dispersions, shape (n_experts, ...), as the likelihood takes them."""
 
-    def _degrees(self, settings, Z, previous):
-        """Degrees of the default gate to choose from: that of before if a fit goes on."""
-        if self.gate is not None:
-            return (None,)
-        if previous is None:
-            return degrees_to_try(settings, Z)
-        return (previous.gate_.degree if isinstance(previous.gate_, SoftmaxGate) else 1,)
-
-    def _most_experts(self, previous):
-        """How many clones there may be: as many as before if a fit goes on."""
-        if self.n_experts != "auto":
-            return self.n_experts
-        if previous is not None:
-            return len(previous.experts_)
-        return max(NUMBERS[-1], numbers_to_try(self.init, self.top_k, self.e_step, 0)[-1])
-
-    def _numbers_of_experts(self, n_experts, n_samples, previous):
-        """Numbers of experts to choose from, in rising order."""
-        numbers = (n_experts,)
-        if self.n_experts == "auto" and not isinstance(self.experts, list) and previous is None:
-            numbers = numbers_to_try(self.init, self.top_k, self.e_step, n_samples)
-        self._check_sizes(numbers[0], n_samples)
-        return numbers
-
     def _check_sizes(self, n_experts, n_samples):
         if n_experts > n_samples:
             raise ValueError(
@@ -250,10 +186,6 @@ class BaseMixtureOfExperts(
             )
         if self.top_k is not None:
             check_top_k(self.top_k, n_experts)
-
-    def _settings(self):
-        names = [field.name for field in dataclasses.fields(TrainingSettings)]
-        return TrainingSettings(**{name: getattr(self, name) for name in names})
 
     def _set_fitted(self, checked, trained, names, columns, likelihood, Z):
         self.n_features_in_ = checked.n_features_in_
@@ -271,6 +203,7 @@ class BaseMixtureOfExperts(
         self.history_ = trained.history
         self.n_iter_ = len(trained.history["log_likelihood"])
         self.converged_ = trained.converged
+        self.n_held_out_ = trained.n_held_out
         self.lift_ = trained.lift
         proba = trained.gate.predict_proba(Z)
         self.utilization_ = Utilization.from_proba(proba, names, self.top_k)

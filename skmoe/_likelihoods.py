@@ -8,7 +8,9 @@ Shapes used throughout: n rows, K experts, C classes, m outputs.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -22,8 +24,53 @@ MIN_RELATIVE_SCALE = 1e-3
 """Smallest noise scale, relative to the standard deviation of the target."""
 
 
+class Likelihood(ABC):
+    """What a new likelihood has to offer."""
+
+    @property
+    @abstractmethod
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of an expert's output for one row."""
+
+    @abstractmethod
+    def expert_output(self, model: Any, X: Any) -> np.ndarray:
+        """What one fitted expert says of rows, (n, ...)."""
+
+    @abstractmethod
+    def align(self, model: Any, output: np.ndarray) -> np.ndarray:
+        """A model's own output (n, ...) in the form that all experts share."""
+
+    @abstractmethod
+    def uninformed_output(self, y: np.ndarray, weight: np.ndarray) -> Any:
+        """Prediction of somebody who knows only the weighted target."""
+
+    @abstractmethod
+    def initial_dispersion(self, n_experts: int) -> np.ndarray:
+        """Dispersions (K, ...) to start from."""
+
+    @abstractmethod
+    def log_density(
+        self, y: np.ndarray, outputs: np.ndarray, dispersion: np.ndarray
+    ) -> np.ndarray:
+        """Log-densities (n, K) of targets (n, ...) for outputs (n, K, ...)."""
+
+    @abstractmethod
+    def update_dispersion(
+        self, y: np.ndarray, outputs: np.ndarray, weight: np.ndarray, dispersion: np.ndarray
+    ) -> np.ndarray:
+        """M-step: dispersions (K, ...) for row weights (n, K)."""
+
+    @abstractmethod
+    def loss(self, y: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+        """Loss (n,) of mixed predictions (n, ...)."""
+
+    @abstractmethod
+    def component(self, outputs: np.ndarray, dispersion: Any) -> np.ndarray:
+        """What an expert adds to the mixed prediction."""
+
+
 @dataclass(frozen=True)
-class Categorical:
+class Categorical(Likelihood):
     """Class probabilities with a floor: ``p_k(y|x) = (1 - e_k) q_k(y|x) + e_k / C``.
 
     Parameters
@@ -102,7 +149,7 @@ class Categorical:
 
 
 @dataclass(frozen=True)
-class _LocationScale:
+class _LocationScale(Likelihood):
     """Noise around the expert's prediction, independent over the outputs.
 
     Parameters

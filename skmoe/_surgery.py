@@ -17,10 +17,18 @@ from sklearn.utils import Bunch, check_consistent_length
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from ._data.weights import last_step
-from ._training.continuation import as_frozen
+from ._training.continuation import Surgery, as_frozen
 from .gates._renormalised import without_expert
 
-FIGURES = ("log_likelihood_", "history_", "n_iter_", "converged_", "lift_", "utilization_")
+FIGURES = (
+    "log_likelihood_",
+    "history_",
+    "n_iter_",
+    "converged_",
+    "n_held_out_",
+    "lift_",
+    "utilization_",
+)
 """What was measured in training; no longer true of a mixture that changed without data."""
 
 
@@ -48,7 +56,7 @@ class ExpertSurgery:
     _per_expert_attributes: tuple[str, ...]
     _shared: Any
 
-    def add_expert(self, name, estimator, X, y, sample_weight=None):
+    def add_expert(self, name, estimator, X, y, sample_weight=None, groups=None):
         """Train one more expert and let the gate learn where to use it.
 
         The new expert starts with an equal share of every row.
@@ -63,7 +71,8 @@ class ExpertSurgery:
             trained on.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Classes that are new to a classifier are added to ``classes_``.
-        sample_weight : array-like of shape (n_samples,), default=None
+        sample_weight, groups : array-like of shape (n_samples,), default=None
+            As for ``fit``.
 
         Returns
         -------
@@ -93,15 +102,15 @@ class ExpertSurgery:
                 f"there is an expert {name!r} already; choose another name, or use refit_expert"
             )
         mixture = _copy_with(self, [*_members(self), (name, estimator)])
-        return mixture._fit(X, y, sample_weight, previous=self)
+        return mixture._fit(X, y, sample_weight, groups, Surgery(self))
 
-    def refit_expert(self, name, X, y, sample_weight=None):
+    def refit_expert(self, name, X, y, sample_weight=None, groups=None):
         """Train one expert anew, and the gate.
 
         Parameters
         ----------
         name : str
-        X, y, sample_weight
+        X, y, sample_weight, groups
             As for `add_expert`. The expert forgets the rows that it was trained on before.
 
         Returns
@@ -123,21 +132,21 @@ class ExpertSurgery:
                 f"set_params({name}=...) first, or use drop_expert and add_expert"
             )
         mixture = _copy_with(self, members)
-        return mixture._fit(X, y, sample_weight, previous=self, refit=name)
+        return mixture._fit(X, y, sample_weight, groups, Surgery(self, refit=name))
 
-    def drop_expert(self, name, X=None, y=None, sample_weight=None):
+    def drop_expert(self, name, X=None, y=None, sample_weight=None, groups=None):
         """Remove an expert.
 
         Without data the gate's probabilities of the other experts are renormalised, which is
         exact (the gate given that it is not this expert), and the figures of training, which no
         longer hold, are removed: ``log_likelihood_``, ``history_``, ``n_iter_``, ``converged_``,
-        ``lift_`` and ``utilization_``. A consensus, which was trained to hear all experts, is
-        removed as well. With data the gate is trained.
+        ``n_held_out_``, ``lift_`` and ``utilization_``. A consensus, which was trained to hear
+        all experts, is removed as well. With data the gate is trained.
 
         Parameters
         ----------
         name : str
-        X, y, sample_weight
+        X, y, sample_weight, groups
             As for `add_expert`; default None.
 
         Returns
@@ -157,7 +166,7 @@ class ExpertSurgery:
         if self.n_experts_ == 1:
             raise ValueError(f"{name!r} is the only expert; a mixture needs at least one")
         if X is not None:
-            return self._reduced({name}, X, y, sample_weight)
+            return self._reduced({name}, X, y, sample_weight, groups)
         members = _members(self)
         del members[position]
         mixture = _copy_with(self, members)
@@ -204,12 +213,12 @@ class ExpertSurgery:
         mixture._set_experts([name for name, _ in members], experts)
         return mixture
 
-    def prune(self, X, y, *, min_mass=0.01, sample_weight=None):
+    def prune(self, X, y, *, min_mass=0.01, sample_weight=None, groups=None):
         """Remove the experts that serve almost no row, and train the gate.
 
         Parameters
         ----------
-        X, y, sample_weight
+        X, y, sample_weight, groups
             As for `add_expert`.
         min_mass : float, default=0.01
             Between 0 and 1. Experts whose mean weight in prediction (given `top_k`) over the
@@ -243,15 +252,15 @@ class ExpertSurgery:
                 f"{ {name: round(own, 4) for name, own in mass.items()} }"
             )
         if idle:
-            mixture = self._reduced(idle, X, y, sample_weight)
+            mixture = self._reduced(idle, X, y, sample_weight, groups)
         else:
             mixture = _copy_with(self, _members(self))
         mixture.pruned_experts_ = idle
         return mixture
 
-    def _reduced(self, names, X, y, sample_weight):
+    def _reduced(self, names, X, y, sample_weight, groups):
         members = [member for member in _members(self) if member[0] not in names]
-        return _copy_with(self, members)._fit(X, y, sample_weight, previous=self)
+        return _copy_with(self, members)._fit(X, y, sample_weight, groups, Surgery(self))
 
     def _set_experts(self, names, experts):
         self.experts_ = experts

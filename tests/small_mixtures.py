@@ -9,6 +9,9 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._data.folds import Folds
+from skmoe._data.problem import Problem
+from skmoe._data.rows import TrainingData
 
 N_ROWS, N_FEATURES = 80, 3
 RNG = np.random.RandomState(0)
@@ -17,6 +20,14 @@ Y = np.where(X[:, 0] > 0, 3 * X[:, 1], -X[:, 2]) + 0.1 * RNG.normal(size=N_ROWS)
 LABELS = np.where(X[:, 0] * X[:, 1] > 0, "odd", np.where(X[:, 2] > 0.5, "even", "none"))
 WEIGHT = RNG.randint(3, size=N_ROWS).astype(float)
 START = np.where(X[:, :1] > 0, [0.8, 0.2], [0.2, 0.8])
+
+
+def problem_of(X, target, likelihood, folds=None, weight=None):
+    """What training learns from, where experts take the target as the likelihood does."""
+    n = len(target)
+    weight = np.ones(n) if weight is None else weight
+    folds = Folds.in_sample(n) if folds is None else folds
+    return Problem(TrainingData(X, target, weight, np.arange(n), n), target, folds, likelihood)
 
 
 def regressor(experts=None, **parameters):

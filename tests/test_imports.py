@@ -29,8 +29,8 @@ FLOORS = [
     {"prediction": ["_prediction", "_prediction.*"]},
     {"the shared expert": ["_shared_expert", "_shared_expert.*"]},
     {"experts": ["_experts", "_experts.*"], "gates": ["gates", "gates.*"]},
+    {"data": ["_data", "_data.*"]},
     {
-        "data": ["_data", "_data.*"],
         "arithmetic": ["_arithmetic", "_arithmetic.*"],
         "likelihoods": ["_likelihoods"],
         "compatibility": ["_compat", "_version"],

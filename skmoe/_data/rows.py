@@ -50,6 +50,8 @@ class TrainingData(NamedTuple):
         Their positions among the rows that were given.
     n_given : int
         Number of rows that were given.
+    groups : ndarray of shape (n,), or None
+        Labels of rows that belong together, for whoever splits them.
     """
 
     X: Any
@@ -57,6 +59,7 @@ class TrainingData(NamedTuple):
     sample_weight: np.ndarray
     kept: np.ndarray
     n_given: int
+    groups: np.ndarray | None = None
 
 
 def is_frame(X):
@@ -132,7 +135,7 @@ def _present(estimator, y, dtype):
     return check_array(y, ensure_2d=False, dtype=dtype, input_name="y", estimator=estimator)
 
 
-def keep_weighted_rows(X, y, sample_weight):
+def keep_weighted_rows(X, y, sample_weight, groups=None):
     """Drop rows of weight 0, which are absent by definition.
 
     Parameters
@@ -140,6 +143,7 @@ def keep_weighted_rows(X, y, sample_weight):
     X : array, sparse matrix or frame of shape (n_given, n_features)
     y : ndarray of shape (n_given,) or (n_given, m)
     sample_weight : array-like of shape (n_given,) or None
+    groups : array-like of shape (n_given,) or None
 
     Returns
     -------
@@ -150,14 +154,17 @@ def keep_weighted_rows(X, y, sample_weight):
     ValueError
         If lengths differ, or weights are negative, not finite or all 0.
     """
-    check_consistent_length(X, y)
+    check_consistent_length(X, y, groups)
+    if groups is not None:
+        groups = column_or_1d(groups, dtype=None)
     n_given = _num_samples(X)
     if sample_weight is None:
-        return TrainingData(X, y, np.ones(n_given), np.arange(n_given), n_given)
+        return TrainingData(X, y, np.ones(n_given), np.arange(n_given), n_given, groups)
     weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
     kept = np.flatnonzero(weight > 0)
     if len(kept) == 0:
         raise ValueError("sample_weight is 0 for all rows; at least one must be positive")
     if len(kept) < n_given:
         X, y, weight = _safe_indexing(X, kept), y[kept], weight[kept]
-    return TrainingData(X, y, weight, kept, n_given)
+        groups = None if groups is None else groups[kept]
+    return TrainingData(X, y, weight, kept, n_given, groups)

@@ -54,7 +54,7 @@ def supports(template, X, y):
     return all(values is None or parameters[name] in values for name, values in allowed.items())
 
 
-def held_out_predictions(experts, templates, X, y, weights, splits):
+def held_out_predictions(experts, templates, problem, weights):
     """Fit experts on the training part of each split and predict the test part.
 
     Parameters
@@ -62,10 +62,9 @@ def held_out_predictions(experts, templates, X, y, weights, splits):
     experts : list of int
         Those that are supported.
     templates : sequence of K estimators
-    X : ndarray of shape (n_samples, n_features), float64
-    y : ndarray of shape (n_samples,)
-    weights : ndarray of shape (n_splits, n_samples, K)
-    splits : sequence of (train, test) arrays of row indices
+    problem : Problem
+        Its X is a float64 array.
+    weights : ndarray of shape (n_folds, n_samples, K)
 
     Returns
     -------
@@ -73,18 +72,19 @@ def held_out_predictions(experts, templates, X, y, weights, splits):
         Without the experts that have to be fitted alone after all, because there is a split
         in which they have no weight or ill-conditioned equations.
     """
+    X, y, folds = problem.X, problem.y, problem.folds
     chosen = [templates[expert] for expert in experts]
-    outputs = np.empty((len(y), len(experts)))
-    for (train, test), weight in zip(splits if experts else (), weights, strict=False):
+    outputs = np.zeros((len(y), len(experts)))
+    for (train, test), weight in zip(folds.splits if experts else (), weights, strict=False):
         if len(experts) < weight.shape[1]:
             weight = weight[:, experts]
-        if len(train) == len(y):  # in-sample
+        if folds.is_in_sample:
             coef, intercept = fit_all(chosen, X, y, weight)
             np.add(X @ coef.T, intercept, out=outputs)
         else:  # weight 0 is cheaper than a copy of the other rows of X
-            weight = weight.copy()
-            weight[test] = 0.0
-            coef, intercept = fit_all(chosen, X, y, weight)
+            own = np.zeros_like(weight)
+            own[train] = weight[train]
+            coef, intercept = fit_all(chosen, X, y, own)
             outputs[test] = X[test] @ coef.T + intercept
     usable = np.isfinite(np.ones(len(y)) @ outputs)  # sums, at the speed of BLAS
     return {k: outputs[:, column] for column, k in enumerate(experts) if usable[column]}

@@ -1,8 +1,8 @@
-"""Fitting arbitrary estimators as experts, and judging them on rows they did not see."""
+"""Fitting arbitrary estimators as experts, and what they say of rows that they did not see."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils.parallel import Parallel, delayed
 
 from .._arithmetic.statistics import effective_rows
+from .._data.problem import Problem
 from .fitting import (
     FitTask,
     fit_expert,
@@ -33,7 +34,7 @@ class HeldOutExperts(NamedTuple):
     ----------
     outputs : ndarray of shape (n_samples, n_experts, ...)
         Held-out predictions or class probabilities.
-    weights : ndarray of shape (n_views, n_samples, n_experts)
+    weights : ndarray of shape (n_folds, n_samples, n_experts)
         Row weights that the experts were fitted with.
     models : tuple
         Per expert the fitted model whose training rows are all rows, or None where only
@@ -50,75 +51,64 @@ class HeldOutExperts(NamedTuple):
 
 @dataclass(frozen=True)
 class ExpertPool:
-    """The experts of one training run, the data they learn from, and how they are judged.
+    """The experts of one training run, and what they learn from.
 
     Parameters
     ----------
+    problem : Problem
     names : tuple of str
     templates : tuple of estimators
         Unfitted, or `FrozenEstimator`. Cloned before each fit.
     seeds : tuple of int
         For the resampling of rows for experts that take no weights.
-    X : array-like, sparse matrix or frame of shape (n_samples, n_features)
-    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-        As the experts take it (labels, not codes).
-    y_encoded : ndarray
-        As the likelihood takes it.
-    likelihood : object
-        Offers ``expert_output(model, X)`` and ``uninformed_output(y, weight)``.
-    splits : tuple of (train, test) arrays of row indices
-        One per view that judges. The test parts are a partition of the rows. One split whose
-        two parts are both all rows makes the judgement an in-sample one.
-    judging_view : ndarray of shape (n_samples,), dtype intp
-        The split that tests each row.
     out_of_bag : bool
         Whether experts that offer out-of-bag predictions are judged by those.
-    sample_weight : ndarray of shape (n_samples,)
-        Positive; part of the weights that the experts are fitted with.
-    n_jobs : int or None
     """
 
+    problem: Problem
     names: tuple[str, ...]
     templates: tuple[Any, ...]
     seeds: tuple[int, ...]
-    X: Any
-    y: np.ndarray
-    y_encoded: np.ndarray
-    likelihood: Any
-    splits: tuple[tuple[np.ndarray, np.ndarray], ...]
-    judging_view: np.ndarray
-    out_of_bag: bool
-    sample_weight: np.ndarray
-    n_jobs: int | None
+    out_of_bag: bool = False
 
-    def fit_held_out(self, weights, previous=None, iteration=1):
+    def first(self, n_experts: int) -> ExpertPool:
+        """The first `n_experts` of them."""
+        few = slice(n_experts)
+        return replace(
+            self, names=self.names[few], templates=self.templates[few], seeds=self.seeds[few]
+        )
+
+    def fit_held_out(
+        self, weights: np.ndarray, previous: HeldOutExperts | None = None, iteration: int = 1
+    ) -> HeldOutExperts:
         """Fit the experts with new weights and predict rows that they did not see.
 
         Experts whose weights are as before are not fitted again, nor are frozen ones.
 
         Parameters
         ----------
-        weights : ndarray of shape (n_views, n_samples, n_experts)
+        weights : ndarray of shape (n_folds, n_samples, n_experts)
         previous : HeldOutExperts or None
         iteration : int
             Named in the error if an expert cannot be fitted.
 
         Returns
         -------
-        judged : HeldOutExperts
+        held_out : HeldOutExperts
         """
+        problem = self.problem
         weights, starved = self._feed(weights, previous)
         stale = [k for k in range(len(self.templates)) if self._is_stale(k, weights, previous)]
-        alike = [k for k in stale if supports(self.templates[k], self.X, self.y)]
-        at_once = held_out_predictions(alike, self.templates, self.X, self.y, weights, self.splits)
+        alike = [k for k in stale if supports(self.templates[k], problem.X, problem.y)]
+        at_once = held_out_predictions(alike, self.templates, problem, weights)
         alone = [k for k in stale if k not in at_once]
         tasks = [task for k in alone for task in self._tasks(k, weights[..., k], iteration)]
-        results = Parallel(n_jobs=self.n_jobs)(
+        results = Parallel(n_jobs=problem.n_jobs)(
             delayed(function)(*args) for function, args in tasks
         )
 
         if previous is None:
-            outputs = np.empty((*weights.shape[1:], *self.likelihood.output_shape))
+            outputs = np.empty((*weights.shape[1:], *problem.likelihood.output_shape))
             models = [None] * len(self.templates)
         else:
             outputs, models = previous.outputs.copy(), list(previous.models)
@@ -128,27 +118,32 @@ class ExpertPool:
             models[expert] = model
         for expert, output in at_once.items():
             outputs[:, expert], models[expert] = output, None
+        judged = problem.folds.judged
+        if not judged.all():  # of these nobody can say anything
+            outputs[~judged] = problem.likelihood.uninformed_output(
+                problem.target, problem.sample_weight
+            )
         return HeldOutExperts(outputs, weights, tuple(models), starved)
 
-    def refit(self, judged):
-        """Models fitted on all rows, each row with its held-out weight of a judgement.
+    def refit(self, held_out: HeldOutExperts) -> list[Any]:
+        """Models fitted on all rows, each row with its held-out weight.
 
         Parameters
         ----------
-        judged : HeldOutExperts
+        held_out : HeldOutExperts
 
         Returns
         -------
         models : list of fitted estimators
         """
-        everything = np.arange(len(self.y))
-        weights = self._held_out(judged.weights)
+        everything = np.arange(len(self.problem.y))
+        weights = self.problem.folds.held_out(held_out.weights)
         models = [
             template if isinstance(template, FrozenEstimator) else model
-            for template, model in zip(self.templates, judged.models, strict=True)
+            for template, model in zip(self.templates, held_out.models, strict=True)
         ]
         missing = [k for k, model in enumerate(models) if model is None]
-        fitted = Parallel(n_jobs=self.n_jobs)(
+        fitted = Parallel(n_jobs=self.problem.n_jobs)(
             delayed(fit_expert)(self._job(k, weights[:, k], "the last step"), everything)
             for k in missing
         )
@@ -162,26 +157,23 @@ class ExpertPool:
         What counts is how the rows are shared out, not how the user weighs them: a few heavy
         rows do not starve an expert that has all rows to itself.
         """
-        portions = weights / self.sample_weight[:, np.newaxis]
+        folds, sample_weight = self.problem.folds, self.problem.sample_weight
+        portions = weights / sample_weight[:, np.newaxis]
         rows = np.min(
             [
-                effective_rows(portion if len(train) == len(self.y) else portion[train])
-                for portion, (train, _) in zip(portions, self.splits, strict=True)
+                effective_rows(portion if folds.is_in_sample else portion[train])
+                for portion, (train, _) in zip(portions, folds.splits, strict=True)
             ],
             axis=0,
         )
-        starved = rows < min(MIN_EFFECTIVE_ROWS, *(len(train) for train, _ in self.splits))
+        starved = rows < min(MIN_EFFECTIVE_ROWS, *(len(train) for train, _ in folds.splits))
         starved &= [not isinstance(template, FrozenEstimator) for template in self.templates]
         if starved.any():
-            everything = self.sample_weight[:, np.newaxis]
+            everything = sample_weight[:, np.newaxis]
             weights = np.where(
                 starved, everything if previous is None else previous.weights, weights
             )
         return weights, starved
-
-    def _held_out(self, weights):
-        """Of the weights (n_views, n_samples, ...), those of the view that judges each row."""
-        return weights[self.judging_view, np.arange(len(self.y))]
 
     def _is_stale(self, k, weights, previous):
         if previous is None:
@@ -194,27 +186,28 @@ class ExpertPool:
         return not (np.array_equal(now[few], then[few]) and np.array_equal(now, then))
 
     def _job(self, k, weight, stage):
+        problem = self.problem
         return FitTask(
             k,
             f"{self.names[k]!r} (expert {k + 1} of {len(self.names)}) in {stage}",
             self.templates[k],
             self.seeds[k],
-            self.X,
-            self.y,
-            self.y_encoded,
+            problem.X,
+            problem.y,
+            problem.target,
             weight,
-            self.likelihood,
+            problem.likelihood,
         )
 
     def _tasks(self, k, weights, iteration):
-        """Functions and arguments that judge expert k with weights (n_views, n_samples)."""
-        stage = f"EM iteration {iteration}"
-        job = self._job(k, self._held_out(weights), stage)
+        """What fits expert k and asks it, for weights (n_folds, n_samples), and the arguments."""
+        stage, folds = f"EM iteration {iteration}", self.problem.folds
+        job = self._job(k, folds.held_out(weights), stage)
         if isinstance(self.templates[k], FrozenEstimator):
             return [(predict_frozen, (job,))]
         if self.out_of_bag and offers_out_of_bag(self.templates[k]):
             return [(predict_out_of_bag, (job,))]
         return [
-            (predict_fold, (self._job(k, weights[view], stage), train, test))
-            for view, (train, test) in enumerate(self.splits)
+            (predict_fold, (self._job(k, weights[fold], stage), train, test))
+            for fold, (train, test) in enumerate(folds.splits)
         ]

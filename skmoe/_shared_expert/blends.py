@@ -141,7 +141,7 @@ def _without_redundancy(opinions):
     return opinions.reshape(len(opinions), -1)
 
 
-def best_blend(opinions, target, sample_weight, splits, likelihood):
+def best_blend(opinions, target, sample_weight, folds, likelihood):
     """The blend that suits best, and what it predicts for held-out rows."""
     candidates: list[Any]
     if isinstance(likelihood, Categorical):
@@ -152,7 +152,10 @@ def best_blend(opinions, target, sample_weight, splits, likelihood):
     smallest, best = np.inf, (candidates[0], np.empty(0))
     for blend in candidates:
         held_out = np.empty((len(target), *likelihood.output_shape))
-        for train, test in splits:
+        for train, test in folds.splits:
+            if not len(train):  # opinions on the rows before are not known
+                held_out[test] = likelihood.component(opinions[test].mean(axis=1), MIN_FLOOR)
+                continue
             fitted = blend.fit(opinions[train], target[train], sample_weight[train])
             held_out[test] = fitted.predict(opinions[test])
         loss = np.average(likelihood.loss(target, held_out), weights=sample_weight)

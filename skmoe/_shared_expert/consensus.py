@@ -11,6 +11,7 @@ from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.utils import _safe_indexing, check_array
 
 from .._data.columns import is_numeric
+from .._data.problem import Problem
 from .blends import (
     best_blend,
     one_column,
@@ -78,7 +79,9 @@ class Consensus:
         return self.blend.corrected(blended, self.strength * correction.reshape(len(blended), -1))
 
 
-def fit_consensus(opinions, Z, target, sample_weight, splits, *, likelihood, seed, n_jobs=None):
+def fit_consensus(
+    opinions: np.ndarray, Z: Any, problem: Problem, seed: int
+) -> tuple[Consensus, np.ndarray]:
     """Fit a consensus on held-out opinions, and say what it predicts for rows it has not seen.
 
     The opinions must not be cross-fitted over again as if they were features. An opinion on row
@@ -101,22 +104,26 @@ def fit_consensus(opinions, Z, target, sample_weight, splits, *, likelihood, see
     opinions : ndarray of shape (n_samples, n_opinions, ...)
         Held out.
     Z : array, sparse matrix or frame of shape (n_samples, n_gate_features)
-    target : ndarray
-        As the likelihood takes it.
-    sample_weight : ndarray of shape (n_samples,)
-    splits : tuple of (train, test)
-        With which the opinions were made; the test parts are a partition of the rows.
-    likelihood : Categorical, Gaussian or Laplace
+    problem : Problem
+        With the folds that the opinions were made with. Of rows that none of them tests nothing is
+        learned.
     seed : int
-    n_jobs : int or None
 
     Returns
     -------
     consensus : Consensus
-        Fitted on all rows.
+        Fitted on all rows that there are opinions on.
     held_out : ndarray of shape (n_samples, ...)
+        The mean opinion on a row that no fold tests.
     """
-    blend, blended = best_blend(opinions, target, sample_weight, splits, likelihood)
+    rows, folds = problem.folds.judged_only()
+    if len(rows) < len(opinions):
+        held_out = opinions.mean(axis=1)
+        Z, opinions = _safe_indexing(Z, rows), opinions[rows]
+    else:
+        held_out = np.empty((len(opinions), *opinions.shape[2:]))
+    target, weight = problem.target[rows], problem.sample_weight[rows]
+    blend, blended = best_blend(opinions, target, weight, folds, problem.likelihood)
     columns = _numeric_columns(Z)
     evidence = _evidence(opinions, Z, columns)
     left_over = blend.left_over(target, blended)
@@ -126,22 +133,23 @@ def fit_consensus(opinions, Z, target, sample_weight, splits, *, likelihood, see
         max_features=min(1.0, MOST_COLUMNS / evidence.shape[1]),
         bootstrap=True,
         random_state=seed,
-        n_jobs=n_jobs,
+        n_jobs=problem.n_jobs,
     )
-    forest.fit(evidence, one_column(left_over), unless_alike(sample_weight))
+    forest.fit(evidence, one_column(left_over), unless_alike(weight))
     forest.set_params(n_jobs=None)  # threads would add up its trees in any order
-    correction = _judged_correction(forest, evidence, left_over, sample_weight, splits)
+    correction = _held_out_correction(forest, evidence, left_over, weight, folds)
     candidates = [blend.corrected(blended, strength * correction) for strength in STRENGTHS]
     losses = [
-        np.average(likelihood.loss(target, each), weights=sample_weight) for each in candidates
+        np.average(problem.likelihood.loss(target, each), weights=weight) for each in candidates
     ]
     best = int(np.argmin(losses))
-    blend = blend.fit(opinions, target, sample_weight)
+    held_out[rows] = candidates[best]
+    blend = blend.fit(opinions, target, weight)
     correction = forest if best > 0 else None
-    return Consensus(blend, correction, float(STRENGTHS[best]), columns), candidates[best]
+    return Consensus(blend, correction, float(STRENGTHS[best]), columns), held_out
 
 
-def _judged_correction(forest, evidence, left_over, sample_weight, splits):
+def _held_out_correction(forest, evidence, left_over, sample_weight, folds):
     """What a forest would correct of each row had it seen only the other rows of its fold.
 
     The trees are those of the forest, less the ones that drew the row; what counts in their leaves
@@ -154,17 +162,15 @@ def _judged_correction(forest, evidence, left_over, sample_weight, splits):
     evidence : ndarray of shape (n_samples, n_columns)
     left_over : ndarray of shape (n_samples, n_outputs)
     sample_weight : ndarray of shape (n_samples,)
-    splits : tuple of (train, test)
+    folds : Folds
+        Of which each row is tested by one.
 
     Returns
     -------
     correction : ndarray of shape (n_samples, n_outputs)
         0 for a row that has nobody to learn from.
     """
-    n_samples, n_folds = len(left_over), len(splits)
-    fold = np.empty(n_samples, dtype=np.intp)
-    for own, (_, test) in enumerate(splits):
-        fold[test] = own
+    n_samples = len(left_over)
     # Weights beside weighted values, so that what is summed up is counted, too.
     values = sample_weight[:, np.newaxis] * np.column_stack([left_over, np.ones(n_samples)])
     sums = np.zeros(values.shape)
@@ -172,7 +178,7 @@ def _judged_correction(forest, evidence, left_over, sample_weight, splits):
     for tree, drawn in zip(forest.estimators_, forest.estimators_samples_, strict=True):
         left_out = np.ones(n_samples, dtype=bool)
         left_out[drawn] = False
-        group = tree.apply(evidence, check_input=False) * n_folds + fold
+        group = tree.apply(evidence, check_input=False) * len(folds) + folds.judge
         own = group[left_out]
         for column, total in zip(values.T, sums.T, strict=True):
             total[left_out] += np.bincount(group, column)[own] - column[left_out]

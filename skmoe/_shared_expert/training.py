@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from .._arithmetic.statistics import paired
+from .._data.problem import Problem
 from .._data.weights import last_step
 from .._experts.fitting import seeded
 from .._experts.pool import ExpertPool
-from .consensus import fit_consensus
 from .expert import SharedExpert, mixed_log_density
 
 WEIGHTS = np.linspace(0.0, 1.0, 21)
@@ -95,7 +95,9 @@ def of_different_kinds(templates):
     return len({type(last_step(template)) for template in templates}) == len(templates)
 
 
-def train_generalist(template, pool: ExpertPool, rng):
+def train_generalist(
+    template: Any, pool: ExpertPool, rng: np.random.RandomState
+) -> tuple[Any, np.ndarray]:
     """An estimator fitted on all rows alike, and what it says of held-out rows.
 
     Parameters
@@ -110,46 +112,25 @@ def train_generalist(template, pool: ExpertPool, rng):
     model : fitted estimator
     held_out : ndarray of shape (n_samples, ...)
     """
+    problem = pool.problem
     alone = dataclasses.replace(
         pool,
         names=("generalist",),
         templates=(seeded(template, rng, True),),
         seeds=(int(rng.randint(np.iinfo(np.int32).max)),),
     )
-    weights = np.tile(pool.sample_weight[:, np.newaxis], (len(pool.splits), 1, 1))
-    judged = alone.fit_held_out(weights)
-    return alone.refit(judged)[0], judged.outputs[:, 0]
+    weights = np.tile(problem.sample_weight[:, np.newaxis], (len(problem.folds), 1, 1))
+    held_out = alone.fit_held_out(weights)
+    return alone.refit(held_out)[0], held_out.outputs[:, 0]
 
 
-def train_consensus(pool: ExpertPool, outputs, Z, rng):
-    """A consensus of the experts, and what it says of held-out rows; see `fit_consensus`.
-
-    Parameters
-    ----------
-    pool : ExpertPool
-    outputs : ndarray of shape (n_samples, n_experts, ...)
-        Held out.
-    Z : array, sparse matrix or frame of shape (n_samples, n_gate_features)
-    rng : numpy.random.RandomState
-
-    Returns
-    -------
-    model : Consensus
-    held_out : ndarray of shape (n_samples, ...)
-    """
-    return fit_consensus(
-        outputs,
-        Z,
-        pool.y_encoded,
-        pool.sample_weight,
-        pool.splits,
-        likelihood=pool.likelihood,
-        seed=int(rng.randint(np.iinfo(np.int32).max)),
-        n_jobs=pool.n_jobs,
-    )
-
-
-def weigh(model, held_out, mixed, row_log_likelihood, pool: ExpertPool):
+def weigh(
+    model: Any,
+    held_out: np.ndarray,
+    mixed: np.ndarray,
+    row_log_likelihood: np.ndarray,
+    problem: Problem,
+) -> SharedTraining:
     """Weigh a shared expert against the mixture, on rows that neither has seen.
 
     The weight is the largest one whose loss is at most one standard error above that of the best
@@ -164,7 +145,7 @@ def weigh(model, held_out, mixed, row_log_likelihood, pool: ExpertPool):
         Outputs of the shared expert, and predictions of the mixture.
     row_log_likelihood : ndarray of shape (n_samples,)
         Of the mixture.
-    pool : ExpertPool
+    problem : Problem
 
     Returns
     -------
@@ -175,9 +156,9 @@ def weigh(model, held_out, mixed, row_log_likelihood, pool: ExpertPool):
     Breiman, L., Friedman, J. H., Olshen, R. A. and Stone, C. J. (1984). Classification and
     Regression Trees. Wadsworth, section 3.4.3.
     """
-    likelihood, target, sample_weight = pool.likelihood, pool.y_encoded, pool.sample_weight
+    likelihood, target, weights = problem.likelihood, problem.target, problem.judged_weight
     outputs = held_out[:, np.newaxis]
-    dispersion = single_expert_dispersion(likelihood, target, outputs, sample_weight)
+    dispersion = single_expert_dispersion(problem, outputs)
     component = likelihood.component(held_out, dispersion[0])
     log_density = likelihood.log_density(target, outputs, dispersion)[:, 0]
 
@@ -188,10 +169,7 @@ def weigh(model, held_out, mixed, row_log_likelihood, pool: ExpertPool):
         return -mixed_log_density(row_log_likelihood, log_density, weight)
 
     expert = SharedExpert(
-        model,
-        _credible_weight(loss, sample_weight),
-        _credible_weight(surprise, sample_weight),
-        dispersion,
+        model, _credible_weight(loss, weights), _credible_weight(surprise, weights), dispersion
     )
     row_log_likelihood = -surprise(expert.density_weight)
     useless = expert.weight == expert.density_weight == 0.0
@@ -207,25 +185,25 @@ def _credible_weight(loss, sample_weight):
     return float(WEIGHTS[credible[-1]])
 
 
-def single_expert_dispersion(likelihood, target, outputs, sample_weight):
+def single_expert_dispersion(problem: Problem, outputs: np.ndarray) -> np.ndarray:
     """Dispersions (n_experts, ...) of experts if each had to answer for all rows alone.
 
     Parameters
     ----------
-    likelihood : Categorical, Gaussian or Laplace
-    target : ndarray
+    problem : Problem
     outputs : ndarray of shape (n_samples, n_experts, ...)
-    sample_weight : ndarray of shape (n_samples,)
+        Held out.
 
     Returns
     -------
     dispersion : ndarray of shape (n_experts, ...)
     """
-    weight = np.tile(sample_weight[:, np.newaxis], (1, outputs.shape[1]))
-    dispersion = likelihood.initial_dispersion(outputs.shape[1])
+    likelihood, n_experts = problem.likelihood, outputs.shape[1]
+    weight = np.tile(problem.judged_weight[:, np.newaxis], (1, n_experts))
+    dispersion = likelihood.initial_dispersion(n_experts)
     for _ in range(DISPERSION_ITERATIONS):
         previous = dispersion
-        dispersion = likelihood.update_dispersion(target, outputs, weight, previous)
+        dispersion = likelihood.update_dispersion(problem.target, outputs, weight, previous)
         # A scale takes one M-step. A floor may go to 0 slowly, and soon makes no difference.
         if np.allclose(dispersion, previous, rtol=1e-3, atol=1e-5):
             break

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy.sparse import issparse
 
 from .._shared_expert.training import of_different_kinds
 from ..gates._terms import n_terms
+from .settings import TrainingSettings
 
 OVERLAPS = (0.0, 0.1, 0.3, 1.0)
 """Candidates of ``overlap="auto"``, from the classical mixture to stacking."""
@@ -27,7 +30,7 @@ ROWS_PER_EXPERT = 25
 """Fewer rows than this for each are no ground for another number of experts."""
 
 
-def degrees_to_try(settings, Z):
+def degrees_to_try(settings: TrainingSettings, Z: Any) -> tuple[int, ...]:
     """Degrees to choose from for the gate that stands in for ``gate=None``.
 
     Squares and products are tried where all of training is left to be decided and where they are
@@ -48,7 +51,14 @@ def degrees_to_try(settings, Z):
     return (1, 2) if undecided and not large and not issparse(Z) else (1,)
 
 
-def numbers_to_try(init, top_k, e_step, n_samples):
+def most_experts(mixture: Any) -> int:
+    """How many clones there may be at most, whatever the number of rows."""
+    if mixture.n_experts != "auto":
+        return mixture.n_experts
+    return max(NUMBERS[-1], numbers_to_try(mixture.init, mixture.top_k, mixture.e_step, 0)[-1])
+
+
+def numbers_to_try(init: Any, top_k: int | None, e_step: str, n_samples: int) -> tuple[int, ...]:
     """Numbers of experts to choose from for ``n_experts="auto"``.
 
     Parameters
@@ -77,7 +87,7 @@ def numbers_to_try(init, top_k, e_step, n_samples):
     return tuple(credible or numbers[:1])
 
 
-def candidate_overlaps(overlap, templates):
+def candidate_overlaps(overlap: float | str, templates: tuple[Any, ...]) -> tuple[float, ...]:
     """Overlaps to try; experts of different kinds need no overlap of the rows to be different."""
     if overlap != "auto":
         return (float(overlap),)

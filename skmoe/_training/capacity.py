@@ -18,6 +18,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from .._arithmetic import softmax
+from .._data.folds import Folds
 
 PRECISION = 1e-4
 """An expert may exceed its capacity by so much of it, which is a matter of rounding."""
@@ -71,40 +72,40 @@ def capacity_bias(log_joint, weights, capacity):
 
 @dataclass(frozen=True)
 class Capacity:
-    """The capacity of the experts in each view of the data.
+    """The capacity of the experts in each fold.
 
     Parameters
     ----------
-    views : tuple of V arrays of row indices
-        The rows that each view learns from.
+    folds : Folds
     sample_weight : ndarray of shape (n,)
+        0 for a row that the load does not count.
     factor : float
         An expert may be responsible for this multiple of an equal share; at least 1.
     """
 
-    views: tuple[np.ndarray, ...]
+    folds: Folds
     sample_weight: np.ndarray
     factor: float
 
-    def biases(self, log_gate, log_density):
-        """Bias of each expert in each view.
+    def biases(self, log_gate: np.ndarray, log_density: np.ndarray) -> np.ndarray:
+        """Bias of each expert in each fold.
 
-        That of a view is found on the rows that it does not leave out, since it must not know
-        anything of the others. On those the capacity holds but roughly.
+        That of a fold is found on the rows that it trains on, since it must not know anything of
+        the others. On those the capacity holds but roughly.
 
         Parameters
         ----------
-        log_gate : ndarray of shape (V, n, K)
+        log_gate : ndarray of shape (F, n, K)
         log_density : ndarray of shape (n, K)
 
         Returns
         -------
-        biases : ndarray of shape (V, K)
+        biases : ndarray of shape (F, K)
         """
-        capacity = self.factor / log_gate.shape[-1]
+        capacity, weight = self.factor / log_gate.shape[-1], self.sample_weight
         return np.stack(
             [
-                capacity_bias(own[rows] + log_density[rows], self.sample_weight[rows], capacity)
-                for own, rows in zip(log_gate, self.views, strict=True)
+                capacity_bias(own[rows] + log_density[rows], weight[rows], capacity)
+                for own, (rows, _) in zip(log_gate, self.folds.splits, strict=True)
             ]
         )

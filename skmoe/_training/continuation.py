@@ -1,59 +1,250 @@
-"""What stays as it is when a fit goes on from a fitted mixture."""
+"""Three ways to fit: anew, on from the fitted model, or with single experts changed.
+
+Each is a value that says what is kept, where training starts, and which settings follow.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from .._arithmetic import log_softmax
+from .._data.rows import TrainingData
 from .._experts.out_of_bag import offers_out_of_bag
+from .._shared_expert.training import shared_kind
+from ..gates._softmax import SoftmaxGate
+from .candidates import degrees_to_try, most_experts, numbers_to_try
+from .settings import TrainingSettings
+from .train import Plan, TrainedMixture
 
 
-def as_frozen(expert):
+class Continuation(ABC):
+    """What a fit goes on from. `mixture` is always the estimator that is being fitted."""
+
+    fitted: Any = None
+    """Mixture whose features, classes and scales have to stay, since its experts do."""
+
+    def with_experts(self, mixture: Any, names: tuple[str, ...]) -> Continuation:
+        """The same, knowing the names of the experts from now on."""
+        return self
+
+    @abstractmethod
+    def most_experts(self, mixture: Any) -> int:
+        """How many clones there may be."""
+
+    def numbers(self, mixture: Any, n_experts: int, n_samples: int) -> tuple[int, ...]:
+        """Numbers of experts to choose from, in rising order."""
+        return (n_experts,)
+
+    def templates(self, names: tuple[str, ...], templates: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The estimators to train."""
+        return templates[: len(names)]
+
+    def plan(
+        self,
+        mixture: Any,
+        data: TrainingData,
+        names: tuple[str, ...],
+        templates: tuple[Any, ...],
+        numbers: tuple[int, ...],
+        gate: Any,
+        Z: Any,
+    ) -> Plan:
+        """What training has to do."""
+        settings = self._settings(TrainingSettings.of(mixture), templates)
+        return Plan(
+            names,
+            templates,
+            not isinstance(mixture.experts, list),
+            gate,
+            Z,
+            self._degrees(settings, Z) if mixture.gate is None else (None,),
+            numbers,
+            self._shared(mixture, templates, len(data.sample_weight)),
+            self._start(data, names),
+            settings,
+            mixture.random_state,
+        )
+
+    def restored(self, trained: TrainedMixture, names: tuple[str, ...]) -> TrainedMixture:
+        """The result of training with what was kept as it was."""
+        return trained
+
+    def _settings(self, settings, templates):
+        return settings
+
+    @abstractmethod
+    def _degrees(self, settings, Z):
+        """Degrees of the default gate to choose from."""
+
+    def _shared(self, mixture, templates, n_samples):
+        """What shared expert to train."""
+        return shared_kind(
+            mixture.shared_expert,
+            templates=templates,
+            same_template=not isinstance(mixture.experts, list),
+            e_step=mixture.e_step,
+            top_k=mixture.top_k,
+            n_samples=n_samples,
+        )
+
+    @abstractmethod
+    def _start(self, data, names):
+        """Responsibilities to start from, or None for those that ``init`` asks for."""
+
+
+@dataclass(frozen=True)
+class NewFit(Continuation):
+    """Nothing is known but the parameters."""
+
+    def most_experts(self, mixture: Any) -> int:
+        """As many as the search may choose."""
+        return most_experts(mixture)
+
+    def numbers(self, mixture: Any, n_experts: int, n_samples: int) -> tuple[int, ...]:
+        """Those of the search where it is left to decide."""
+        if mixture.n_experts != "auto" or isinstance(mixture.experts, list):
+            return (n_experts,)
+        return numbers_to_try(mixture.init, mixture.top_k, mixture.e_step, n_samples)
+
+    def _degrees(self, settings, Z):
+        return degrees_to_try(settings, Z)
+
+    def _start(self, data, names):
+        return None
+
+
+@dataclass(frozen=True)
+class WarmStart(Continuation):
+    """All experts of a fitted mixture are trained on, from its responsibilities."""
+
+    previous: Any
+
+    def with_experts(self, mixture: Any, names: tuple[str, ...]) -> Continuation:
+        """A warm start, or surgery if there are further experts.
+
+        Raises
+        ------
+        ValueError
+            If it is not possible to go on with these experts.
+        """
+        fitted = tuple(self.previous.named_experts_)
+        if len(fitted) == len(names):
+            return self
+        if isinstance(mixture.experts, list) and set(fitted) < set(names):
+            return Surgery(self.previous).with_experts(mixture, names)
+        raise ValueError(
+            f"warm_start=True goes on from {len(fitted)} fitted experts, but there are "
+            f"{len(names)} now; give a list that holds the fitted experts {list(fitted)} and "
+            "further ones, or set warm_start=False to start anew"
+        )
+
+    def most_experts(self, mixture: Any) -> int:
+        """As many as before, where that was left to decide."""
+        auto = mixture.n_experts == "auto"
+        return len(self.previous.experts_) if auto else mixture.n_experts
+
+    def _degrees(self, settings, Z):
+        return _degree_of(self.previous)
+
+    def _start(self, data, names):
+        return self.previous.responsibilities(data.X, data.y)
+
+
+@dataclass(frozen=True)
+class Surgery(Continuation):
+    """Experts of a fitted mixture are kept as they are, and the others trained beside them.
+
+    Attributes
+    ----------
+    fitted : fitted mixture
+    refit : str or None
+        Expert of it that is to be trained anew.
+    kept : tuple of str
+        Experts that stay, once those that are wanted are known.
+    """
+
+    fitted: Any
+    refit: str | None = None
+    kept: tuple[str, ...] = ()
+
+    def with_experts(self, mixture: Any, names: tuple[str, ...]) -> Surgery:
+        """What is kept of these experts."""
+        known = set(self.fitted.named_experts_) - {self.refit}
+        return dataclasses.replace(self, kept=tuple(name for name in names if name in known))
+
+    def most_experts(self, mixture: Any) -> int:
+        """As many as there were: the experts are a list, whose length decides."""
+        return len(self.fitted.experts_)
+
+    def templates(self, names: tuple[str, ...], templates: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Those in which the kept experts are the fitted ones, frozen."""
+        return tuple(
+            as_frozen(self.fitted.named_experts_[name]) if name in self.kept else template
+            for name, template in zip(names, templates, strict=True)
+        )
+
+    def restored(self, trained: TrainedMixture, names: tuple[str, ...]) -> TrainedMixture:
+        """With the kept experts as they were, and with their ranges not narrowed."""
+        experts, ranges = list(trained.experts), trained.output_range.copy()
+        before = tuple(self.fitted.named_experts_)
+        for k, name in enumerate(names):
+            if name in self.kept:
+                experts[k] = self.fitted.named_experts_[name]
+                if hasattr(self.fitted, "prediction_range_"):
+                    own = self.fitted.prediction_range_[before.index(name)]
+                    ranges[k, ..., 0] = np.minimum(ranges[k, ..., 0], own[..., 0])
+                    ranges[k, ..., 1] = np.maximum(ranges[k, ..., 1], own[..., 1])
+        shared = trained.shared
+        if shared is not None and isinstance(shared.model, FrozenEstimator):  # see `_shared`
+            shared = dataclasses.replace(shared, model=self.fitted._shared.model)
+        return trained._replace(experts=experts, output_range=ranges, shared=shared)
+
+    def _settings(self, settings, templates):
+        """Settings that ask nothing of the kept experts.
+
+        Out-of-bag predictions only if an expert offers them; and if no expert is trained, all
+        overlaps are the same, so the one that they were trained with stays.
+        """
+        changes = {}
+        if settings.e_step == "oob" and not any(map(offers_out_of_bag, templates)):
+            changes["e_step"] = "crossfit"
+        if all(isinstance(template, FrozenEstimator) for template in templates):
+            changes["overlap"] = self.fitted.overlap_
+        return dataclasses.replace(settings, **changes)
+
+    def _degrees(self, settings, Z):
+        return _degree_of(self.fitted)
+
+    def _shared(self, mixture, templates, n_samples):
+        """A generalist stays as it is, like the experts; there is none if there was none."""
+        if mixture.shared_expert is None or mixture.e_step == "insample":
+            return None
+        shared = self.fitted._shared
+        if mixture.shared_expert == "consensus" or (shared and shared.needs_all_experts):
+            return "consensus"
+        return None if shared is None else as_frozen(shared.model)
+
+    def _start(self, data, names):
+        return starting_responsibilities_of(self.fitted, data.X, names)
+
+
+def as_frozen(expert: Any) -> FrozenEstimator:
     """The expert in a `FrozenEstimator`, unless it is one."""
     return expert if isinstance(expert, FrozenEstimator) else FrozenEstimator(expert)
 
 
-def kept_experts(mixture, previous, names, refit):
-    """Names of the experts of a fitted mixture that stay as they are in the fit that follows.
-
-    Parameters
-    ----------
-    mixture : estimator
-        That is being fitted.
-    previous : fitted estimator
-        The same if a fit goes on with `warm_start`.
-    names : tuple of str
-        Experts from now on.
-    refit : str or None
-        An expert that is to be trained anew.
-
-    Returns
-    -------
-    kept : tuple of str
-
-    Raises
-    ------
-    ValueError
-        If `warm_start` cannot go on with other experts.
-    """
-    fitted = tuple(previous.named_experts_)
-    if previous is not mixture:
-        return tuple(name for name in names if name in fitted and name != refit)
-    if len(fitted) == len(names):
-        return ()  # all of them are trained on
-    if isinstance(mixture.experts, list) and set(fitted) < set(names):
-        return fitted
-    raise ValueError(
-        f"warm_start=True goes on from {len(fitted)} fitted experts, but there are "
-        f"{len(names)} now; give a list that holds the fitted experts {list(fitted)} and further "
-        "ones, or set warm_start=False to start anew"
-    )
+def _degree_of(previous):
+    """The degree of a fitted mixture's gate is that of the gate to come, if that has one."""
+    return (previous.gate_.degree if isinstance(previous.gate_, SoftmaxGate) else 1,)
 
 
-def starting_responsibilities_of(previous, X, names):
+def starting_responsibilities_of(previous: Any, X: Any, names: tuple[str, ...]) -> np.ndarray:
     """Responsibilities to start from: what the gate of a fitted mixture says of each expert.
 
     Experts that it does not know get an equal share of each row; those that are gone leave
@@ -78,64 +269,3 @@ def starting_responsibilities_of(previous, X, names):
         len(known) / len(names) * np.exp(log_softmax(log_proba[:, columns]))
     )
     return responsibilities
-
-
-def kept_shared(setting, e_step, previous):
-    """What shared expert a fit has that goes on from a fitted mixture.
-
-    Parameters
-    ----------
-    setting : {"auto", "generalist", "consensus"} or None
-    e_step : str
-    previous : fitted estimator
-
-    Returns
-    -------
-    shared : "consensus", FrozenEstimator or None
-        A generalist stays as it is, like the experts; there is none if there was none.
-    """
-    if setting is None or e_step == "insample":
-        return None
-    shared = previous._shared
-    if setting == "consensus" or (shared is not None and shared.needs_all_experts):
-        return "consensus"
-    return None if shared is None else as_frozen(shared.model)
-
-
-def surgical_settings(settings, templates, previous):
-    """Training settings that ask nothing of the kept experts.
-
-    Out-of-bag judgement only if an expert offers it; and if no expert is trained, all overlaps
-    are the same, so the one that they were trained with stays.
-    """
-    changes = {}
-    if settings.e_step == "oob" and not any(map(offers_out_of_bag, templates)):
-        changes["e_step"] = "crossfit"
-    if all(isinstance(template, FrozenEstimator) for template in templates):
-        changes["overlap"] = previous.overlap_
-    return dataclasses.replace(settings, **changes)
-
-
-def kept_as_frozen(previous, names, templates, kept):
-    """Templates in which the kept experts are the fitted ones, frozen."""
-    return tuple(
-        as_frozen(previous.named_experts_[name]) if name in kept else template
-        for name, template in zip(names, templates, strict=True)
-    )
-
-
-def restored(trained, previous, names, kept):
-    """Training result with the kept experts as they were, and with their ranges not narrowed."""
-    experts, ranges = list(trained.experts), trained.output_range.copy()
-    fitted = tuple(previous.named_experts_)
-    for k, name in enumerate(names):
-        if name in kept:
-            experts[k] = previous.named_experts_[name]
-            if hasattr(previous, "prediction_range_"):
-                before = previous.prediction_range_[fitted.index(name)]
-                ranges[k, ..., 0] = np.minimum(ranges[k, ..., 0], before[..., 0])
-                ranges[k, ..., 1] = np.maximum(ranges[k, ..., 1], before[..., 1])
-    shared = trained.shared
-    if shared is not None and isinstance(shared.model, FrozenEstimator):  # see `kept_shared`
-        shared = dataclasses.replace(shared, model=previous._shared.model)
-    return trained._replace(experts=experts, output_range=ranges, shared=shared)

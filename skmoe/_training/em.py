@@ -1,25 +1,28 @@
 """Expectation-maximisation as a loop over explicit state.
 
-The loop knows neither concrete experts, gates nor likelihoods. It is handed three objects:
+The loop knows neither concrete experts, gates nor likelihoods. It is handed a setup that holds
 
 - ``experts.fit_held_out(weights, previous, iteration)`` -> record with ``outputs``, ``starved``
 - ``gate.fit_held_out(responsibilities, sample_weight, previous)`` -> record with ``log_proba``
-- ``likelihood`` with ``log_density`` and ``update_dispersion``
+- ``problem.likelihood`` with ``log_density`` and ``update_dispersion``
 
-"Judge" means: fit, then say what the fitted thing predicts for rows that it did not see.
+``fit_held_out`` means: fit in each fold, then say what is predicted for rows that were left out.
 
 For the log-likelihood to stay honest over many iterations, it is not enough that each row is
 predicted by models fitted without it: the *responsibilities* that those models were fitted with
 must not have learned from the row either, or else the routing of all other rows comes to encode
-its target, and the reported figure rises while that on new rows falls. Hence there is a *view* of
-the data per fold. View f has its own gate, fitted without fold f, and its own responsibilities
-for all rows, computed with that gate. Row i is judged in the view that leaves out its fold; what
-that view says of it, its held-out responsibility, is also what the final gate and experts learn
-from. One path is left open: the densities of the *other* rows come from fold models (one set for
-all views) that have seen the row, so that log-likelihoods remain slightly optimistic when many
-iterations meet few rows.
+its target, and the reported figure rises while that on new rows falls. Hence each fold has its
+own gate, fitted without the rows that the fold tests, and its own responsibilities for *all* rows,
+computed with that gate. Row i is judged in the fold that tests it; what that fold says of it, its
+held-out responsibility, is also what the final gate and experts learn from. One path is left open:
+the densities of the *other* rows come from fold models (one set for all folds) that have seen the
+row, so that log-likelihoods remain slightly optimistic when many iterations meet few rows.
 
-Shapes: n rows, K experts, V views.
+Of a row that no fold tests nothing is said that could be held against its target. Its density is
+taken to be the same under all experts, so that its responsibilities are what each fold's gate says
+of it: experts learn from the row, and nothing else does.
+
+Shapes: n rows, K experts, F folds.
 """
 
 from __future__ import annotations
@@ -43,15 +46,15 @@ class EMState(NamedTuple):
     ----------
     experts, gate : records returned by ``fit_held_out``, or None before the first iteration
     dispersion : ndarray of shape (n_experts, ...)
-    responsibilities : ndarray of shape (V, n, K)
-        Of the E-step that follows, that is, the posterior under this iterate in each view (with
+    responsibilities : ndarray of shape (F, n, K)
+        Of the E-step that follows, that is, the posterior under this iterate in each fold (with
         a capacity: the closest to it that respects that).
     log_density : ndarray of shape (n, K)
         Of each expert, held out.
     row_log_likelihood : ndarray of shape (n,)
-        Of the mixture, held out: each row in the view that leaves it out.
+        Of the mixture, held out: each row in the fold that tests it; 0 if there is none.
     log_likelihood : float
-        Weighted mean of these.
+        Weighted mean of these over the rows that are tested.
     """
 
     experts: Any
@@ -103,13 +106,13 @@ def expert_weights(responsibilities, sample_weight, overlap):
 
     Parameters
     ----------
-    responsibilities : ndarray of shape (V, n, K)
+    responsibilities : ndarray of shape (F, n, K)
     sample_weight : ndarray of shape (n,)
     overlap : float in [0, 1]
 
     Returns
     -------
-    weights : ndarray of shape (V, n, K)
+    weights : ndarray of shape (F, n, K)
     """
     everyone = overlap / responsibilities.shape[-1]
     own = (1.0 - overlap) / (1.0 - overlap + everyone)
@@ -117,37 +120,29 @@ def expert_weights(responsibilities, sample_weight, overlap):
     return sample_weight[:, np.newaxis] * (own * responsibilities + (1.0 - own))
 
 
-def initial_state(responsibilities, dispersion, n_views):
+def initial_state(responsibilities, dispersion, n_folds):
     """A state of which nothing is known but responsibilities and dispersion.
 
     Parameters
     ----------
     responsibilities : ndarray of shape (n, K)
     dispersion : ndarray of shape (K, ...)
-    n_views : int
+    n_folds : int
 
     Returns
     -------
     state : EMState
     """
-    views = np.tile(responsibilities, (n_views, 1, 1))
-    return EMState(None, None, dispersion, views, None, None, -np.inf)
+    in_each_fold = np.tile(responsibilities, (n_folds, 1, 1))
+    return EMState(None, None, dispersion, in_each_fold, None, None, -np.inf)
 
 
 def run_em(
-    y: np.ndarray,
-    sample_weight: np.ndarray,
-    judging_view: np.ndarray,
+    setup: Any,
     start: EMState,
-    *,
-    experts: Any,
-    gate: Any,
-    likelihood: Any,
     overlap: float,
     max_iter: int,
     tol: float,
-    capacity: Any = None,
-    exploration: Any = None,
     earlier: Sequence[Iteration] = (),
     report: Callable[[int, Iteration], None] | None = None,
 ) -> EMResult:
@@ -159,27 +154,19 @@ def run_em(
 
     Parameters
     ----------
-    y : ndarray
-        Target as the likelihood takes it.
-    sample_weight : ndarray of shape (n,)
-    judging_view : ndarray of shape (n,), dtype intp
-        The view that leaves out each row.
+    setup : record with ``problem``, ``experts``, ``gate``, ``capacity`` and ``exploration``
+        For the first three see the module's docstring. A capacity limits what an expert may be
+        responsible for. An exploration alters what M-steps learn from: while it does, and when
+        it has re-seeded an expert, an iteration without improvement is no reason to stop; when it
+        ends, EM goes on from the best iterate. Both may be None.
     start : EMState
         Where to start, as `initial_state` makes it, or an earlier run's best to go on from.
-    experts, gate, likelihood : objects
-        See the module's docstring.
     overlap : float
         See `expert_weights`.
     max_iter : int
         Iterations in all, the earlier ones included.
     tol : float
         In units of the mean log-likelihood per row.
-    capacity : Capacity, optional
-        Limits what an expert may be responsible for.
-    exploration : Exploration, optional
-        Alters what M-steps learn from. While it does, and when it has re-seeded an expert, an
-        iteration without improvement is no reason to stop. When it ends, EM goes on from the
-        best iterate.
     earlier : sequence of Iteration, default=()
         History of the run that `start` comes from.
     report : callable, optional
@@ -194,36 +181,27 @@ def run_em(
     Jordan, M. I. and Jacobs, R. A. (1994). Hierarchical mixtures of experts and the EM
     algorithm. Neural Computation, 6(2), 181-214.
     """
+    problem, exploration = setup.problem, setup.exploration
+    sample_weight, judged_weight = problem.sample_weight, problem.judged_weight
     state = best = start
     history = list(earlier)
     stalled = 0
-    held_out = _held_out(state.responsibilities, judging_view)
     while len(history) < max_iter and stalled < PATIENCE:
         started = time.perf_counter()
-        learned, reseeded = _learned(exploration, state, history, overlap)
+        targets, reseeded = _targets(exploration, state, history, overlap)
         # The gate comes first: what it cannot take, it says before any expert is fitted.
-        judged_gate = gate.fit_held_out(learned, sample_weight, state.gate)
-        weights = expert_weights(learned, sample_weight, overlap)
-        judged = experts.fit_held_out(weights, state.experts, len(history) + 1)
-        dispersion = likelihood.update_dispersion(
-            y,
-            judged.outputs,
-            sample_weight[:, np.newaxis] * _held_out(learned, judging_view),
-            state.dispersion,
-        )
-        log_density = likelihood.log_density(y, judged.outputs, dispersion)
-        state = _evaluated(
-            judged, judged_gate, dispersion, log_density, sample_weight, judging_view, capacity
-        )
-        held_out = _held_out(state.responsibilities, judging_view)
+        gate = setup.gate.fit_held_out(targets, judged_weight, state.gate)
+        weights = expert_weights(targets, sample_weight, overlap)
+        experts = setup.experts.fit_held_out(weights, state.experts, len(history) + 1)
+        state = _evaluated(setup, experts, gate, targets, state.dispersion)
         gain = state.log_likelihood - best.log_likelihood
         exploring = _explores(exploration, history)
         stalled = 0 if gain > tol or exploring or reseeded.any() else stalled + 1
         if gain > 0:
             best = state
-        mass = sample_weight @ held_out / sample_weight.sum()
+        mass = judged_weight @ problem.folds.held_out(state.responsibilities) / judged_weight.sum()
         seconds = time.perf_counter() - started
-        history.append(Iteration(state.log_likelihood, mass, seconds, judged.starved, reseeded))
+        history.append(Iteration(state.log_likelihood, mass, seconds, experts.starved, reseeded))
         if report is not None:
             report(len(history), history[-1])
         if exploring and not _explores(exploration, history):
@@ -232,24 +210,14 @@ def run_em(
     return EMResult(best, history, converged, not converged and state is best)
 
 
-def _learned(exploration, state, history, overlap):
-    """Responsibilities (V, n, K) that the next M-step learns from, and experts re-seeded (K,)."""
+def _targets(exploration, state, history, overlap):
+    """Responsibilities (F, n, K) that the next M-step learns from, and experts re-seeded (K,)."""
     if exploration is None:
         return state.responsibilities, np.zeros(state.responsibilities.shape[-1], dtype=bool)
-    return exploration.learned(state, history, overlap)
+    return exploration.targets(state, history, overlap)
 
 
-def train_gate(
-    y: np.ndarray,
-    sample_weight: np.ndarray,
-    judging_view: np.ndarray,
-    start: EMState,
-    *,
-    gate: Any,
-    likelihood: Any,
-    max_iter: int,
-    tol: float,
-) -> EMState | None:
+def train_gate(setup: Any, start: EMState, max_iter: int, tol: float) -> EMState | None:
     """Train gate and dispersion to convergence while the experts stay as they are.
 
     Where `run_em` alternates, this maximises over the gate at once (ECME): a gate that can do
@@ -257,13 +225,11 @@ def train_gate(
 
     Parameters
     ----------
-    y, sample_weight, judging_view
-        See `run_em`.
+    setup : record
+        See `run_em`; without a capacity. Instead of ``gate.fit_held_out`` it is
+        ``gate.maximize_likelihood(log_density, sample_weight, previous, accuracy)`` that is used.
     start : EMState
         Of which the experts are kept.
-    gate, likelihood : objects
-        See the module's docstring; ``gate.maximize_likelihood(log_density, sample_weight, previous, accuracy)``
-        is used instead of ``fit_held_out``.
     max_iter : int
         At most so many changes of the dispersion.
     tol : float
@@ -272,21 +238,17 @@ def train_gate(
     Returns
     -------
     best : EMState or None
-        The iterate with the largest log-likelihood. None if the gate cannot climb.
+        The iterate with the largest log-likelihood. None if the gate can only be fitted to
+        responsibilities.
     """
+    weight = setup.problem.judged_weight
     state = best = start
     for _ in range(max_iter):
-        judged = gate.maximize_likelihood(state.log_density, sample_weight, state.gate, tol)
-        if judged is None:
+        gate = setup.gate.maximize_likelihood(state.log_density, weight, state.gate, tol)
+        if gate is None:
             return None
-        responsibilities, _ = _e_steps(judged.log_proba, state.log_density, None)
-        weight = sample_weight[:, np.newaxis] * _held_out(responsibilities, judging_view)
-        outputs = state.experts.outputs
-        dispersion = likelihood.update_dispersion(y, outputs, weight, state.dispersion)
-        log_density = likelihood.log_density(y, outputs, dispersion)
-        state = _evaluated(
-            state.experts, judged, dispersion, log_density, sample_weight, judging_view, None
-        )
+        targets, _ = _e_steps(gate.log_proba, state.log_density, None)
+        state = _evaluated(setup, state.experts, gate, targets, state.dispersion)
         gain = state.log_likelihood - best.log_likelihood
         if gain > 0:
             best = state
@@ -295,10 +257,20 @@ def train_gate(
     return best
 
 
-def _evaluated(experts, gate, dispersion, log_density, sample_weight, judging_view, capacity):
-    """A state with its responsibilities and log-likelihoods."""
-    responsibilities, log_likelihoods = _e_steps(gate.log_proba, log_density, capacity)
-    row_log_likelihood = _held_out(log_likelihoods, judging_view)
+def _evaluated(setup, experts, gate, targets, dispersion):
+    """The state of fitted experts and gate: the M-step of the dispersion, and the E-step.
+
+    Dispersions learn from the held-out `targets` that experts and gate have learned from.
+    """
+    folds, target, likelihood = setup.problem.folds, setup.problem.target, setup.problem.likelihood
+    judged_weight = setup.problem.judged_weight
+    responsible = judged_weight[:, np.newaxis] * folds.held_out(targets)
+    dispersion = likelihood.update_dispersion(target, experts.outputs, responsible, dispersion)
+    log_density = likelihood.log_density(target, experts.outputs, dispersion)
+    if not folds.judged.all():
+        log_density[~folds.judged] = 0.0  # see the module's docstring
+    responsibilities, log_likelihoods = _e_steps(gate.log_proba, log_density, setup.capacity)
+    row_log_likelihood = folds.held_out(log_likelihoods)
     return EMState(
         experts,
         gate,
@@ -306,7 +278,7 @@ def _evaluated(experts, gate, dispersion, log_density, sample_weight, judging_vi
         responsibilities,
         log_density,
         row_log_likelihood,
-        float(np.average(row_log_likelihood, weights=sample_weight)),
+        float(np.average(row_log_likelihood, weights=judged_weight)),
     )
 
 
@@ -316,21 +288,14 @@ def _explores(exploration, history):
 
 
 def _e_steps(log_gate, log_density, capacity):
-    """Responsibilities (V, n, K) and row log-likelihoods (V, n) in each view."""
+    """Responsibilities (F, n, K) and row log-likelihoods (F, n) in each fold."""
     if len(log_gate) == 1 and capacity is None:  # no copy
         responsibilities, log_likelihood = e_step(log_gate[0], log_density)
         return responsibilities[np.newaxis], log_likelihood[np.newaxis]
     responsibilities, log_likelihoods = np.empty(log_gate.shape), np.empty(log_gate.shape[:-1])
-    for view, own in enumerate(log_gate):
-        responsibilities[view], log_likelihoods[view] = e_step(own, log_density)
+    for fold, own in enumerate(log_gate):
+        responsibilities[fold], log_likelihoods[fold] = e_step(own, log_density)
     if capacity is not None:  # the mixture as it is knows none
-        for view, bias in enumerate(capacity.biases(log_gate, log_density)):
-            responsibilities[view] = e_step(log_gate[view] + bias, log_density)[0]
+        for fold, bias in enumerate(capacity.biases(log_gate, log_density)):
+            responsibilities[fold] = e_step(log_gate[fold] + bias, log_density)[0]
     return responsibilities, log_likelihoods
-
-
-def _held_out(values, judging_view):
-    """Of values (V, n, ...) each row's in the view that judges it; no copy of a single view."""
-    if len(values) == 1:
-        return values[0]
-    return values[judging_view, np.arange(len(judging_view))]

@@ -19,8 +19,10 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from .._arithmetic import e_step
-from .._data.weights import last_step
+from .._data.folds import Folds
+from .._experts.pool import ExpertPool
 from .capacity import Capacity
+from .settings import TrainingSettings
 from .starts import START_CERTAINTY
 
 EXPLORING_ITERATIONS = 20
@@ -39,9 +41,9 @@ class Exploration:
 
     Parameters
     ----------
-    views : tuple of V arrays of row indices
-        The rows that each view learns from.
+    folds : Folds
     sample_weight : ndarray of shape (n,)
+        0 for a row that has no held-out predictions.
     seeds : tuple of int
         Of the random numbers.
     reseedable : ndarray of shape (K,), dtype bool
@@ -58,7 +60,7 @@ class Exploration:
         M-steps that learn from altered posteriors.
     """
 
-    views: tuple[np.ndarray, ...]
+    folds: Folds
     sample_weight: np.ndarray
     seeds: tuple[int, ...]
     reseedable: np.ndarray
@@ -85,7 +87,7 @@ class Exploration:
         left = self.n_exploring + 2 - max(iteration, 2)
         return float(self.annealing ** (left / self.n_exploring)) if left > 0 else 1.0
 
-    def learned(self, state, history, overlap):
+    def targets(self, state, history, overlap):
         """What the next M-step learns from.
 
         Parameters
@@ -98,7 +100,7 @@ class Exploration:
 
         Returns
         -------
-        responsibilities : ndarray of shape (V, n, K)
+        responsibilities : ndarray of shape (F, n, K)
         reseeded : ndarray of shape (K,), dtype bool
         """
         nobody = np.zeros(len(self.reseedable), dtype=bool)
@@ -108,7 +110,7 @@ class Exploration:
         if overlap == 1.0:
             return responsibilities, nobody
         before = np.any([nobody, *(iteration.reseeded for iteration in history)], axis=0)
-        dead = dead_experts(state.responsibilities, self.views, self.sample_weight)
+        dead = dead_experts(state.responsibilities, self.folds, self.sample_weight)
         dead &= self.reseedable & ~before
         if not dead.any():
             return responsibilities, nobody
@@ -117,13 +119,13 @@ class Exploration:
         return self._reseeded(responsibilities, state, expert), np.arange(len(nobody)) == expert
 
     def _altered(self, state, iteration):
-        """Posteriors of an iterate, (V, n, K), heated, with noise and masks while EM explores."""
+        """Posteriors of an iterate, (F, n, K), heated, with noise and masks while EM explores."""
         if not self.explores(iteration):
             return state.responsibilities
         rng = np.random.RandomState([*self.seeds, iteration])
         shape = state.log_density.shape
         factor = self.inverse_temperature(iteration)
-        # The same in all views: what is drawn without looking at the rows tells nothing of them.
+        # The same in all folds: what is drawn without looking at the rows tells nothing of them.
         noise = rng.normal(scale=self.jitter, size=shape) if self.jitter else 0.0
         log_gate = factor * (state.gate.log_proba + noise)
         log_density = factor * state.log_density
@@ -136,27 +138,34 @@ class Exploration:
     def _reseeded(self, responsibilities, state, expert):
         """Give an expert the rows that the mixture explains worst, a part 1 / K of the weight.
 
-        In each view the log-likelihood up to which a row is one of them is found on the rows that
-        the view learns from.
+        In each fold the log-likelihood up to which a row is one of them is found on the rows that
+        the fold trains on.
         """
         responsibilities = responsibilities.copy()
-        for view, rows in enumerate(self.views):
-            own = e_step(state.gate.log_proba[view], state.log_density)[1]
+        for fold, (rows, _) in enumerate(self.folds.splits):
+            rows = rows[self.sample_weight[rows] > 0]
+            if not len(rows):  # of none of them anything can be said
+                continue
+            own = e_step(state.gate.log_proba[fold], state.log_density)[1]
             order = rows[np.argsort(own[rows], kind="stable")]
             part = np.cumsum(self.sample_weight[order]) / self.sample_weight[order].sum()
             worst = own <= own[order[np.searchsorted(part, 1.0 / len(self.reseedable))]]
-            responsibilities[view, worst] *= 1.0 - START_CERTAINTY
-            responsibilities[view, worst, expert] += START_CERTAINTY
+            worst &= self.sample_weight > 0
+            responsibilities[fold, worst] *= 1.0 - START_CERTAINTY
+            responsibilities[fold, worst, expert] += START_CERTAINTY
         return responsibilities
 
 
-def balance_and_exploration(settings, gate, pool, *, fresh):
+def balance_and_exploration(
+    settings: TrainingSettings, jitter: float, pool: ExpertPool, fresh: bool
+) -> tuple[Capacity | None, Exploration]:
     """The capacity of the experts, if there is one, and how EM explores.
 
     Parameters
     ----------
     settings : TrainingSettings
-    gate : GateTrainer
+    jitter : float
+        That the gate asks for.
     pool : ExpertPool
     fresh : bool
         Whether training starts anew: what goes on from a fitted model explores nothing.
@@ -166,37 +175,39 @@ def balance_and_exploration(settings, gate, pool, *, fresh):
     capacity : Capacity or None
     exploration : Exploration
     """
-    views, sample_weight = gate.views, pool.sample_weight
+    folds, weight = pool.problem.folds, pool.problem.judged_weight
     capacity = None
     n_experts = len(pool.templates)
     if settings.capacity_factor is not None and settings.capacity_factor < n_experts:
-        capacity = Capacity(views, sample_weight, float(settings.capacity_factor))
+        capacity = Capacity(folds, weight, float(settings.capacity_factor))
     # The last iteration learns from posteriors as they are.
     n_exploring = min(EXPLORING_ITERATIONS, settings.max_iter - 2) if fresh else 0
     exploration = Exploration(
-        views,
-        sample_weight,
+        folds,
+        weight,
         pool.seeds,
         reseedable=np.array([not isinstance(each, FrozenEstimator) for each in pool.templates]),
         expert_dropout=settings.expert_dropout,
         annealing=float(settings.annealing),
-        jitter=getattr(last_step(gate.template), "jitter", 0.0),
+        jitter=jitter,
         capacity=capacity,
         n_exploring=max(n_exploring, 0),
     )
     return capacity, exploration
 
 
-def dead_experts(responsibilities, views, sample_weight):
-    """Experts that are responsible for next to nothing in every view.
+def dead_experts(
+    responsibilities: np.ndarray, folds: Folds, sample_weight: np.ndarray
+) -> np.ndarray:
+    """Experts that are responsible for next to nothing in every fold.
 
-    This one thing is decided for all views together: an expert that had lost its rows in a
-    single view would otherwise become another one there.
+    This one thing is decided for all folds together: an expert that had lost its rows in a
+    single fold would otherwise become another one there.
 
     Parameters
     ----------
-    responsibilities : ndarray of shape (V, n, K)
-    views : tuple of V arrays of row indices
+    responsibilities : ndarray of shape (F, n, K)
+    folds : Folds
     sample_weight : ndarray of shape (n,)
         A row of weight 2 is two rows.
 
@@ -205,11 +216,13 @@ def dead_experts(responsibilities, views, sample_weight):
     dead : ndarray of shape (K,), dtype bool
     """
     n_experts = responsibilities.shape[-1]
-    dead = np.ones(n_experts, dtype=bool)
-    for own, rows in zip(responsibilities, views, strict=True):
+    dead = []
+    for own, (rows, _) in zip(responsibilities, folds.splits, strict=True):
         weight = sample_weight[rows]
-        dead &= weight @ own[rows] < min(DEAD_ROWS, DEAD_PART * weight.sum() / n_experts)
-    return dead
+        if weight.any():
+            threshold = min(DEAD_ROWS, DEAD_PART * weight.sum() / n_experts)
+            dead.append(weight @ own[rows] < threshold)
+    return np.all(dead, axis=0) if dead else np.zeros(n_experts, dtype=bool)
 
 
 def dropout_mask(shape, probability, rng):

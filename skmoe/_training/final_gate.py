@@ -7,20 +7,23 @@ the gate, the weight of the shared expert) are made here, on rows that the exper
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from .._data.problem import Problem
 from .._experts.pool import HeldOutExperts
 from .._prediction.dispatch import mix_outputs
+from .._shared_expert.consensus import fit_consensus
 from .._shared_expert.training import (
     SharedTraining,
     single_expert_dispersion,
-    train_consensus,
     train_generalist,
     weigh,
 )
 from ..gates._solver.penalty import PENALTIES
-from .em import run_em, train_gate
+from .em import EMState, run_em, train_gate
+from .setup import Setup
 
 MAX_ITER = 30
 """At most so many EM iterations of gate and dispersion after the experts are final."""
@@ -36,89 +39,81 @@ TRIAL_TOLERANCE = 3.0
 class _FinalExperts:
     """Experts whose training is over, as EM sees them."""
 
-    judged: HeldOutExperts
+    held_out: HeldOutExperts
 
     def fit_held_out(self, weights, previous, iteration):
-        """Return the same judgement whatever the weights."""
-        return self.judged
+        """Return the same predictions whatever the weights."""
+        return self.held_out
 
 
-def train_final_gate(problem, state, overlap):
+def train_final_gate(setup: Setup, state: EMState, overlap: float) -> tuple[Setup, EMState]:
     """Choose the gate's penalty, if it is left to choose; train gate and dispersion to the end.
 
     Parameters
     ----------
-    problem : Problem
+    setup : Setup
     state : EMState
         Of which the experts are kept.
     overlap : float
 
     Returns
     -------
-    problem : Problem
+    setup : Setup
         With the gate of the penalty chosen.
     state : EMState
     """
-    problem, state = _with_best_penalty(problem, state, overlap)
-    return problem, _trained_gate(problem, state, overlap, MAX_ITER, problem.settings.tol)
+    setup, state = _with_best_penalty(setup, state, overlap)
+    return setup, _trained_gate(setup, state, overlap, MAX_ITER, setup.settings.tol)
 
 
-def _with_best_penalty(problem, state, overlap):
+def _with_best_penalty(setup, state, overlap):
     """Choose the gate's penalty by the held-out log-likelihood; go on from what that takes.
 
     The search goes from the penalty at hand to stronger or to weaker ones, the likelier direction
     first, as long as that helps, each time from the best state so far, which is near to where
     the next penalty leads.
     """
-    if not problem.gate.chooses_penalty:
-        return problem, state
-    trial = {"max_iter": TRIAL_ITERATIONS, "tol": TRIAL_TOLERANCE * problem.settings.tol}
-    state = _trained_gate(problem, state, overlap, **trial)
-    start = PENALTIES.index(problem.gate.penalty)
+    if not setup.gate.chooses_penalty:
+        return setup, state
+    trial = {"max_iter": TRIAL_ITERATIONS, "tol": TRIAL_TOLERANCE * setup.settings.tol}
+    state = _trained_gate(setup, state, overlap, **trial)
+    start = PENALTIES.index(setup.gate.penalty)
     directions = [PENALTIES[:start][::-1], PENALTIES[start + 1 :]]
-    if problem.gate.seems_too_strong(state.gate, problem.data.sample_weight):
+    if setup.gate.seems_too_strong(state.gate, setup.problem.judged_weight):
         directions.reverse()
     for candidates in directions:
         improved = False
         for penalty in candidates:
-            candidate = problem._replace(gate=problem.gate.with_penalty(penalty))
+            candidate = setup._replace(gate=setup.gate.with_penalty(penalty))
             reached = _trained_gate(candidate, state, overlap, **trial)
             # A weaker one gains a little by the mere iterations that its trial adds.
-            margin = trial["tol"] if penalty < problem.gate.penalty else 0.0
+            margin = trial["tol"] if penalty < setup.gate.penalty else 0.0
             if reached.log_likelihood <= state.log_likelihood + margin:
                 break
-            problem, state, improved = candidate, reached, True
+            setup, state, improved = candidate, reached, True
         if improved:
             break
-    return problem, state
+    return setup, state
 
 
-def _trained_gate(problem, state, overlap, max_iter, tol):
+def _trained_gate(setup, state, overlap, max_iter, tol):
     """Train gate and dispersion on the final experts' held-out outputs."""
-    common = {
-        "gate": problem.gate,
-        "likelihood": problem.likelihood,
-        "max_iter": max_iter,
-        "tol": tol,
-    }
-    data = problem.target, problem.data.sample_weight, problem.experts.judging_view
-    trained = None
-    if problem.capacity is None:
-        trained = train_gate(*data, state, **common)
-    if trained is not None:
-        return trained
-    final_experts = _FinalExperts(state.experts)
-    return run_em(
-        *data, state, experts=final_experts, overlap=overlap, capacity=problem.capacity, **common
-    ).best
+    if setup.capacity is None:
+        trained = train_gate(setup, state, max_iter, tol)
+        if trained is not None:
+            return trained
+    final = setup._replace(experts=_FinalExperts(state.experts), exploration=None)
+    return run_em(final, state, overlap, max_iter, tol).best
 
 
-def train_shared(problem, final, shared, rng):
+def train_shared(
+    setup: Setup, final: EMState, shared: Any, rng: np.random.RandomState
+) -> SharedTraining:
     """Train the shared expert, if there is to be one, and weigh it against the mixture.
 
     Parameters
     ----------
-    problem : Problem
+    setup : Setup
     final : EMState
     shared : {"generalist", "consensus"}, FrozenEstimator or None
         Its kind, or a generalist that is not to be fitted again.
@@ -130,28 +125,23 @@ def train_shared(problem, final, shared, rng):
     """
     if shared is None:
         return SharedTraining(None, None, final.row_log_likelihood)
-    pool, outputs = problem.experts, final.experts.outputs
+    problem, outputs = setup.problem, final.experts.outputs
     if shared == "consensus":
-        model, held_out = train_consensus(pool, outputs, problem.gate.Z, rng)
+        seed = int(rng.randint(np.iinfo(np.int32).max))
+        model, held_out = fit_consensus(outputs, setup.gate.Z, problem, seed)
     else:
-        template = pool.templates[0] if shared == "generalist" else shared
-        model, held_out = train_generalist(template, pool, rng)
-    mixed = _held_out_prediction(problem, final)
-    return weigh(model, held_out, mixed, final.row_log_likelihood, pool)
+        template = setup.experts.templates[0] if shared == "generalist" else shared
+        model, held_out = train_generalist(template, setup.experts, rng)
+    gate_proba = np.exp(problem.folds.held_out(final.gate.log_proba))
+    mixed = mix_outputs(outputs, gate_proba, problem.likelihood, final.dispersion)
+    return weigh(model, held_out, mixed, final.row_log_likelihood, problem)
 
 
-def _held_out_prediction(problem, final):
-    """What the mixture, without a shared expert, says of rows that it has not seen."""
-    view = (problem.experts.judging_view, np.arange(len(problem.target)))
-    gate_proba = np.exp(final.gate.log_proba[view])
-    return mix_outputs(final.experts.outputs, gate_proba, problem.likelihood, final.dispersion)
-
-
-def single_expert_log_density(problem, final):
+def single_expert_log_density(problem: Problem, final: EMState) -> np.ndarray:
     """Held-out log-densities (n, K) of each expert if it had to answer for all rows alone.
 
     Its dispersion is then another: within the mixture it only speaks for the rows it knows.
     """
-    outputs, target, likelihood = final.experts.outputs, problem.target, problem.likelihood
-    dispersion = single_expert_dispersion(likelihood, target, outputs, problem.data.sample_weight)
-    return likelihood.log_density(target, outputs, dispersion)
+    outputs = final.experts.outputs
+    dispersion = single_expert_dispersion(problem, outputs)
+    return problem.likelihood.log_density(problem.target, outputs, dispersion)

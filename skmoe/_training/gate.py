@@ -1,4 +1,4 @@
-"""Fitting a gate in each view of the data, with the interface that EM expects."""
+"""Fitting a gate in each fold, with the interface that EM expects."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ import numpy as np
 from sklearn.base import clone, is_classifier
 from sklearn.utils import _safe_indexing
 
+from .._data.folds import Folds
 from .._data.weights import fit_weighted, weight_keyword
 from ..gates._classifier import ClassifierGate
 from ..gates._softmax import SoftmaxGate
+from ..gates._solver.penalty import PROVISIONAL
 
 
 class HeldOutGate(NamedTuple):
-    """The gates of all views and what they say of all rows.
+    """The gates of all folds and what they say of all rows.
 
     Attributes
     ----------
-    log_proba : ndarray of shape (n_views, n_samples, n_experts)
-    models : tuple of fitted gates, one per view
+    log_proba : ndarray of shape (n_folds, n_samples, n_experts)
+    models : tuple of fitted gates, one per fold
     solutions : tuple
-        What the solver of a gate that was prepared goes on from, one per view; else empty.
+        What the solver of a gate that was prepared goes on from, one per fold; else empty.
     """
 
     log_proba: np.ndarray
@@ -32,14 +34,14 @@ class HeldOutGate(NamedTuple):
 
 @dataclass(frozen=True)
 class GateTrainer:
-    """A gate, its features, and the views of the data that it is fitted in.
+    """A gate, its features, and the folds that it is fitted in.
 
     A gate that can memorise (a forest, say) would freeze the routing just as experts that
-    grade their own training rows do: so it is fitted once per view, without the view's fold.
+    grade their own training rows do: so it is fitted once per fold, without the rows it tests.
 
     A gate with a method ``prepare``, which the softmax gate has, gets all rows once and is then
-    fitted with weight 0 for the view's fold. (Only the standardisation of the features is then
-    common to the views; it knows nothing of targets.) Each fit goes on from that of the last
+    fitted with weight 0 for those that a fold tests. (Only the standardisation of the features is
+    then common to the folds; it knows nothing of targets.) Each fit goes on from that of the last
     iteration and takes at least one step, and more as long as another promises to raise the
     expected log-likelihood per row by more than `accuracy`: any rise keeps the guarantee of EM
     (Dempster et al., 1977, section 1: generalised EM), and what lies below the tolerance of EM is
@@ -52,8 +54,7 @@ class GateTrainer:
     ----------
     template : unfitted gate
     Z : array-like, sparse matrix or frame of shape (n_samples, n_gate_features)
-    views : tuple of arrays of row indices
-        The rows that each view fits on.
+    folds : Folds
     accuracy : float, default=0.0
         In units of the log-likelihood per row.
     penalty : float, default=None
@@ -72,34 +73,34 @@ class GateTrainer:
 
     template: Any
     Z: Any
-    views: tuple[np.ndarray, ...]
+    folds: Folds
     accuracy: float = 0.0
     penalty: float | None = None
     _prepared: dict = field(default_factory=dict, repr=False, compare=False)
 
     def fit_held_out(self, responsibilities, sample_weight, previous=None):
-        """M-step of each view's gate.
+        """M-step of each fold's gate.
 
         Parameters
         ----------
-        responsibilities : ndarray of shape (n_views, n_samples, n_experts)
+        responsibilities : ndarray of shape (n_folds, n_samples, n_experts)
         sample_weight : ndarray of shape (n_samples,)
         previous : HeldOutGate or None
             Gates that can start warm go on from there.
 
         Returns
         -------
-        judged : HeldOutGate
+        held_out : HeldOutGate
         """
         if hasattr(self.template, "prepare"):
             return self._fit_prepared(responsibilities, sample_weight, previous)
         log_proba = np.empty_like(responsibilities)
         models = []
-        for view, rows in enumerate(self.views):
-            gate = clone(self.template)
+        for fold, weights in enumerate(self.folds.each_weights(sample_weight)):
+            gate, rows = clone(self.template), np.flatnonzero(weights)
             Z = self.Z if len(rows) == len(sample_weight) else _safe_indexing(self.Z, rows)
-            fit_weighted(gate, Z, responsibilities[view, rows], sample_weight[rows])
-            log_proba[view] = gate.predict_log_proba(self.Z)
+            fit_weighted(gate, Z, responsibilities[fold, rows], weights[rows])
+            log_proba[fold] = gate.predict_log_proba(self.Z)
             models.append(gate)
         return HeldOutGate(log_proba, tuple(models))
 
@@ -110,10 +111,10 @@ class GateTrainer:
             self._prepared[n_experts] = prepared
         prepared = self._prepared[n_experts]
         solutions = []
-        for view, weights in enumerate(self._view_weights(sample_weight)):
-            last = None if previous is None else previous.solutions[view]
+        for fold, weights in enumerate(self.folds.each_weights(sample_weight)):
+            last = None if previous is None else previous.solutions[fold]
             solution = prepared.solve(
-                responsibilities[view],
+                responsibilities[fold],
                 weights,
                 start=None if last is None else last.coef,
                 memory=None if last is None else last.memory,
@@ -122,20 +123,13 @@ class GateTrainer:
                 alpha=self.penalty,
             )
             solutions.append(solution)
-        return _judged(prepared, solutions)
-
-    def _view_weights(self, sample_weight):
-        """Row weights in each view: 0 for its fold."""
-        for rows in self.views:
-            weights = np.zeros(len(sample_weight))
-            weights[rows] = sample_weight[rows]
-            yield weights
+        return _held_out(prepared, solutions)
 
     def maximize_likelihood(self, log_density, sample_weight, previous, accuracy):
-        """Maximise the log-likelihood in each view, given the densities of the experts.
+        """Maximise the log-likelihood in each fold, given the densities of the experts.
 
-        This is where `fit_held_out`, alternating with E-steps, would end, in far fewer passes over the
-        data (ECME; Liu and Rubin, 1994).
+        This is where `fit_held_out`, alternating with E-steps, would end, in far fewer passes over
+        the data (ECME; Liu and Rubin, 1994).
 
         Parameters
         ----------
@@ -147,7 +141,7 @@ class GateTrainer:
 
         Returns
         -------
-        judged : HeldOutGate or None
+        held_out : HeldOutGate or None
             None if this gate can be fitted to responsibilities only.
         """
         prepared = self._prepared.get(log_density.shape[1])
@@ -160,17 +154,17 @@ class GateTrainer:
                 log_density, weights, last, accuracy=accuracy, alpha=self.penalty
             )
             for weights, last in zip(
-                self._view_weights(sample_weight), previous.solutions, strict=True
+                self.folds.each_weights(sample_weight), previous.solutions, strict=True
             )
         ]
-        return _judged(prepared, solutions)
+        return _held_out(prepared, solutions)
 
     @property
     def chooses_penalty(self):
         """Whether the gate's penalty is left to be chosen on held-out rows."""
         return self.penalty is not None
 
-    def seems_too_strong(self, judged, sample_weight):
+    def seems_too_strong(self, held_out, sample_weight):
         """Whether the evidence speaks for a weaker penalty; only a guess, but it costs nothing.
 
         With a Gaussian prior, whose precision is ``n alpha``, the evidence is largest where
@@ -179,15 +173,15 @@ class GateTrainer:
 
         Parameters
         ----------
-        judged : HeldOutGate
+        held_out : HeldOutGate
             Fitted with the penalty at hand.
         sample_weight : ndarray of shape (n_samples,)
             A weight of 2 counts as two rows.
         """
-        solution = judged.solutions[0]
+        solution = held_out.solutions[0]
         slopes = solution.coef[:, :-1]
         n_free = slopes.size - slopes.shape[1]  # they sum to zero over the experts
-        n_rows = sample_weight[self.views[0]].sum()
+        n_rows = self.folds.weights(0, sample_weight).sum()
         return n_rows * solution.alpha * np.sum(np.square(slopes)) > n_free
 
     def with_penalty(self, penalty):
@@ -202,12 +196,12 @@ class GateTrainer:
         template = clone(self.template).set_params(degree=degree)
         return replace(self, template=template, _prepared={})
 
-    def refit(self, judged, responsibilities, sample_weight):
+    def refit(self, held_out, responsibilities, sample_weight):
         """The gate for prediction: fitted on all rows.
 
         Parameters
         ----------
-        judged : HeldOutGate
+        held_out : HeldOutGate
         responsibilities : ndarray of shape (n_samples, n_experts)
             Held out.
         sample_weight : ndarray of shape (n_samples,)
@@ -216,25 +210,50 @@ class GateTrainer:
         -------
         gate : fitted gate
         """
-        if len(self.views) == 1:  # in-sample: that gate has seen all rows already
-            return judged.models[0]
+        if self.folds.is_in_sample:  # that gate has seen all rows already
+            return held_out.models[0]
         prepared = self._prepared.get(responsibilities.shape[1])
         if prepared is not None:
-            # Close, and the same whatever the order of the views.
-            start = np.mean([solution.coef for solution in judged.solutions], axis=0)
+            # Close, and the same whatever the order of the folds.
+            start = np.mean([solution.coef for solution in held_out.solutions], axis=0)
             return prepared.finish(responsibilities, sample_weight, start, alpha=self.penalty)
-        return fit_weighted(clone(self.template), self.Z, responsibilities, sample_weight)
+        rows, Z = np.flatnonzero(sample_weight), self.Z
+        if len(rows) < len(sample_weight):
+            Z = _safe_indexing(Z, rows)
+        gate = clone(self.template)
+        return fit_weighted(gate, Z, responsibilities[rows], sample_weight[rows])
 
 
-def _judged(prepared, solutions):
+def _held_out(prepared, solutions):
     first = prepared.log_proba(solutions[0])
     log_proba = first[np.newaxis]
     if len(solutions) > 1:  # one at a time: stacking would hold all of them twice
         log_proba = np.empty((len(solutions), *first.shape))
         log_proba[0] = first
-        for view in range(1, len(solutions)):
-            log_proba[view] = prepared.log_proba(solutions[view])
+        for fold in range(1, len(solutions)):
+            log_proba[fold] = prepared.log_proba(solutions[fold])
     return HeldOutGate(log_proba, tuple(map(prepared.gate, solutions)), tuple(solutions))
+
+
+def gate_trainer(template: Any, Z: Any, folds: Folds, accuracy: float = 0.0) -> GateTrainer:
+    """The trainer of a gate, with a provisional penalty where it is left to be chosen.
+
+    Parameters
+    ----------
+    template : unfitted gate
+    Z : array-like, sparse matrix or frame of shape (n_samples, n_gate_features)
+    folds : Folds
+    accuracy : float, default=0.0
+        In units of the log-likelihood per row.
+
+    Returns
+    -------
+    trainer : GateTrainer
+    """
+    trainer = GateTrainer(template, Z, folds, accuracy)
+    if getattr(template, "alpha", None) == "auto":
+        return trainer.with_penalty(PROVISIONAL)
+    return trainer
 
 
 def as_gate(gate):

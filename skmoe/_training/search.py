@@ -20,7 +20,7 @@ from .candidates import (
     candidate_overlaps,
 )
 from .em import EMResult, initial_state, run_em
-from .problem import Problem
+from .setup import Setup
 from .starts import Start, starting_responsibilities, starts_of
 
 CREDIBLE = 3.0
@@ -34,55 +34,53 @@ SHORT_RUN = 5
 """Iterations of a trial."""
 
 
-def only_the_gate_learns(problem):
+def only_the_gate_learns(setup: Setup) -> bool:
     """Whether the last step does all that EM would do once the experts are fitted.
 
     It does not judge in-sample; what explores or minds a capacity does so in the course of EM,
     and a start that was given is one to go on from.
-
-    Parameters
-    ----------
-    problem : Problem
-
-    Returns
-    -------
-    only : bool
     """
-    settings = problem.settings
+    settings = setup.settings
     return (
-        candidate_overlaps(settings.overlap, problem.experts.templates) == (1.0,)
+        candidate_overlaps(settings.overlap, setup.experts.templates) == (1.0,)
         and settings.e_step != "insample"
         and isinstance(settings.init, str)
-        and problem.fresh
-        and problem.capacity is None
-        and not problem.exploration.explores(1)
+        and setup.fresh
+        and setup.capacity is None
+        and not setup.exploration.explores(1)
     )
 
 
-def fitted_once(problem):
-    """A run of one iteration, and the problem with the gate's strongest penalty.
+class Found(NamedTuple):
+    """What the search has found.
+
+    Attributes
+    ----------
+    setup : Setup
+        With the gate and the number of experts that were chosen.
+    overlap : float
+    run : EMResult
+    """
+
+    setup: Setup
+    overlap: float
+    run: EMResult
+
+
+def fitted_once(setup: Setup) -> Found:
+    """A run of one iteration, with the gate's strongest penalty.
 
     Where all experts see all rows, their first fit is their last, and EM would do nothing but
     train the gate, which the last step does in fewer passes. Experts that differ need no start
     to be told apart: so this one is equal responsibilities, from which the last step relieves the
     gate of its penalty by degrees.
-
-    Parameters
-    ----------
-    problem : Problem
-
-    Returns
-    -------
-    problem : Problem
-    overlap : float
-    run : EMResult
     """
-    if problem.gate.chooses_penalty:
-        problem = problem._replace(gate=problem.gate.with_penalty(PENALTIES[0]))
-    n_rows, n_experts = len(problem.target), len(problem.experts.names)
-    state = _state(problem, np.full((n_rows, n_experts), 1.0 / n_experts))
-    run = _run(problem, state, 1.0, 1, "overlap 1")
-    return problem, 1.0, run._replace(converged=True, improving=False)
+    if setup.gate.chooses_penalty:
+        setup = setup._replace(gate=setup.gate.with_penalty(PENALTIES[0]))
+    n_rows, n_experts = len(setup.problem.target), len(setup.experts.names)
+    state = _state(setup, np.full((n_rows, n_experts), 1.0 / n_experts))
+    run = _run(setup, state, 1.0, 1, "overlap 1")
+    return Found(setup, 1.0, run._replace(converged=True, improving=False))
 
 
 class _Choice(NamedTuple):
@@ -103,17 +101,23 @@ class _Choice(NamedTuple):
 class _Trial(NamedTuple):
     """A run of EM, and what it was run with."""
 
-    problem: Problem
+    setup: Setup
     choice: _Choice
     run: EMResult
 
 
-def best_run(problem, start, *, degrees, numbers, rng):
+def best_run(
+    setup: Setup,
+    start: np.ndarray | None,
+    degrees: tuple[int | None, ...],
+    numbers: tuple[int, ...],
+    rng: np.random.RandomState,
+) -> Found:
     """Search, and run EM to the end with what was found.
 
     Parameters
     ----------
-    problem : Problem
+    setup : Setup
         With the largest number of experts.
     start : ndarray of shape (n, K) or None
         Responsibilities of an earlier model to go on from; overrides ``init``.
@@ -125,65 +129,63 @@ def best_run(problem, start, *, degrees, numbers, rng):
 
     Returns
     -------
-    problem : Problem
-        With the gate and the number of experts that were chosen.
-    overlap : float
-    run : EMResult
+    found : Found
     """
-    settings = problem.settings
-    overlaps = candidate_overlaps(settings.overlap, problem.experts.templates)
+    settings = setup.settings
+    overlaps = candidate_overlaps(settings.overlap, setup.experts.templates)
     overlap = FIRST_OVERLAP if FIRST_OVERLAP in overlaps else overlaps[0]
     degrees = degrees if len(overlaps) > 1 else degrees[:1]
     number = FIRST_NUMBER if FIRST_NUMBER in numbers else numbers[0]
-    starts = _starts(problem, start, overlaps, rng)
-    alone = len(starts) == len(overlaps) == len(degrees) == len(numbers) == 1
-    max_iter = settings.max_iter if alone else _short(problem)
+    starts = _starts(setup, start, overlaps, rng)
+    nothing_to_choose = len(starts) == len(overlaps) == len(degrees) == len(numbers) == 1
+    max_iter = settings.max_iter if nothing_to_choose else _short(setup)
 
     def attempt(choice):
-        return _trial(problem, choice, max_iter)
+        return _trial(setup, choice, max_iter)
 
     trials = [attempt(_Choice(each, overlap, degrees[0], number)) for each in starts]
     best = max(trials, key=_log_likelihood)
-    best = _climbed(best, "overlap", overlaps, attempt, _is_more_likely)
-    best = _climbed(best, "degree", degrees, attempt, _is_more_likely)
-    best = _climbed(best, "n_experts", numbers, attempt, _deserves_experts)
-    return best.problem, best.choice.overlap, _finished(best, max_iter)
+    best = _best_along("overlap", overlaps, best, attempt, _is_more_likely)
+    best = _best_along("degree", degrees, best, attempt, _is_more_likely)
+    best = _best_along("n_experts", numbers, best, attempt, _deserves_experts)
+    return Found(best.setup, best.choice.overlap, _finished(best, max_iter))
 
 
-def _trial(problem, choice, max_iter):
+def _trial(setup, choice, max_iter):
     """Run EM as chosen, from the start."""
     if choice.degree is not None:
-        problem = problem._replace(gate=problem.gate.with_degree(choice.degree))
+        setup = setup._replace(gate=setup.gate.with_degree(choice.degree))
     n_experts = choice.n_experts
-    problem = problem.with_experts(n_experts)
-    gate, data = problem.gate, problem.data
+    setup = setup.with_experts(n_experts)
+    gate, problem = setup.gate, setup.problem
     start = starting_responsibilities(
-        choice.start, gate.template, gate.Z, data, problem.target, n_experts
+        choice.start, gate.template, gate.Z, problem.data, problem.target, n_experts
     )
-    run = _run(problem, _state(problem, start), choice.overlap, max_iter, str(choice))
-    return _Trial(problem, choice, run)
+    run = _run(setup, _state(setup, start), choice.overlap, max_iter, str(choice))
+    return _Trial(setup, choice, run)
 
 
-def _state(problem, responsibilities):
+def _state(setup, responsibilities):
+    problem = setup.problem
     dispersion = problem.likelihood.initial_dispersion(responsibilities.shape[1])
-    return initial_state(responsibilities, dispersion, len(problem.gate.views))
+    return initial_state(responsibilities, dispersion, len(problem.folds))
 
 
-def _starts(problem, given, overlaps, rng):
+def _starts(setup, given, overlaps, rng):
     """Starts to compare."""
     if given is not None:
         return [Start(lambda *_: given, 0)]
-    init, n_init = problem.settings.init, problem.settings.n_init
-    matters = overlaps != (1.0,) and len(problem.experts.names) > 1
+    init, n_init = setup.settings.init, setup.settings.n_init
+    matters = overlaps != (1.0,) and len(setup.experts.names) > 1
     if isinstance(init, str) and init == "auto" and not matters:
         init = "kmeans"  # all experts see all rows, and the gate soon forgets where it started
     return starts_of(init, n_init, rng)
 
 
-def _short(problem):
+def _short(setup):
     """Iterations of a trial: likelihoods can be compared when exploration is over."""
-    exploring = problem.exploration.n_exploring if problem.exploration.explores(2) else 0
-    return min(SHORT_RUN + exploring, problem.settings.max_iter)
+    exploring = setup.exploration.n_exploring if setup.exploration.explores(2) else 0
+    return min(SHORT_RUN + exploring, setup.settings.max_iter)
 
 
 def _log_likelihood(trial):
@@ -197,21 +199,21 @@ def _is_more_likely(trial, best):
 def _deserves_experts(trial, best):
     """Whether a trial's number of experts is better: more experts have the burden of proof."""
     gains = trial.run.best.row_log_likelihood - best.run.best.row_log_likelihood
-    gain, error = paired(gains, trial.problem.data.sample_weight)
-    more = len(trial.problem.experts.names) > len(best.problem.experts.names)
+    gain, error = paired(gains, trial.setup.problem.judged_weight)
+    more = trial.choice.n_experts > best.choice.n_experts
     return gain > (CREDIBLE * error if more else 0.0)
 
 
-def _climbed(best, what, candidates, attempt, is_better):
+def _best_along(what, candidates, best, attempt, is_better):
     """Go from the candidate at hand to its neighbours, up or else down, while that helps.
 
     Parameters
     ----------
-    best : _Trial
     what : str
         Field of the choice that the candidates are for.
     candidates : tuple
         In order.
+    best : _Trial
     attempt : callable
         Returns the trial for a choice.
     is_better : callable
@@ -236,43 +238,26 @@ def _climbed(best, what, candidates, attempt, is_better):
 
 def _finished(trial, n_iter):
     """The trial's run, and what is left to do of it."""
-    problem, choice, run = trial
-    max_iter = problem.settings.max_iter
+    setup, choice, run = trial
+    max_iter = setup.settings.max_iter
     if n_iter < max_iter and not run.converged:
         return _run(
-            problem, run.best, choice.overlap, max_iter, f"going on with {choice}", run.history
+            setup, run.best, choice.overlap, max_iter, f"going on with {choice}", run.history
         )
     return run
 
 
-def _run(problem, state, overlap, max_iter, described, earlier=()):
-    data, settings = problem.data, problem.settings
+def _run(setup, state, overlap, max_iter, described, earlier=()):
+    names, settings = setup.experts.names, setup.settings
 
     def report(number, iteration):
         mass = " ".join(f"{value:.2f}" for value in iteration.expert_mass)
         print(
             f"[skmoe] {described}, iteration {number}/{max_iter}: log-likelihood "
             f"{iteration.log_likelihood:.5f}, experts' mass {mass}, {iteration.seconds:.2f} s"
-            + "".join(
-                f", re-seeded {problem.experts.names[k]}"
-                for k in np.flatnonzero(iteration.reseeded)
-            ),
+            + "".join(f", re-seeded {names[k]}" for k in np.flatnonzero(iteration.reseeded)),
             flush=True,
         )
 
-    return run_em(
-        problem.target,
-        data.sample_weight,
-        problem.experts.judging_view,
-        state,
-        experts=problem.experts,
-        gate=problem.gate,
-        likelihood=problem.likelihood,
-        overlap=overlap,
-        max_iter=max_iter,
-        tol=settings.tol,
-        capacity=problem.capacity,
-        exploration=problem.exploration,
-        earlier=earlier,
-        report=report if settings.verbose else None,
-    )
+    told = report if settings.verbose else None
+    return run_em(setup, state, overlap, max_iter, settings.tol, earlier, told)

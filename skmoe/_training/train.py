@@ -10,25 +10,27 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
-from .._data.folds import check_splits
+from .._data.folds import Folds, check_splits
+from .._data.problem import Problem
 from .._data.rows import TrainingData
 from .._experts.fitting import seeded
 from .._experts.out_of_bag import offers_out_of_bag
 from .._experts.pool import ExpertPool
+from .._likelihoods import Categorical, Likelihood
 from .._shared_expert.expert import SharedExpert
-from ..gates._solver.penalty import PROVISIONAL
 from .exploration import dead_experts
 from .final_gate import single_expert_log_density, train_final_gate, train_shared
-from .gate import GateTrainer
+from .gate import gate_trainer
 from .lift import Lift, measure_lift
-from .problem import Problem, TrainingSettings
 from .search import best_run, fitted_once, only_the_gate_learns
+from .settings import TrainingSettings
+from .setup import Setup
 
 GATE_ACCURACY = 0.1
 """Accuracy of the gate's M-step, as a fraction of the tolerance of EM."""
 
-TREES_TO_JUDGE_BY = 30
-"""With ``e_step="auto"``, forests of fewer are cross-fitted: a third of them judges a row."""
+TREES_FOR_OUT_OF_BAG = 30
+"""With ``e_step="auto"``, forests of fewer are cross-fitted: a third of them predicts a row."""
 
 
 class TrainedMixture(NamedTuple):
@@ -43,26 +45,49 @@ class TrainedMixture(NamedTuple):
     log_likelihood: float
     history: dict[str, np.ndarray]
     converged: bool
+    n_held_out: int
     lift: Lift
 
 
+class Plan(NamedTuple):
+    """What an estimator asks of training.
+
+    Attributes
+    ----------
+    names, templates : tuples of length K
+        Experts, not yet fitted.
+    same_template : bool
+        Whether they are clones of one estimator, and so need random states of their own.
+    gate : unfitted gate
+    Z : array-like, sparse matrix or frame of shape (n, n_gate_features)
+        Features of the gate.
+    degrees : tuple of int
+        Degrees of the gate to choose from; (None,) if that is not to be decided here.
+    numbers : tuple of int
+        How many experts there may be, in rising order up to K.
+    shared : {"generalist", "consensus"}, FrozenEstimator or None
+        Kind of the shared expert, or a generalist that is not to be fitted again.
+    start : ndarray of shape (n, K) or None
+        Responsibilities of an earlier model to go on from; overrides ``settings.init``.
+    settings : TrainingSettings
+    random_state : int, RandomState instance or None
+    """
+
+    names: tuple[str, ...]
+    templates: tuple[Any, ...]
+    same_template: bool
+    gate: Any
+    Z: Any
+    degrees: tuple[int | None, ...]
+    numbers: tuple[int, ...]
+    shared: Any
+    start: np.ndarray | None
+    settings: TrainingSettings
+    random_state: Any
+
+
 def train(
-    data: TrainingData,
-    target: np.ndarray,
-    Z: Any,
-    *,
-    names: tuple[str, ...],
-    templates: tuple[Any, ...],
-    degrees: tuple[int | None, ...],
-    numbers: tuple[int, ...],
-    same_template: bool,
-    gate: Any,
-    likelihood: Any,
-    settings: TrainingSettings,
-    start: np.ndarray | None,
-    shared: Any,
-    classifier: bool,
-    random_state: Any,
+    data: TrainingData, target: np.ndarray, likelihood: Likelihood, plan: Plan
 ) -> TrainedMixture:
     """Train a mixture of experts.
 
@@ -71,109 +96,77 @@ def train(
     data : TrainingData
     target : ndarray
         ``data.y`` as the likelihood takes it: class codes, or real numbers.
-    Z : array-like, sparse matrix or frame of shape (n, n_gate_features)
-        Features of the gate.
-    names, templates : tuples of length K
-        Experts, not yet fitted.
-    degrees : tuple of int
-        Degrees of the gate to choose from; (None,) if that is not to be decided here.
-    numbers : tuple of int
-        How many of these there may be, in rising order up to K.
-    same_template : bool
-        Whether they are clones of one estimator, and so need random states of their own.
-    gate : unfitted gate
-    likelihood : Categorical, Gaussian or Laplace
-    settings : TrainingSettings
-    start : ndarray of shape (n, K) or None
-        Responsibilities of an earlier model to go on from; overrides ``settings.init``.
-    shared : {"generalist", "consensus"}, FrozenEstimator or None
-        Kind of the shared expert, or a generalist that is not to be fitted again.
-    classifier : bool
-    random_state : int, RandomState instance or None
+    likelihood : Likelihood
+    plan : Plan
 
     Returns
     -------
     trained : TrainedMixture
     """
-    rng = check_random_state(random_state)
-    seeds = tuple(int(seed) for seed in rng.randint(np.iinfo(np.int32).max, size=len(names)))
-    templates = tuple(seeded(template, rng, same_template) for template in templates)
-    splits = _splits(data, settings, classifier, rng)
-    judge_gate = GateTrainer(
-        seeded(gate, rng, False),
-        Z,
-        views=tuple(train for train, _ in splits),
-        accuracy=GATE_ACCURACY * settings.tol,
-    )
-    if getattr(judge_gate.template, "alpha", None) == "auto":
-        judge_gate = judge_gate.with_penalty(PROVISIONAL)
-    judging_view = np.empty(len(target), dtype=np.intp)
-    for view, (_, test) in enumerate(splits):
-        judging_view[test] = view
-    pool = ExpertPool(
-        names=names,
-        templates=templates,
-        seeds=seeds,
-        X=data.X,
-        y=data.y,
-        y_encoded=target,
-        likelihood=likelihood,
-        splits=splits,
-        judging_view=judging_view,
-        out_of_bag=_out_of_bag(templates, settings, shared),
-        sample_weight=data.sample_weight,
-        n_jobs=settings.n_jobs,
-    )
-    problem = Problem.of(data, target, pool, judge_gate, likelihood, settings, fresh=start is None)
-    if not same_template and only_the_gate_learns(problem):
-        problem, overlap, run = fitted_once(problem)
+    rng = check_random_state(plan.random_state)
+    setup = _setup(data, target, likelihood, plan, rng)
+    if not plan.same_template and only_the_gate_learns(setup):
+        found = fitted_once(setup)
     else:
-        problem, overlap, run = best_run(problem, start, degrees=degrees, numbers=numbers, rng=rng)
-    pool = problem.experts
-    _warn(run, overlap, problem)
-    final = run.best
-    if settings.e_step != "insample":
-        problem, final = train_final_gate(problem, final, overlap)
-    responsibilities = final.responsibilities[judging_view, np.arange(len(target))]
-    trained_shared = train_shared(problem, final, shared, rng)
-    row_log_likelihood = trained_shared.row_log_likelihood
+        found = best_run(setup, plan.start, plan.degrees, plan.numbers, rng)
+    _warn(found)
+    setup, final, run = found.setup, found.run.best, found.run
+    if plan.settings.e_step != "insample":
+        setup, final = train_final_gate(setup, final, found.overlap)
+    problem, pool = setup.problem, setup.experts
+    weight, held_out = problem.judged_weight, problem.folds.held_out(final.responsibilities)
+    shared = train_shared(setup, final, plan.shared, rng)
+    row_log_likelihood = shared.row_log_likelihood
     return TrainedMixture(
         experts=pool.refit(final.experts),
-        gate=problem.gate.refit(final.gate, responsibilities, data.sample_weight),
+        gate=setup.gate.refit(final.gate, held_out, weight),
         dispersion=final.dispersion,
-        output_range=_range(final.experts.outputs),
-        overlap=overlap,
-        shared=trained_shared.expert,
-        log_likelihood=float(np.average(row_log_likelihood, weights=data.sample_weight)),
+        output_range=_range(final.experts.outputs[problem.folds.judged]),
+        overlap=found.overlap,
+        shared=shared.expert,
+        log_likelihood=float(np.average(row_log_likelihood, weights=weight)),
         history=_as_arrays(run.history),
         converged=run.converged,
+        n_held_out=0 if problem.folds.is_in_sample else int(problem.folds.judged.sum()),
         lift=measure_lift(
             row_log_likelihood,
             final.log_density,
             single_expert_log_density(problem, final),
-            data.sample_weight,
+            weight,
             pool.names,
-            trained_shared.log_density,
+            shared.log_density,
         ),
     )
 
 
-def _splits(data, settings, classifier, rng):
+def _setup(data, target, likelihood, plan, rng):
+    """What is trained, with all that is random about it drawn."""
+    names, settings = plan.names, plan.settings
+    seeds = tuple(int(seed) for seed in rng.randint(np.iinfo(np.int32).max, size=len(names)))
+    templates = tuple(seeded(template, rng, plan.same_template) for template in plan.templates)
+    folds = _folds(data, settings, isinstance(likelihood, Categorical), rng)
+    gate = gate_trainer(seeded(plan.gate, rng, False), plan.Z, folds, GATE_ACCURACY * settings.tol)
+    problem = Problem(data, target, folds, likelihood, settings.n_jobs)
+    out_of_bag = _out_of_bag(templates, settings, data.groups, plan.shared)
+    pool = ExpertPool(problem, names, templates, seeds, out_of_bag)
+    return Setup.of(pool, gate, settings, fresh=plan.start is None)
+
+
+def _folds(data, settings, classifier, rng):
     seed = rng.randint(np.iinfo(np.int32).max)
     if settings.e_step == "insample":
-        everything = np.arange(len(data.sample_weight))
-        return ((everything, everything),)
+        return Folds.in_sample(len(data.sample_weight))
     return check_splits(settings.cv, data, classifier, seed)
 
 
-def _out_of_bag(templates, settings, shared):
+def _out_of_bag(templates, settings, groups, shared):
     """Whether experts that offer out-of-bag predictions are judged by those."""
     e_step = settings.e_step
     if e_step == "auto":
-        # Folds that were given may keep together what bootstrap samples would part, and a
+        # Folds or groups that were given keep together what bootstrap samples would part, and a
         # consensus judges its correction by rows that no opinion on their fold has seen.
-        free = settings.cv is None or isinstance(settings.cv, Integral)
-        return free and shared != "consensus" and all(map(_has_trees_to_judge_by, templates))
+        free = groups is None and (settings.cv is None or isinstance(settings.cv, Integral))
+        return free and shared != "consensus" and all(map(_has_enough_trees, templates))
     if e_step == "oob" and not any(map(offers_out_of_bag, templates)):
         kinds = sorted({type(template).__name__ for template in templates})
         raise ValueError(
@@ -183,9 +176,9 @@ def _out_of_bag(templates, settings, shared):
     return e_step == "oob"
 
 
-def _has_trees_to_judge_by(template):
+def _has_enough_trees(template):
     n_estimators = getattr(template, "n_estimators", 0)
-    return offers_out_of_bag(template) and n_estimators >= TREES_TO_JUDGE_BY
+    return offers_out_of_bag(template) and n_estimators >= TREES_FOR_OUT_OF_BAG
 
 
 def _range(outputs):
@@ -193,36 +186,35 @@ def _range(outputs):
     return np.stack([outputs.min(axis=0), outputs.max(axis=0)], axis=-1)
 
 
-def _warn(run, overlap, problem):
-    names, settings = problem.experts.names, problem.settings
+def _warn(found):
+    (setup, overlap, run), names = found, found.setup.experts.names
     # With overlap 1 nothing but the gate was left to learn, and that the last step goes on with.
     if run.improving and overlap < 1.0:
-        warnings.warn(
-            f"EM stopped at max_iter={settings.max_iter} while the log-likelihood still rose; "
-            "raise max_iter, or tol if that precision is not needed",
-            ConvergenceWarning,
-            stacklevel=6,
+        _warn_user(
+            f"EM stopped at max_iter={setup.settings.max_iter} while the log-likelihood still "
+            "rose; raise max_iter, or tol if that precision is not needed"
         )
     starved = run.best.experts.starved
     if starved.any():
-        warnings.warn(
+        _warn_user(
             f"too few rows were left for the experts {_chosen(names, starved)}, which were kept "
             "as they were in the iteration before (in the first: fitted on all rows); use fewer "
-            "experts, or a larger overlap",
-            ConvergenceWarning,
-            stacklevel=6,
+            "experts, or a larger overlap"
         )
     reseeded = np.any([iteration.reseeded for iteration in run.history], axis=0)
-    weight = problem.data.sample_weight
-    dead = dead_experts(run.best.responsibilities, problem.gate.views, weight)
+    problem = setup.problem
+    dead = dead_experts(run.best.responsibilities, problem.folds, problem.judged_weight)
     lost = reseeded & dead & ~starved
     if lost.any():
-        warnings.warn(
+        _warn_user(
             f"the experts {_chosen(names, lost)} are responsible for next to no rows, also after "
-            "they were re-seeded on the rows that were explained worst; use fewer experts",
-            ConvergenceWarning,
-            stacklevel=6,
+            "they were re-seeded on the rows that were explained worst; use fewer experts"
         )
+
+
+def _warn_user(message):
+    """Warn, as from the call of ``fit``."""
+    warnings.warn(message, ConvergenceWarning, stacklevel=7)
 
 
 def _chosen(names, mask):

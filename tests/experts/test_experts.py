@@ -10,9 +10,11 @@ from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
+from small_mixtures import problem_of
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._arithmetic.statistics import effective_rows
+from skmoe._data.folds import Folds
 from skmoe._data.weights import MIN_RESAMPLE, resampled_counts, weight_keyword
 from skmoe._experts.fitting import seeded
 from skmoe._experts.out_of_bag import offers_out_of_bag
@@ -88,20 +90,10 @@ def test_offers_out_of_bag(estimator, offers):
 
 
 def out_of_bag_pool(forest, X, y, likelihood):
-    return ExpertPool(
-        names=("forest",),
-        templates=(forest,),
-        seeds=(0,),
-        X=X,
-        y=y,
-        y_encoded=y,
-        likelihood=likelihood,
-        splits=((np.arange(1, len(y)), np.array([0])), (np.array([0]), np.arange(1, len(y)))),
-        judging_view=np.minimum(np.arange(len(y)), 1),
-        out_of_bag=True,
-        sample_weight=np.ones(len(y)),
-        n_jobs=None,
-    )
+    n = len(y)
+    rest = np.arange(1, n), np.array([0])
+    problem = problem_of(X, y, likelihood, Folds.of((rest, rest[::-1]), n))
+    return ExpertPool(problem, ("forest",), (forest,), seeds=(0,), out_of_bag=True)
 
 
 def test_out_of_bag_predictions_are_those_of_the_forest():
@@ -109,15 +101,15 @@ def test_out_of_bag_predictions_are_those_of_the_forest():
     X, y = rng.normal(size=(120, 3)), rng.normal(size=120)
     forest = RandomForestRegressor(50, oob_score=True, random_state=0)
     pool = out_of_bag_pool(forest, X, y, regression_likelihood("gaussian", y, np.ones(120)))
-    judged = pool.fit_held_out(np.ones((2, 120, 1)))
-    np.testing.assert_allclose(judged.outputs[:, 0], forest.fit(X, y).oob_prediction_)
+    fitted = pool.fit_held_out(np.ones((2, 120, 1)))
+    np.testing.assert_allclose(fitted.outputs[:, 0], forest.fit(X, y).oob_prediction_)
 
     labels = (y > 0).astype(int)
     forest = RandomForestClassifier(50, oob_score=True, random_state=0)
     pool = out_of_bag_pool(forest, X, labels, Categorical(np.array([0, 1]), learn_floor=True))
-    judged = pool.fit_held_out(np.ones((2, 120, 1)))
+    fitted = pool.fit_held_out(np.ones((2, 120, 1)))
     expected = forest.fit(X, labels).oob_decision_function_
-    np.testing.assert_allclose(judged.outputs[:, 0], expected)
+    np.testing.assert_allclose(fitted.outputs[:, 0], expected)
 
 
 @pytest.mark.parametrize("owned", [30, 120])
@@ -133,8 +125,8 @@ def test_rows_without_a_vote_get_the_mean(owned):
     )
     weights = np.zeros((2, 120, 1))
     weights[:, :owned] = 1.0
-    judged = pool.fit_held_out(weights)
-    output, model = judged.outputs[:, 0], judged.models[0]
+    fitted = pool.fit_held_out(weights)
+    output, model = fitted.outputs[:, 0], fitted.models[0]
     mean = y[:owned].mean()
     voteless = np.isclose(output[:owned], mean)
     assert 0 < voteless.sum() < owned

@@ -9,7 +9,8 @@ from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
-from skmoe._training.gate import GateTrainer
+from skmoe._data.folds import Folds
+from skmoe._training.gate import gate_trainer
 from skmoe.gates import SoftmaxGate
 from skmoe.gates._solver import quasi_newton as _quasi_newton
 from skmoe.gates._solver.curvature import MIN_ROWS
@@ -159,27 +160,28 @@ def test_drawn_rows():
 def test_one_step_raises_the_expected_log_likelihood(n_samples):
     X, R = make_problem()
     X, R = X[:n_samples], R[:n_samples]
-    views = np.arange(n_samples), np.flatnonzero(np.arange(n_samples) % 3)
-    judge = GateTrainer(SoftmaxGate(), X, views, accuracy=1e9)
+    trained_on = np.arange(n_samples), np.flatnonzero(np.arange(n_samples) % 3)
+    folds = Folds(tuple((rows, rows) for rows in trained_on), np.zeros(n_samples, dtype=int))
+    judge = gate_trainer(SoftmaxGate(), X, folds, accuracy=1e9)
     weights = np.random.default_rng(4).uniform(size=n_samples)
     judged = None
     for power in (0.7, 1.0, 1.5, 1.5, 1.5, 1.5):
         sharper = R**power / (R**power).sum(axis=1, keepdims=True)
         before = judged
         judged = judge.fit_held_out(np.stack([sharper, sharper]), weights, before)
-        for view, rows in enumerate(views):
-            model = judged.models[view]
+        for fold, rows in enumerate(trained_on):
+            model = judged.models[fold]
             np.testing.assert_allclose(
-                judged.log_proba[view], model.predict_log_proba(X), rtol=1e-9, atol=1e-9
+                judged.log_proba[fold], model.predict_log_proba(X), rtol=1e-9, atol=1e-9
             )
             if before is not None:
                 assert model.n_iter_ == 1
                 now, then = (
-                    np.sum(weights[rows, None] * sharper[rows] * record.log_proba[view][rows])
+                    np.sum(weights[rows, None] * sharper[rows] * record.log_proba[fold][rows])
                     for record in (judged, before)
                 )
                 penalties = [
-                    np.sum(record.solutions[view].coef[:, :-1] ** 2) for record in (judged, before)
+                    np.sum(record.solutions[fold].coef[:, :-1] ** 2) for record in (judged, before)
                 ]
                 gain = (now - then) / weights[rows].sum()
                 assert gain - 0.5e-3 * (penalties[0] - penalties[1]) >= 0
@@ -193,13 +195,14 @@ def test_one_step_raises_the_expected_log_likelihood(n_samples):
 def test_accuracy_zero_solves_to_the_tolerance_of_the_gate():
     X, R = make_problem()
     rows = np.arange(N_SAMPLES) < 9000
-    judge = GateTrainer(SoftmaxGate(tol=1e-9), X, (np.flatnonzero(rows),))
+    folds = Folds.of([(np.flatnonzero(rows), np.flatnonzero(~rows))], N_SAMPLES)
+    judge = gate_trainer(SoftmaxGate(tol=1e-9), X, folds)
     judged = judge.fit_held_out(hard(R)[None], np.ones(N_SAMPLES))
     judged = judge.fit_held_out(R[None], np.ones(N_SAMPLES), judged)
     # The standardisation is that of all rows, which changes the penalty a little.
     alone = SoftmaxGate(tol=1e-9).fit(X[rows], R[rows])
     np.testing.assert_allclose(np.exp(judged.log_proba[0]), alone.predict_proba(X), atol=1e-3)
-    whole = GateTrainer(SoftmaxGate(tol=1e-9), X, (np.arange(N_SAMPLES),))
+    whole = gate_trainer(SoftmaxGate(tol=1e-9), X, Folds.in_sample(N_SAMPLES))
     judged = whole.fit_held_out(R[None], np.ones(N_SAMPLES))
     expected = SoftmaxGate(tol=1e-9).fit(X, R).predict_log_proba(X)
     np.testing.assert_allclose(judged.log_proba[0], expected, atol=1e-7)
@@ -209,7 +212,7 @@ def test_responsibilities_that_are_not_numbers_are_named():
     X, R = make_problem()
     R[7, 2] = np.nan
     with pytest.raises(ValueError, match="finite; row 7"):
-        GateTrainer(SoftmaxGate(), X, (np.arange(N_SAMPLES),)).fit_held_out(
+        gate_trainer(SoftmaxGate(), X, Folds.in_sample(N_SAMPLES)).fit_held_out(
             R[None], np.ones(N_SAMPLES)
         )
 

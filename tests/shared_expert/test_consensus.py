@@ -11,7 +11,9 @@ from scipy.optimize import minimize
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold, cross_val_predict
+from small_mixtures import problem_of
 
+from skmoe._data.folds import Folds
 from skmoe._likelihoods import Categorical, regression_likelihood
 from skmoe._shared_expert.blends import SMALLEST_PART, ClassBlend, MeanBlend, one_column
 from skmoe._shared_expert.consensus import (
@@ -20,7 +22,7 @@ from skmoe._shared_expert.consensus import (
     N_TREES,
     Consensus,
     _evidence,
-    _judged_correction,
+    _held_out_correction,
     _numeric_columns,
     fit_consensus,
 )
@@ -147,10 +149,9 @@ def test_a_class_that_only_one_fold_has():
     splits = folds(300)
     target = np.where(target == 2, 1, target)
     target[splits[0][1][:3]] = 2
-    Z, likelihood = opinions[:, 0], class_likelihood()
-    consensus, held_out = fit_consensus(
-        opinions, Z, target, np.ones(300), splits, likelihood=likelihood, seed=0
-    )
+    Z = opinions[:, 0]
+    problem = problem_of(Z, target, class_likelihood(), Folds.of(splits, 300))
+    consensus, held_out = fit_consensus(opinions, Z, problem, seed=0)
     assert_probabilities(held_out, (300, 3))
     assert_probabilities(consensus.predict(opinions, Z), (300, 3))
 
@@ -196,7 +197,8 @@ def fit_on(X, y, opinions, seed=0, weight=None, splits=None):
     weight = np.ones(len(y)) if weight is None else weight
     likelihood = regression_likelihood("gaussian", y, weight)
     splits = folds(len(y)) if splits is None else splits
-    return fit_consensus(opinions, X, y, weight, splits, likelihood=likelihood, seed=seed)
+    problem = problem_of(X, y, likelihood, Folds.of(splits, len(y)), weight)
+    return fit_consensus(opinions, X, problem, seed)
 
 
 def test_pure_noise_is_hardly_corrected():
@@ -241,13 +243,13 @@ def judged_by_loops(forest, evidence, left_over, weight, splits):
 
 
 @pytest.mark.parametrize("n_outputs", [1, 3])
-def test_judged_correction_is_the_mean_of_fold_mates(n_outputs):
+def test_held_out_correction_is_the_mean_of_fold_mates(n_outputs):
     rng = np.random.RandomState(0)
     evidence, left_over = rng.normal(size=(60, 2)), rng.normal(size=(60, n_outputs))
     weight, splits = rng.uniform(0.1, 3, size=60), folds(60, 3)
     forest = ExtraTreesRegressor(9, min_samples_leaf=5, bootstrap=True, random_state=0)
     forest.fit(evidence, one_column(left_over), weight)
-    judged = _judged_correction(forest, evidence, left_over, weight, splits)
+    judged = _held_out_correction(forest, evidence, left_over, weight, Folds.of(splits, 60))
     expected = judged_by_loops(forest, evidence, left_over, weight, splits)
     np.testing.assert_allclose(judged, expected, atol=1e-12)
     assert np.count_nonzero(judged) > 0.9 * judged.size
@@ -271,9 +273,9 @@ def biases(seed, n=400):
     forest = ExtraTreesRegressor(
         30, min_samples_leaf=5, bootstrap=True, oob_score=True, random_state=seed
     ).fit(evidence, left_over)
-    judged = _judged_correction(forest, evidence, left_over[:, np.newaxis], np.ones(n), splits)[
-        :, 0
-    ]
+    own = Folds.of(splits, n)
+    column = left_over[:, np.newaxis]
+    judged = _held_out_correction(forest, evidence, column, np.ones(n), own)[:, 0]
     fresh = []
     for model in models:
         new = model.predict(X_new)
@@ -307,7 +309,7 @@ def test_that_judgement_is_the_one_that_is_used():
     evidence = _evidence(opinions, X, np.arange(2))
     left_over = (y - expected)[:, np.newaxis]
     forest.fit(evidence, left_over[:, 0])
-    correction = _judged_correction(forest, evidence, left_over, np.ones(200), folds(200))
+    correction = _held_out_correction(forest, evidence, left_over, np.ones(200), folds(200))
     expected += consensus.strength * correction[:, 0]
     assert consensus.strength > 0
     np.testing.assert_allclose(held_out, expected)

@@ -22,6 +22,7 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from small_mixtures import problem_of
 
 import skmoe
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, SoftmaxGate
@@ -122,7 +123,7 @@ def test_credible_weight_between():
 
 
 @pytest.mark.parametrize("name", ["gaussian", "laplace"])
-def test_lone_dispersion_of_regressors(name):
+def test_single_expert_dispersion_of_regressors(name):
     weight = RNG.uniform(0.5, 2, size=N)
     likelihood = regression_likelihood(name, Y, weight)
     outputs = np.column_stack([Y + 0.3 * RNG.normal(size=N), np.zeros(N), Y])
@@ -130,16 +131,16 @@ def test_lone_dispersion_of_regressors(name):
     power = 2 if name == "gaussian" else 1
     expected = np.average(errors**power, axis=0, weights=weight) ** (1 / power)
     expected[2] = likelihood.min_scale[0]
-    found = single_expert_dispersion(likelihood, Y, outputs, weight)
+    found = single_expert_dispersion(problem_of(X, Y, likelihood, weight=weight), outputs)
     np.testing.assert_allclose(found[:, 0], expected)
 
 
-def test_lone_dispersion_of_classifiers_maximises_the_likelihood():
+def test_single_expert_dispersion_of_classifiers_maximises_the_likelihood():
     likelihood = Categorical(np.arange(2), learn_floor=True)
     target = RNG.randint(2, size=500)
     said = np.where(RNG.uniform(size=500) < 0.8, target, 1 - target)  # certain, wrong in a fifth
     outputs = np.eye(2)[said][:, np.newaxis]
-    floor = single_expert_dispersion(likelihood, target, outputs, np.ones(500))[0]
+    floor = single_expert_dispersion(problem_of(said, target, likelihood), outputs)[0]
     wrong = np.mean(said != target)
     assert floor / 2 == pytest.approx(wrong, rel=0.02)
 

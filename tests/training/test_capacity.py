@@ -9,6 +9,7 @@ from scipy.special import log_softmax, softmax
 from sklearn.exceptions import ConvergenceWarning
 from test_exploration import draw_problem, fitted, mixture
 
+from skmoe._data.folds import Folds
 from skmoe._training.capacity import Capacity, capacity_bias
 
 
@@ -87,10 +88,11 @@ def test_impossible_rows_have_no_bias():
     np.testing.assert_array_equal(capacity_bias(impossible[-2:], np.ones(2), 0.3), np.zeros(4))
 
 
-def test_capacity_of_a_view_knows_nothing_of_its_fold():
+def test_capacity_of_a_fold_knows_nothing_of_the_rows_it_tests():
     log_joint, weights = random_posteriors()
     fold = np.arange(len(weights)) % 2
-    capacity = Capacity(tuple(np.flatnonzero(fold != view) for view in range(2)), weights, 1.1)
+    splits = [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(2)]
+    capacity = Capacity(Folds.of(splits, len(weights)), weights, 1.1)
     log_gate = np.stack([log_joint, log_joint])
     other = np.where(fold[:, np.newaxis] == 0, -(np.arange(4.0) ** 2), 0.0)
     before = capacity.biases(log_gate, np.zeros_like(log_joint))
@@ -113,7 +115,7 @@ def test_capacity_in_a_mixture(problem, e_step):
         shares[factor] = model.history_["expert_mass"]
         mass[factor] = model.utilization_.mass.max()
     assert shares[None][-1].max() > 1.2 / 4
-    # The bias of a view is found on other rows than those that the view judges.
+    # The bias of a fold is found on other rows than those that it tests.
     tolerance = 1e-4 if e_step == "insample" else 0.05
     assert shares[1.0].max() <= (1 + tolerance) / 4
     # The gate has learned it, but is not held to it.

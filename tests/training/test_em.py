@@ -12,12 +12,15 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from small_mixtures import problem_of
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, SoftmaxGate
+from skmoe._data.folds import Folds
 from skmoe._experts.pool import ExpertPool
 from skmoe._likelihoods import Categorical
 from skmoe._training.em import expert_weights, initial_state, run_em
-from skmoe._training.gate import GateTrainer
+from skmoe._training.gate import gate_trainer
+from skmoe._training.setup import Setup
 from skmoe.datasets import make_piecewise_regression
 
 EXACT_GATE = SoftmaxGate(alpha=1e-2, tol=1e-10, max_iter=1000)
@@ -57,7 +60,7 @@ def test_penalised_log_likelihood_never_falls(two_lines):
     model = classical(LinearRegression(), start, max_iter=1, warm_start=True)
     objective = [penalised(model.fit(X, y), X) for _ in range(25)]
     assert np.diff(objective).min() >= -1e-12
-    assert objective[-1] > objective[0] + 0.5  # and it has something to climb
+    assert objective[-1] > objective[0] + 0.5  # and there is something to gain
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -145,18 +148,22 @@ def test_experts_are_never_asked_about_their_own_rows(two_lines):
             raise error.__cause__ from None
 
 
-class RecordingJudge(GateTrainer):
-    """Remembers the gates of all iterations."""
+class Recording:
+    """A gate trainer that remembers the gates of all iterations."""
 
-    records: list = []
+    def __init__(self, trainer):
+        self.trainer = trainer
+        self.template = trainer.template
+        self.records = []
 
     def fit_held_out(self, responsibilities, sample_weight, previous=None):
-        self.records.append(super().fit_held_out(responsibilities, sample_weight, previous))
-        return self.records[-1]
+        fitted = self.trainer.fit_held_out(responsibilities, sample_weight, previous)
+        self.records.append(fitted)
+        return fitted
 
 
-def test_a_view_learns_nothing_from_the_fold_that_it_leaves_out():
-    """Whatever the targets of a fold are, what its view's gate says of it does not change."""
+def test_a_fold_learns_nothing_from_the_rows_that_it_leaves_out():
+    """Whatever the targets of a fold are, what its own gate says of them does not change."""
     rng = np.random.RandomState(0)
     X = rng.normal(size=(90, 3))
     y = (X[:, 0] > 0).astype(int)
@@ -166,44 +173,22 @@ def test_a_view_learns_nothing_from_the_fold_that_it_leaves_out():
     ]
     fold = np.arange(90) % 3
     splits = tuple((np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(3))
+    folds = Folds.of(splits, 90)
 
     def last_gate_log_proba(y):
         likelihood = Categorical(np.array([0, 1]), learn_floor=False)
-        gate = RecordingJudge(SoftmaxGate(tol=1e-9), X, tuple(train for train, _ in splits))
-        run_em(
-            y,
-            np.ones(90),
-            fold,
-            initial_state(
-                np.where(X[:, :1] > 0.5, [0.7, 0.3], [0.3, 0.7]),
-                likelihood.initial_dispersion(2),
-                n_views=3,
-            ),
-            experts=ExpertPool(
-                names=("a", "b"),
-                templates=experts,
-                seeds=(0, 1),
-                X=X,
-                y=y,
-                y_encoded=y,
-                likelihood=likelihood,
-                splits=splits,
-                judging_view=fold,
-                out_of_bag=False,
-                sample_weight=np.ones(90),
-                n_jobs=None,
-            ),
-            gate=gate,
-            likelihood=likelihood,
-            overlap=0.0,
-            max_iter=6,
-            tol=-np.inf,
-        )
+        gate = Recording(gate_trainer(SoftmaxGate(tol=1e-9), X, folds))
+        problem = problem_of(X, y, likelihood, folds)
+        pool = ExpertPool(problem, names=("a", "b"), templates=tuple(experts), seeds=(0, 1))
+        start = np.where(X[:, :1] > 0.5, [0.7, 0.3], [0.3, 0.7])
+        state = initial_state(start, likelihood.initial_dispersion(2), n_folds=3)
+        setup = Setup(problem, pool, gate, settings=None, fresh=True)
+        run_em(setup, state, overlap=0.0, max_iter=6, tol=-np.inf)
         return gate.records[-1].log_proba
 
     before = last_gate_log_proba(y)
     after = last_gate_log_proba(np.where(fold == 1, 1 - y, y))
-    assert np.abs(before[0] - after[0]).max() > 1e-3  # other views do learn from fold 1
+    assert np.abs(before[0] - after[0]).max() > 1e-3  # other folds do learn from fold 1
     np.testing.assert_array_equal(before[1], after[1])
 
 
@@ -219,7 +204,7 @@ def test_the_best_iterate_is_kept():
         tol=0,
     ).fit(X, y)
     trace = model.history_["log_likelihood"]
-    assert trace.argmax() < len(trace) - 1  # forests do not climb steadily
+    assert trace.argmax() < len(trace) - 1  # forests do not rise steadily
     assert model.log_likelihood_ >= trace.max()
 
 

@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 import skmoe
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, SoftmaxGate
+from skmoe._data.folds import Folds
 from skmoe._training.capacity import Capacity
 from skmoe._training.em import EMState, Iteration
 from skmoe._training.exploration import (
@@ -72,16 +73,17 @@ def test_dropout_never_masks_all_experts(probability):
     np.testing.assert_allclose(masked.mean(axis=0), expected, atol=5 * np.sqrt(0.25 / 20_000))
 
 
-def exploration(n_samples=60, n_experts=3, n_views=2, **parameters):
-    fold = np.arange(n_samples) % n_views
-    views = tuple(np.flatnonzero(fold != view) for view in range(n_views))
+def exploration(n_samples=60, n_experts=3, n_folds=2, **parameters):
+    fold = np.arange(n_samples) % n_folds
+    splits = [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(n_folds)]
     reseedable = parameters.pop("reseedable", np.ones(n_experts, dtype=bool))
-    return Exploration(views, np.ones(n_samples), (1, 2, 3), reseedable, **parameters)
+    folds, weight = Folds.of(splits, n_samples), np.ones(n_samples)
+    return Exploration(folds, weight, (1, 2, 3), reseedable, **parameters)
 
 
-def state(n_samples=60, n_experts=3, n_views=2, seed=0, bias=0.0):
+def state(n_samples=60, n_experts=3, n_folds=2, seed=0, bias=0.0):
     rng = np.random.default_rng(seed)
-    log_gate = log_softmax(rng.normal(size=(n_views, n_samples, n_experts)) + bias, axis=2)
+    log_gate = log_softmax(rng.normal(size=(n_folds, n_samples, n_experts)) + bias, axis=2)
     log_density = rng.normal(size=(n_samples, n_experts))
     responsibilities = softmax(log_gate + log_density, axis=2)
     gate = HeldOutGate(log_gate, ())
@@ -95,32 +97,32 @@ def history(length, n_experts=3, reseeded=()):
 
 def test_nothing_is_altered_unless_asked_for():
     given = state()
-    learned, reseeded = exploration().learned(given, history(3), overlap=0.0)
-    assert learned is given.responsibilities and not reseeded.any()
+    targets, reseeded = exploration().targets(given, history(3), overlap=0.0)
+    assert targets is given.responsibilities and not reseeded.any()
 
 
 def test_dropout_renormalises_over_those_that_are_left():
     given = state()
-    learned, _ = exploration(expert_dropout=0.4).learned(given, history(3), overlap=0.0)
-    np.testing.assert_allclose(learned.sum(axis=2), 1.0)
-    masked = learned == 0
+    targets, _ = exploration(expert_dropout=0.4).targets(given, history(3), overlap=0.0)
+    np.testing.assert_allclose(targets.sum(axis=2), 1.0)
+    masked = targets == 0
     np.testing.assert_array_equal(masked[0], masked[1])
     assert 0.2 < masked.mean() < 0.5
     expected = np.where(masked, 0.0, given.responsibilities)
-    np.testing.assert_allclose(learned, expected / expected.sum(axis=2, keepdims=True))
-    again, _ = exploration(expert_dropout=0.4).learned(given, history(3), overlap=0.0)
-    other, _ = exploration(expert_dropout=0.4).learned(given, history(4), overlap=0.0)
-    np.testing.assert_array_equal(learned, again)
-    assert not np.array_equal(learned == 0, other == 0)
+    np.testing.assert_allclose(targets, expected / expected.sum(axis=2, keepdims=True))
+    again, _ = exploration(expert_dropout=0.4).targets(given, history(3), overlap=0.0)
+    other, _ = exploration(expert_dropout=0.4).targets(given, history(4), overlap=0.0)
+    np.testing.assert_array_equal(targets, again)
+    assert not np.array_equal(targets == 0, other == 0)
 
 
 def test_jitter_is_noise_on_the_logits():
     given = state(2000)
-    learned, _ = exploration(2000, jitter=0.7).learned(given, history(3), overlap=0.0)
-    noise = np.log(learned) - np.log(given.responsibilities)
+    targets, _ = exploration(2000, jitter=0.7).targets(given, history(3), overlap=0.0)
+    noise = np.log(targets) - np.log(given.responsibilities)
     between = noise[..., 0] - noise[..., 1]
     assert between.std() == pytest.approx(0.7 * np.sqrt(2), rel=0.05)
-    np.testing.assert_allclose(between[0], between[1], atol=1e-9)  # the same in all views
+    np.testing.assert_allclose(between[0], between[1], atol=1e-9)  # the same in all folds
 
 
 # Annealing
@@ -139,22 +141,22 @@ def test_annealing_rises_to_one():
 
 def test_annealed_posteriors_are_powers():
     given = state()
-    learned, _ = exploration(annealing=0.25).learned(given, history(1), overlap=0.0)
+    targets, _ = exploration(annealing=0.25).targets(given, history(1), overlap=0.0)
     expected = given.responsibilities**0.25
-    np.testing.assert_allclose(learned, expected / expected.sum(axis=2, keepdims=True))
-    learned, _ = exploration(annealing=0.25).learned(given, history(40), overlap=0.0)
-    np.testing.assert_array_equal(learned, given.responsibilities)
+    np.testing.assert_allclose(targets, expected / expected.sum(axis=2, keepdims=True))
+    targets, _ = exploration(annealing=0.25).targets(given, history(40), overlap=0.0)
+    np.testing.assert_array_equal(targets, given.responsibilities)
 
 
 def test_annealed_posteriors_respect_the_capacity():
     given = state(bias=np.array([3.0, 0.0, 0.0]))
     anneals = exploration(annealing=0.5)
     capped = exploration(
-        annealing=0.5, capacity=Capacity(anneals.views, anneals.sample_weight, 1.2)
+        annealing=0.5, capacity=Capacity(anneals.folds, anneals.sample_weight, 1.2)
     )
-    for view, rows in enumerate(anneals.views):
+    for fold, (rows, _) in enumerate(anneals.folds.splits):
         loads = [
-            each.learned(given, history(1), overlap=0.0)[0][view, rows].mean(axis=0)
+            each.targets(given, history(1), overlap=0.0)[0][fold, rows].mean(axis=0)
             for each in (anneals, capped)
         ]
         assert loads[0].max() > 0.5
@@ -172,9 +174,9 @@ def test_the_last_iteration_explores_nothing(max_iter, fresh, exploring):
             vars(self).update(attributes)
 
     settings = Anything(capacity_factor=None, expert_dropout=0, annealing=0.5, max_iter=max_iter)
-    pool = Anything(templates=[Ridge()], seeds=(1,), sample_weight=np.ones(5))
-    gate = Anything(template=SoftmaxGate(), views=(np.arange(5),))
-    _, found = balance_and_exploration(settings, gate, pool, fresh=fresh)
+    problem = Anything(folds=Folds.in_sample(5), judged_weight=np.ones(5))
+    pool = Anything(templates=[Ridge()], seeds=(1,), problem=problem)
+    _, found = balance_and_exploration(settings, 0.0, pool, fresh)
     iterations = [iteration for iteration in range(2, max_iter + 1) if found.explores(iteration)]
     assert len(iterations) == exploring
     assert not found.explores(max_iter)
@@ -212,18 +214,18 @@ def with_a_dead_expert():
 def test_a_dead_expert_gets_the_worst_rows():
     given, explores = with_a_dead_expert()
     np.testing.assert_array_equal(
-        dead_experts(given.responsibilities, explores.views, np.ones(90)), [False, True, False]
+        dead_experts(given.responsibilities, explores.folds, np.ones(90)), [False, True, False]
     )
-    learned, reseeded = explores.learned(given, history(2), overlap=0.1)
+    targets, reseeded = explores.targets(given, history(2), overlap=0.1)
     np.testing.assert_array_equal(reseeded, [False, True, False])
-    np.testing.assert_allclose(learned.sum(axis=2), 1.0)
-    for view, rows in enumerate(explores.views):
-        likelihood = logsumexp(given.gate.log_proba[view] + given.log_density, axis=1)
-        given_to = learned[view, :, 1] > 0.5
+    np.testing.assert_allclose(targets.sum(axis=2), 1.0)
+    for fold, (rows, _) in enumerate(explores.folds.splits):
+        likelihood = logsumexp(given.gate.log_proba[fold] + given.log_density, axis=1)
+        given_to = targets[fold, :, 1] > 0.5
         assert given_to[rows].sum() == pytest.approx(len(rows) / 3, abs=1)
         assert likelihood[given_to].max() < likelihood[~given_to].min()
         np.testing.assert_array_equal(
-            learned[view, ~given_to], given.responsibilities[view, ~given_to]
+            targets[fold, ~given_to], given.responsibilities[fold, ~given_to]
         )
     assert given.responsibilities[:, :, 1].max() < 0.01  # the iterate itself is left as it is
 
@@ -235,10 +237,10 @@ def test_to_be_dead_is_a_matter_of_weight():
     mass = weight @ given[0, :, 2]
     for rows, is_dead in [(0.0, True), (2.0, True), (4.0, False), (8.0, False)]:
         responsibilities = given * [1.0, 1.0, rows / mass]
-        by_weight = dead_experts(responsibilities, (np.arange(60),), weight)
+        by_weight = dead_experts(responsibilities, Folds.in_sample(60), weight)
         repeated = np.repeat(responsibilities, weight, axis=1)
-        everything = np.arange(weight.sum())
-        by_rows = dead_experts(repeated, (everything,), np.ones(len(everything)))
+        n_rows = weight.sum()
+        by_rows = dead_experts(repeated, Folds.in_sample(n_rows), np.ones(n_rows))
         np.testing.assert_array_equal(by_weight, [False, False, is_dead])
         np.testing.assert_array_equal(by_rows, by_weight)
 
@@ -246,10 +248,12 @@ def test_to_be_dead_is_a_matter_of_weight():
 def test_the_weight_of_rows_counts_for_how_many_are_given():
     given, _ = with_a_dead_expert()
     weight = np.random.default_rng(0).uniform(0.1, 5.0, 90)
-    views = (np.arange(90), np.arange(90))
-    explores = Exploration(views, weight, (0,), np.ones(3, dtype=bool))
-    learned, _ = explores.learned(given, history(2), overlap=0.0)
-    part = weight[learned[0, :, 1] > 0.5].sum() / weight.sum()
+    folds = Folds(
+        ((np.arange(90), np.arange(45)), (np.arange(90), np.arange(45, 90))), np.arange(90) // 45
+    )
+    explores = Exploration(folds, weight, (0,), np.ones(3, dtype=bool))
+    targets, _ = explores.targets(given, history(2), overlap=0.0)
+    part = weight[targets[0, :, 1] > 0.5].sum() / weight.sum()
     assert 1 / 3 <= part <= 1 / 3 + weight.max() / weight.sum()
 
 
@@ -261,27 +265,27 @@ def test_the_weight_of_rows_counts_for_how_many_are_given():
 def test_who_is_not_reseeded(overlap, before, reseedable):
     given, _ = with_a_dead_expert()
     explores = exploration(n_samples=90, reseedable=np.array([True, reseedable, True]))
-    learned, reseeded = explores.learned(given, history(2, reseeded=before), overlap)
-    assert learned is given.responsibilities and not reseeded.any()
+    targets, reseeded = explores.targets(given, history(2, reseeded=before), overlap)
+    assert targets is given.responsibilities and not reseeded.any()
 
 
 def test_the_choice_of_rows_knows_nothing_of_the_fold():
     given, explores = with_a_dead_expert()
-    learned, _ = explores.learned(given, history(2), overlap=0.0)
-    left_out = np.setdiff1d(np.arange(90), explores.views[0])
+    targets, _ = explores.targets(given, history(2), overlap=0.0)
+    left_out = np.setdiff1d(np.arange(90), explores.folds.train(0))
     log_density = given.log_density.copy()
     log_density[left_out] -= np.linspace(100, 0, len(left_out))[:, np.newaxis]
-    other, _ = explores.learned(given._replace(log_density=log_density), history(2), overlap=0.0)
-    rows = explores.views[0]
-    np.testing.assert_array_equal(learned[0, rows], other[0, rows])
-    assert not np.array_equal(learned[1, left_out], other[1, left_out])
+    other, _ = explores.targets(given._replace(log_density=log_density), history(2), overlap=0.0)
+    rows = explores.folds.train(0)
+    np.testing.assert_array_equal(targets[0, rows], other[0, rows])
+    assert not np.array_equal(targets[1, left_out], other[1, left_out])
 
 
 def test_one_expert_at_a_time():
     given = state(n_samples=90, bias=np.array([0.0, -30.0, -30.0]))
     explores = exploration(n_samples=90)
-    _, first = explores.learned(given, history(2), overlap=0.0)
-    _, second = explores.learned(given, history(2, reseeded=(1,)), overlap=0.0)
+    _, first = explores.targets(given, history(2), overlap=0.0)
+    _, second = explores.targets(given, history(2, reseeded=(1,)), overlap=0.0)
     np.testing.assert_array_equal([first, second], [[False, True, False], [False, False, True]])
 
 

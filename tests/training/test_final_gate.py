@@ -1,16 +1,19 @@
-"""Gate and dispersion trained to convergence beside settled experts: ECME against EM."""
+"""Gate and dispersion trained to convergence beside final experts: ECME against EM."""
 
 import numpy as np
 import pytest
 from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from small_mixtures import problem_of
 
 from skmoe import SoftmaxGate
+from skmoe._data.folds import Folds
 from skmoe._experts.pool import HeldOutExperts
 from skmoe._likelihoods import Gaussian
 from skmoe._training.em import initial_state, run_em, train_gate
-from skmoe._training.gate import GateTrainer, as_gate
+from skmoe._training.gate import as_gate, gate_trainer
+from skmoe._training.setup import Setup
 from skmoe.gates._features import Scaling
 from skmoe.gates._solver.designs import SparseDesign
 from skmoe.gates._solver.objectives import MixtureObjective, PackedObjective
@@ -20,7 +23,7 @@ from skmoe.gates._solver.solve import minimize
 LIKELIHOOD = Gaussian(np.array([1e-3]))
 
 
-class Settled:
+class FinalExperts:
     """Experts whose predictions do not depend on the weights."""
 
     def __init__(self, outputs):
@@ -40,56 +43,53 @@ def problem(n_samples):
     return X, outputs, y, rng.uniform(0.5, 2, n_samples)
 
 
-def first_iterate(X, outputs, y, weight, gate, n_views):
-    """The gate's judge, the views and the state after one iteration of EM."""
-    fold = np.arange(len(y)) % n_views
-    rows = [np.flatnonzero((fold != f) | (n_views == 1)) for f in range(n_views)]
-    judge = GateTrainer(gate, X, tuple(rows), accuracy=1e-9)
-    start = initial_state(np.full((len(y), 2), 0.5), LIKELIHOOD.initial_dispersion(2), n_views)
-    options = {
-        "experts": Settled(outputs),
-        "gate": judge,
-        "likelihood": LIKELIHOOD,
-        "overlap": 0.0,
-    }
-    first = run_em(y, weight, fold, start, max_iter=1, tol=0.0, **options).best
-    return fold, first, options
+def first_iterate(X, outputs, y, weight, gate, n_folds):
+    """What is trained, and the state after one iteration of EM."""
+    fold = np.arange(len(y)) % n_folds
+    splits = [
+        (np.flatnonzero((fold != f) | (n_folds == 1)), np.flatnonzero(fold == f))
+        for f in range(n_folds)
+    ]
+    folds = Folds.of(splits, len(y))
+    problem = problem_of(X, y, LIKELIHOOD, folds, weight)
+    trainer = gate_trainer(gate, X, folds, accuracy=1e-9)
+    setup = Setup(problem, FinalExperts(outputs), trainer, settings=None, fresh=True)
+    start = initial_state(np.full((len(y), 2), 0.5), LIKELIHOOD.initial_dispersion(2), n_folds)
+    return setup, run_em(setup, start, overlap=0.0, max_iter=1, tol=0.0).best
 
 
 @pytest.mark.parametrize("n_samples", [400, 25_000])  # in plain NumPy and compiled
 def test_same_optimum_as_em(n_samples):
     X, outputs, y, weight = problem(n_samples)
-    fold, first, options = first_iterate(X, outputs, y, weight, SoftmaxGate(1e-7), 1)
-    slow = run_em(y, weight, fold, first, max_iter=500, tol=1e-12, **options).best
-    options = {"gate": options["gate"], "likelihood": LIKELIHOOD}
-    fast = train_gate(y, weight, fold, first, max_iter=100, tol=1e-11, **options)
+    setup, first = first_iterate(X, outputs, y, weight, SoftmaxGate(1e-7), 1)
+    slow = run_em(setup, first, overlap=0.0, max_iter=500, tol=1e-12).best
+    fast = train_gate(setup, first, max_iter=100, tol=1e-11)
     assert fast.log_likelihood > first.log_likelihood + 0.1
     assert fast.log_likelihood > slow.log_likelihood - 1e-10
     np.testing.assert_allclose(fast.dispersion, slow.dispersion, rtol=1e-5)
     np.testing.assert_allclose(fast.gate.log_proba, slow.gate.log_proba, atol=1e-3)
-    judged = fast.gate.models[0].predict_log_proba(X)
-    np.testing.assert_allclose(fast.gate.log_proba[0], judged, atol=1e-9)
+    model = setup.gate.refit(fast.gate, fast.responsibilities[0], weight)
+    np.testing.assert_allclose(fast.gate.log_proba[0], model.predict_log_proba(X), atol=1e-9)
 
 
-def test_a_view_learns_nothing_from_its_fold():
+def test_a_fold_learns_nothing_from_the_rows_that_it_tests():
     X, outputs, y, weight = problem(300)
-    _, first, options = first_iterate(X, outputs, y, weight, SoftmaxGate(1e-2), 3)
+    setup, first = first_iterate(X, outputs, y, weight, SoftmaxGate(1e-2), 3)
     other = first.log_density.copy()
-    other[::3] = other[::3, ::-1]  # the fold that the first view leaves out
+    other[::3] = other[::3, ::-1]  # the rows that the first fold leaves out
     before, after = (
-        options["gate"].maximize_likelihood(density, weight, first.gate, 1e-9).log_proba
+        setup.gate.maximize_likelihood(density, weight, first.gate, 1e-9).log_proba
         for density in (first.log_density, other)
     )
     np.testing.assert_array_equal(before[0], after[0])
     assert np.abs(before[1] - after[1]).max() > 0.1
 
 
-def test_other_gates_cannot_climb():
+def test_other_gates_can_only_be_fitted_to_responsibilities():
     X, outputs, y, weight = problem(100)
     gate = as_gate(LogisticRegression())
-    fold, first, options = first_iterate(X, outputs, y, weight, gate, 1)
-    del options["experts"], options["overlap"]
-    assert train_gate(y, weight, fold, first, max_iter=5, tol=1e-4, **options) is None
+    setup, first = first_iterate(X, outputs, y, weight, gate, 1)
+    assert train_gate(setup, first, max_iter=5, tol=1e-4) is None
 
 
 @pytest.mark.parametrize("kind", [PackedDesign, SparseDesign])
@@ -136,13 +136,13 @@ def test_finite_differences(kind):
         assert gradient[index] == pytest.approx(difference, abs=1e-9)
 
 
-@pytest.mark.parametrize("alpha", [1e-2, "auto"])
+@pytest.mark.parametrize("alpha", [1e-2, 1.0])
 def test_the_final_gate_is_that_of_a_fit_on_all_rows(alpha):
     X, outputs, y, weight = problem(300)
-    judge = first_iterate(X, outputs, y, weight, SoftmaxGate(alpha), 3)[2]["gate"]
+    trainer = first_iterate(X, outputs, y, weight, SoftmaxGate(alpha), 3)[0].gate
     R = np.random.default_rng(4).dirichlet(np.ones(2), 300)
-    judged = judge.fit_held_out(np.stack([R] * 3), weight)
-    gate, alone = judge.refit(judged, R, weight), SoftmaxGate(alpha).fit(X, R, weight)
+    fitted = trainer.fit_held_out(np.stack([R] * 3), weight)
+    gate, alone = trainer.refit(fitted, R, weight), SoftmaxGate(alpha).fit(X, R, weight)
     assert gate.alpha_ == alone.alpha_
     np.testing.assert_allclose(gate.coef_, alone.coef_, atol=1e-6)
     np.testing.assert_allclose(gate.intercept_, alone.intercept_, atol=1e-6)
@@ -151,11 +151,11 @@ def test_the_final_gate_is_that_of_a_fit_on_all_rows(alpha):
 def test_final_gate_says_that_it_did_not_converge():
     X, outputs, y, weight = problem(300)
     gate = SoftmaxGate(1e-6, tol=1e-12, max_iter=1)
-    judge = first_iterate(X, outputs, y, weight, gate, 3)[2]["gate"]
+    trainer = first_iterate(X, outputs, y, weight, gate, 3)[0].gate
     R = np.eye(2)[(X[:, 0] > 0).astype(int)]
-    judged = judge.fit_held_out(np.stack([R] * 3), weight)
+    fitted = trainer.fit_held_out(np.stack([R] * 3), weight)
     with pytest.warns(ConvergenceWarning, match="1 iterations"):
-        judge.refit(judged, R, weight)
+        trainer.refit(fitted, R, weight)
 
 
 def test_evidence_speaks_for_a_weaker_penalty_where_many_rows_say_much():
@@ -163,6 +163,6 @@ def test_evidence_speaks_for_a_weaker_penalty_where_many_rows_say_much():
     X = rng.normal(size=(5000, 3))
     noise, clear = np.full((5000, 2), 0.5), np.eye(2)[(X[:, 0] > 0).astype(int)]
     for R, expected in ((noise, False), (clear, True)):
-        judge = GateTrainer(SoftmaxGate(1e-2), X, (np.arange(5000),))
-        judged = judge.fit_held_out(R[np.newaxis], np.ones(5000))
-        assert judge.seems_too_strong(judged, np.ones(5000)) == expected
+        trainer = gate_trainer(SoftmaxGate(1e-2), X, Folds.in_sample(5000))
+        fitted = trainer.fit_held_out(R[np.newaxis], np.ones(5000))
+        assert trainer.seems_too_strong(fitted, np.ones(5000)) == expected

@@ -14,7 +14,7 @@ from small_mixtures import Y as SMALL_Y
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.rows import keep_weighted_rows
 from skmoe._training.candidates import degrees_to_try, numbers_to_try
-from skmoe._training.search import _climbed, _is_more_likely
+from skmoe._training.search import _best_along, _is_more_likely
 from skmoe._training.starts import Start, starting_responsibilities, starts_of
 from skmoe.datasets import make_piecewise_regression
 from skmoe.gates import SoftmaxGate
@@ -260,7 +260,7 @@ def test_climb(values, best, n_attempts):
         return Trial(choice, Run(Best(values[choice.overlap])))
 
     first = Trial(Choice(1), Run(Best(values[1])))
-    found = _climbed(first, "overlap", (0, 1, 2, 3), attempt, _is_more_likely)
+    found = _best_along("overlap", (0, 1, 2, 3), first, attempt, _is_more_likely)
     assert found.run.best.log_likelihood == best
     assert values[found.choice.overlap] == best
     assert len(tried) == n_attempts

@@ -1,0 +1,49 @@
+"""What EM trains: the experts and the gate of a problem, and what bears on their M-steps."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from .._data.problem import Problem
+from .._data.weights import last_step
+from .._experts.pool import ExpertPool
+from .capacity import Capacity
+from .exploration import Exploration, balance_and_exploration
+from .settings import TrainingSettings
+
+
+class Setup(NamedTuple):
+    """What is trained, and how.
+
+    Attributes
+    ----------
+    problem : Problem
+    experts : ExpertPool
+    gate : gate trainer
+    settings : TrainingSettings
+    fresh : bool
+        Whether training starts anew, and does not go on from a fitted model.
+    capacity : Capacity or None
+    exploration : Exploration or None
+    """
+
+    problem: Problem
+    experts: Any
+    gate: Any
+    settings: TrainingSettings
+    fresh: bool
+    capacity: Capacity | None = None
+    exploration: Exploration | None = None
+
+    @classmethod
+    def of(cls, pool: ExpertPool, gate: Any, settings: TrainingSettings, fresh: bool) -> Setup:
+        """The setup, with the capacity and the exploration that the settings ask for."""
+        jitter = getattr(last_step(gate.template), "jitter", 0.0)
+        capacity, exploration = balance_and_exploration(settings, jitter, pool, fresh)
+        return cls(pool.problem, pool, gate, settings, fresh, capacity, exploration)
+
+    def with_experts(self, n_experts: int) -> Setup:
+        """The same with the first `n_experts` experts."""
+        if n_experts == len(self.experts.names):
+            return self
+        return Setup.of(self.experts.first(n_experts), self.gate, self.settings, self.fresh)
