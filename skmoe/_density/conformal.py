@@ -18,6 +18,7 @@ import math
 from numbers import Real
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
 
 def score_threshold(scores, coverage) -> float:
@@ -40,6 +41,26 @@ def score_threshold(scores, coverage) -> float:
     if rank > len(scores):
         return math.inf
     return float(scores[max(rank, 1) - 1])
+
+
+def held_out_scores(mixture, what) -> np.ndarray:
+    """Scores of the held-out rows of a fitted mixture.
+
+    Raises
+    ------
+    NotFittedError
+    ValueError
+        If there are none; `what` needs them.
+    """
+    check_is_fitted(mixture)
+    scores = getattr(mixture, "_held_out_scores", None)  # of models fitted before there were any
+    if scores is None:
+        raise ValueError(
+            f"{what} need held-out predictions, of which this model has none: they are not made "
+            "with e_step='insample', and tell nothing of experts that have been dropped since; "
+            "fit with e_step='crossfit', or anew"
+        )
+    return scores
 
 
 def central_scores(distribution, target) -> np.ndarray:

@@ -124,7 +124,8 @@ def fit_scale(leaves, error, weight, judge, smallest):
     return scale, scale._at(expected)
 
 
-class Bins(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Bins:
     """Bins of standardised errors, each of which becomes a component.
 
     Attributes

@@ -10,7 +10,7 @@ import numpy as np
 from .._data.columns import numeric_features, select_columns
 from .._prediction.dispatch import each_expert, mix_outputs
 from .._prediction.distribution import PredictiveDistribution
-from .conformal import check_coverage, score_threshold
+from .conformal import check_coverage, held_out_scores, score_threshold
 from .opinions import Opinions, as_gaussians, mixture_components
 
 
@@ -18,7 +18,6 @@ class DensityPrediction:
     """Distributions, intervals, quantiles and samples of a fitted regression mixture."""
 
     gate_: Any
-    likelihood: str
     named_experts_: Any
     n_jobs: int | None
     scale_: np.ndarray
@@ -28,7 +27,6 @@ class DensityPrediction:
     _encode: Callable
     _gate_columns: Any
     _gate_proba: Callable
-    _held_out_scores: Any = None
     _likelihood: Any
     _shared: Any
     _shared_output: Callable
@@ -55,14 +53,15 @@ class DensityPrediction:
         shared_output = None if shared is None else self._shared_output(X, outputs)
         mixture = mixture_components(outputs, gate, self.scale_, shared_output, shared)
         if self._density is None:
-            return PredictiveDistribution(*mixture, self.likelihood)
+            return PredictiveDistribution(*mixture, self._likelihood.noise)
+        mixture = as_gaussians(mixture, self._likelihood.noise)
         prediction = mix_outputs(outputs, gate, self._likelihood, self._dispersion)
         if shared is not None:
             prediction = shared.blended(prediction, shared_output)
         Z = select_columns(X, self._gate_columns)
         features = numeric_features(Z, self._density.columns)
         opinions = Opinions(features, prediction, outputs, gate, shared_output)
-        components = self._density.components(opinions, as_gaussians(mixture, self.likelihood))
+        components = self._density.components(opinions, mixture)
         return PredictiveDistribution(*components)
 
     def predict_interval(self, X, coverage=0.9, *, conformal=False):
@@ -99,7 +98,7 @@ class DensityPrediction:
         distribution = self.predict_distribution(X)
         if not conformal:
             return distribution.interval(levels)
-        scores = self._scores("conformal intervals")
+        scores = held_out_scores(self, "conformal intervals")
         if scores.ndim == 1:
             return distribution.interval(_conformal(scores, levels))
         each = [  # output by output, since each has its level
@@ -163,15 +162,6 @@ class DensityPrediction:
         if len(y) != len(distribution):
             raise ValueError(f"X has {len(distribution)} rows and y has {len(y)}")
         return distribution.joint_logpdf(y)
-
-    def _scores(self, what):
-        if self._held_out_scores is None:
-            raise ValueError(
-                f"{what} need held-out predictions, of which this model has none: they are not "
-                "made with e_step='insample', and no longer hold after an operation on the "
-                "experts; fit with e_step='crossfit', or anew"
-            )
-        return self._held_out_scores
 
 
 def _conformal(scores, levels):

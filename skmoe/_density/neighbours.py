@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix
@@ -97,7 +97,8 @@ class Neighbours:
         return left_out
 
 
-class LeafTable(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class LeafTable:
     """What the leaves hold.
 
     Attributes

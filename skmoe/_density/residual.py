@@ -58,8 +58,13 @@ class HeldOutRows(NamedTuple):
     def take(self, rows) -> HeldOutRows:
         """The same of some rows."""
         mixture = Components(*(part[rows] for part in self.mixture))
-        others = (part[rows] for part in (self.target, self.weight, self.judge))
-        return HeldOutRows(self.opinions.take(rows), mixture, *others, self.columns)
+        return self._replace(
+            opinions=self.opinions.take(rows),
+            mixture=mixture,
+            target=self.target[rows],
+            weight=self.weight[rows],
+            judge=self.judge[rows],
+        )
 
 
 @dataclass(frozen=True, eq=False)

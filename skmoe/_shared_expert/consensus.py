@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.sparse import issparse
 from sklearn.ensemble import ExtraTreesRegressor
-from sklearn.utils import _safe_indexing, check_array
+from sklearn.utils import _safe_indexing
 
-from .._data.columns import is_numeric
+from .._data.columns import numeric_columns, numeric_features
 from .._data.problem import Problem
 from .blends import (
     best_blend,
@@ -124,7 +123,7 @@ def fit_consensus(
         held_out = np.empty((len(opinions), *opinions.shape[2:]))
     target, weight = problem.target[rows], problem.sample_weight[rows]
     blend, blended = best_blend(opinions, target, weight, folds, problem.likelihood)
-    columns = _numeric_columns(Z)
+    columns = numeric_columns(Z)
     evidence = _evidence(opinions, Z, columns)
     left_over = blend.left_over(target, blended)
     forest = ExtraTreesRegressor(
@@ -186,18 +185,6 @@ def _held_out_correction(forest, evidence, left_over, sample_weight, folds):
     return np.divide(sums[:, :-1], weight, out=np.zeros(left_over.shape), where=weight > 0)
 
 
-def _numeric_columns(Z):
-    """Positions of the columns that a forest can take as they are."""
-    if issparse(Z):
-        return np.empty(0, dtype=np.intp)
-    dtypes = list(Z.dtypes) if hasattr(Z, "dtypes") else [np.asarray(Z).dtype] * np.shape(Z)[1]
-    return np.flatnonzero([is_numeric(dtype) for dtype in dtypes])
-
-
 def _evidence(opinions, Z, columns):
     """What the correction sees: opinions and numeric features, side by side."""
-    parts = [opinions.reshape(len(opinions), -1)]
-    if len(columns):
-        features = _safe_indexing(Z, columns, axis=1)
-        parts.append(check_array(features, dtype=np.float64, ensure_all_finite="allow-nan"))
-    return np.hstack(parts)
+    return np.hstack([opinions.reshape(len(opinions), -1), numeric_features(Z, columns)])

@@ -36,11 +36,14 @@ class SharedTraining(NamedTuple):
         Held out, of the shared expert alone.
     row_log_likelihood : ndarray of shape (n_samples,)
         Held out, of the whole.
+    held_out : ndarray of shape (n_samples, ...) or None
+        What the shared expert predicts.
     """
 
     expert: SharedExpert | None
     log_density: np.ndarray | None
     row_log_likelihood: np.ndarray
+    held_out: np.ndarray | None = None
 
 
 def shared_kind(setting, *, templates, same_template, e_step, top_k, n_samples):
@@ -173,7 +176,7 @@ def weigh(
     )
     row_log_likelihood = -surprise(expert.density_weight)
     useless = expert.weight == expert.density_weight == 0.0
-    return SharedTraining(None if useless else expert, log_density, row_log_likelihood)
+    return SharedTraining(None if useless else expert, log_density, row_log_likelihood, held_out)
 
 
 def _credible_weight(loss, sample_weight):

@@ -13,11 +13,13 @@ from sklearn.utils import check_random_state
 from .._data.folds import Folds, check_splits
 from .._data.problem import Problem
 from .._data.rows import TrainingData
+from .._density.residual import ResidualDensity
 from .._experts.fitting import seeded
 from .._experts.out_of_bag import offers_out_of_bag
 from .._experts.pool import ExpertPool
 from .._likelihoods import Categorical, Likelihood
 from .._shared_expert.expert import SharedExpert
+from .density import train_density
 from .exploration import dead_experts
 from .final_gate import single_expert_log_density, train_final_gate, train_shared
 from .gate import gate_trainer
@@ -47,6 +49,8 @@ class TrainedMixture(NamedTuple):
     converged: bool
     n_held_out: int
     lift: Lift
+    density: ResidualDensity | None
+    held_out_scores: np.ndarray | None
 
 
 class Plan(NamedTuple):
@@ -67,6 +71,8 @@ class Plan(NamedTuple):
         How many experts there may be, in rising order up to K.
     shared : {"generalist", "consensus"}, FrozenEstimator or None
         Kind of the shared expert, or a generalist that is not to be fitted again.
+    density : {"auto", "mixture"}
+        See `train_density`.
     start : ndarray of shape (n, K) or None
         Responsibilities of an earlier model to go on from; overrides ``settings.init``.
     settings : TrainingSettings
@@ -81,6 +87,7 @@ class Plan(NamedTuple):
     degrees: tuple[int | None, ...]
     numbers: tuple[int, ...]
     shared: Any
+    density: str
     start: np.ndarray | None
     settings: TrainingSettings
     random_state: Any
@@ -116,7 +123,7 @@ def train(
     problem, pool = setup.problem, setup.experts
     weight, held_out = problem.judged_weight, problem.folds.held_out(final.responsibilities)
     shared = train_shared(setup, final, plan.shared, rng)
-    row_log_likelihood = shared.row_log_likelihood
+    density = train_density(setup, final, shared, plan.density, rng)
     return TrainedMixture(
         experts=pool.refit(final.experts),
         gate=setup.gate.refit(final.gate, held_out, weight),
@@ -124,18 +131,20 @@ def train(
         output_range=_range(final.experts.outputs[problem.folds.judged]),
         overlap=found.overlap,
         shared=shared.expert,
-        log_likelihood=float(np.average(row_log_likelihood, weights=weight)),
+        log_likelihood=density.log_likelihood,
         history=_as_arrays(run.history),
         converged=run.converged,
         n_held_out=0 if problem.folds.is_in_sample else int(problem.folds.judged.sum()),
         lift=measure_lift(
-            row_log_likelihood,
+            shared.row_log_likelihood,
             final.log_density,
             single_expert_log_density(problem, final),
             weight,
             pool.names,
             shared.log_density,
         ),
+        density=density.density,
+        held_out_scores=density.scores,
     )
 
 

@@ -13,6 +13,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold, cross_val_predict
 from small_mixtures import problem_of
 
+from skmoe._data.columns import numeric_columns
 from skmoe._data.folds import Folds
 from skmoe._likelihoods import Categorical, regression_likelihood
 from skmoe._shared_expert.blends import SMALLEST_PART, ClassBlend, MeanBlend, one_column
@@ -23,7 +24,6 @@ from skmoe._shared_expert.consensus import (
     Consensus,
     _evidence,
     _held_out_correction,
-    _numeric_columns,
     fit_consensus,
 )
 
@@ -365,7 +365,7 @@ def test_weights_count_as_rows():
 def test_evidence_is_the_numeric_part(library):
     numbers = [1.0, None, 3.0]
     Z = library.DataFrame({"a": numbers, "town": ["x", None, "y"], "flag": [True, False, True]})
-    columns = _numeric_columns(Z)
+    columns = numeric_columns(Z)
     np.testing.assert_array_equal(columns, [0, 2])
     evidence = _evidence(np.zeros((3, 2, 2)), Z, columns)
     np.testing.assert_array_equal(evidence[:, :4], np.zeros((3, 4)))
@@ -373,6 +373,6 @@ def test_evidence_is_the_numeric_part(library):
 
 
 def test_evidence_of_arrays():
-    assert len(_numeric_columns(sparse.csr_matrix(np.eye(3)))) == 0
-    assert len(_numeric_columns(np.array([["a", 1.0]], dtype=object))) == 0
-    np.testing.assert_array_equal(_numeric_columns(np.eye(3)), range(3))
+    assert len(numeric_columns(sparse.csr_matrix(np.eye(3)))) == 0
+    assert len(numeric_columns(np.array([["a", 1.0]], dtype=object))) == 0
+    np.testing.assert_array_equal(numeric_columns(np.eye(3)), range(3))
