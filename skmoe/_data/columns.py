@@ -67,4 +67,5 @@ def numeric_features(Z, columns):
     if len(columns) == 0:
         return np.empty((Z.shape[0], 0))
     features = _safe_indexing(Z, columns, axis=1)
-    return check_array(features, dtype=np.float64, ensure_all_finite="allow-nan")
+    options = {"ensure_all_finite": "allow-nan", "ensure_min_samples": 0}
+    return check_array(features, dtype=np.float64, **options)

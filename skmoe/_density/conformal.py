@@ -15,7 +15,6 @@ error levels. Journal of the American Statistical Association, 114(525), 223-234
 from __future__ import annotations
 
 import math
-from numbers import Real
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -92,9 +91,9 @@ def check_coverage(coverage, several=False) -> np.ndarray:
     ValueError
         If it is not strictly between 0 and 1.
     """
-    levels = np.asarray(coverage, dtype=np.float64) if several else coverage
-    is_number = isinstance(levels, Real) or (several and np.ndim(levels) <= 1)
-    if not is_number or not np.all((np.asarray(levels) > 0) & (np.asarray(levels) < 1)):
+    levels = np.asarray(coverage)
+    is_number = levels.dtype.kind in "iuf" and levels.ndim <= int(several)
+    if not is_number or not np.all((levels > 0) & (levels < 1)):
         kind = "a number or a list of numbers" if several else "a number"
         raise ValueError(f"coverage must be {kind} between 0 and 1, got {coverage!r}")
-    return np.asarray(levels, dtype=np.float64)
+    return levels.astype(np.float64)

@@ -50,7 +50,10 @@ class DensityPrediction:
         outputs = each_expert(X, self.named_experts_, self._likelihood, self.n_jobs)
         gate = self._gate_proba(X)
         shared = self._shared
-        shared_output = None if shared is None else self._shared_output(X, outputs)
+        shared_output = None
+        if shared is not None:  # which may refuse to say anything of no rows
+            none = np.empty((0, *self._likelihood.output_shape))
+            shared_output = self._shared_output(X, outputs) if len(outputs) else none
         mixture = mixture_components(outputs, gate, self.scale_, shared_output, shared)
         if self._density is None:
             return PredictiveDistribution(*mixture, self._likelihood.noise)

@@ -5,7 +5,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from ._mixture import as_numbers, feature_names
-from ._plotting import add_legend, bare, colour, new_axes
+from ._plotting import add_legend, bare, colour, new_axes, rgb
 
 BANDS = (0.5, 0.8, 0.95)
 """Central probabilities of the bands of a fan."""
@@ -141,11 +141,14 @@ class DensityDisplay:
         for inner, probability in zip(reversed(range(3)), reversed(BANDS), strict=True):
             lower, upper = self.values[:, 2 - inner], self.values[:, 4 + inner]
             label = f"{probability:.0%}"
-            style = {"color": colour(0), "alpha": 0.2, "linewidth": 0}
+            shade = 1 - np.array([0.55, 0.35, 0.18])[inner] * (1 - rgb(0))
+            style = {"color": shade, "linewidth": 0, "zorder": 2 - 0.1 * inner}
             self.bands_.append(ax.fill_between(self.grid, lower, upper, label=label, **style))
-        self.lines_ += ax.plot(self.grid, self.values[:, 3], color=colour(0), label="median")
+        self.lines_ += ax.plot(
+            self.grid, self.values[:, 3], color=colour(0), label="median", zorder=3
+        )
         if self.points is not None:
-            style = {"color": "0.2", "s": 8, "alpha": 0.5, "linewidths": 0, "zorder": 3}
+            style = {"color": "0.2", "s": 8, "alpha": 0.5, "linewidths": 0, "zorder": 4}
             ax.scatter(*self.points, label="targets", **style)
         ax.set_xlabel(self.names[0])
         ax.set_ylabel("target")

@@ -144,7 +144,7 @@ class Overheard:
 
 
 def answers(model: Any, X: Any) -> dict[str, Any]:
-    """Predictions of the mixture, its gate, and each of its experts."""
+    """Predictions of the mixture with their quantiles, its gate, and each of its experts."""
     asked = {
         name: stand_in(Overheard, type(expert).__name__)(expert, X.shape[0])
         for name, expert in model.named_experts_.items()
@@ -159,11 +159,14 @@ def answers(model: Any, X: Any) -> dict[str, Any]:
             else each.answer
             for each in asked.values()
         ]
-        return {
+        record = {
             "predictions": numbers_to_record(predictions),
             "gate_proba": numbers_to_record(model.gate_proba(X)),
             "experts": [numbers_to_record(answer) for answer in experts],
         }
+        if not is_classifier(model):
+            record["quantiles"] = numbers_to_record(overheard.predict_quantiles(X))
+        return record
 
 
 def mixture_answer(model: Any, X: Any) -> Any:
@@ -204,6 +207,9 @@ def replay(model: Any, record: dict[str, Any], whole: bool) -> float:
             if whole:
                 answer = mixture_answer(model, X)
                 moved = max(moved, difference(record["predictions"], answer))
+                if "quantiles" in record:  # not so of classifiers, and before there were any
+                    answer = model.predict_quantiles(X)
+                    moved = max(moved, difference(record["quantiles"], answer))
         except ImportError:
             raise
         except Exception as error:

@@ -74,7 +74,10 @@ def test_the_density_only_adds(pair, new_rows):
 
 
 def test_scales_follow_the_row(rows, new_rows):
-    model = mixtures()["pool"].fit(*rows)
+    model, mixture = (mixtures(density=kind)["pool"].fit(*rows) for kind in ("auto", "mixture"))
+    gain = model.log_density(*new_rows).mean() - mixture.log_density(*new_rows).mean()
+    assert gain > 0.4
+    assert model.log_likelihood_ - mixture.log_likelihood_ == pytest.approx(gain, abs=0.12)
     std = model.predict(new_rows[0], return_std=True)[1]
     noisy = new_rows[0][:, 1] > 0
     assert np.median(std[noisy]) > 4 * np.median(std[~noisy])
@@ -112,13 +115,14 @@ def test_what_is_reported_is_what_predicts(pair, new_rows):
     """The held-out log-likelihood is that of new rows, within their noise, and not the other's."""
     for model in pair:
         values = model.log_density(*new_rows)
-        assert abs(values.mean() - model.log_likelihood_) < 0.12
+        error = values.std() * np.sqrt(1 / 500 + 1 / 1500)
+        assert abs(values.mean() - model.log_likelihood_) < 3 * error
 
 
 def test_intervals_cover(pair, new_rows):
     X, y = new_rows
-    auto, mixture = pair
-    assert abs(coverage(y, auto.predict_interval(X)) - 0.9) < 0.03
+    auto, _ = pair
+    assert abs(coverage(y, auto.predict_interval(X)) - 0.9) < 0.04
     for model in pair:
         interval = model.predict_interval(X, coverage=0.8, conformal=True)
         assert abs(coverage(y, interval) - 0.8) < 0.06
