@@ -2,17 +2,17 @@
 How sure is it?
 ===============
 
-A mixture of experts predicts a distribution, not only a mean. Here the noise is larger on the right, and on
-the left the target has two branches that no feature tells apart. The bands are central intervals
-of 50, 80 and 95 %.
+A mixture of experts predicts a distribution, not only a mean. Here the noise is larger on the
+right, and on the left the target has two branches that no feature tells apart. The bands are
+central intervals of 50, 80 and 95 %.
 """
 
 # %%
 # What a row is likely to be
 # --------------------------
 #
-# The fan shows how the distribution changes with the feature. On the left it has two modes, which one
-# normal distribution around the mean could not show; on the right it widens as the noise does.
+# The fan shows how the distribution changes with the feature. On the left it has two modes, which
+# one normal distribution around the mean could not show; on the right it widens as the noise does.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -52,9 +52,9 @@ right.legend(densities.lines_, ["x = -1", "x = 0.2", "x = 1.8"])
 # Does it keep what it promises?
 # ------------------------------
 #
-# Of intervals that are to hold 80 % of the targets, 80 % should. ``density="mixture"`` is the density that EM
-# learns: one constant scale for each expert. Learned from the errors of held-out rows, the density knows where
-# they are large.
+# Of intervals that are to hold 80 % of the targets, 80 % should. ``density="mixture"`` is the
+# density that EM learns: one constant scale for each expert. Learned from the errors of held-out
+# rows, the density knows where they are large.
 
 mixture = MixtureOfExpertsRegressor(experts, density="mixture", random_state=0).fit(X, y)
 figure, axes = plt.subplots(1, 3, figsize=(14, 4.5), layout="constrained")
