@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABCMeta, abstractmethod
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
 
 from sklearn.base import MetaEstimatorMixin, _fit_context
 from sklearn.utils import get_tags
@@ -23,6 +24,9 @@ from ._surgery import ExpertSurgery
 from ._training.continuation import NewFit, WarmStart
 from ._training.gate import as_gate
 from ._training.train import train
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class BaseMixtureOfExperts(
@@ -62,7 +66,7 @@ class BaseMixtureOfExperts(
         "warm_start": ["boolean"],
     }
 
-    def get_params(self, deep=True):
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters of the mixture, of its experts by name, and of its gate.
 
         Parameters
@@ -78,7 +82,7 @@ class BaseMixtureOfExperts(
             return self._get_params("experts", deep=deep)
         return super().get_params(deep=deep)
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters; an expert's name replaces that expert, ``"drop"`` removes it.
 
         Parameters
@@ -96,7 +100,7 @@ class BaseMixtureOfExperts(
     # Rows of one group are to be kept together whoever splits them.
     __metadata_request__fit = {"groups": True}
 
-    def fit(self, X, y, sample_weight=None, groups=None):
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Self:
         """Train experts and gate.
 
         Parameters

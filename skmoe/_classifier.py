@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.linear_model import LogisticRegression
@@ -77,7 +79,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     cv : int, splitter or iterable, default=5
         Folds for "crossfit" and for judging the gate; None means 5. An int means shuffled folds,
         stratified by class.
-        The test parts must be a partition of the rows.
+        If ``fit`` is given groups, an int means folds of whole groups, and a splitter is given
+        them. No row may be in two test parts; of rows in none, experts learn, and nothing else.
     init : {"auto", "leaves", "kmeans", "random"}, array of shape (n_samples, n_experts) or \
             callable, default="auto"
         Starting responsibilities. "leaves": the leaves of a small decision tree, where the target
@@ -152,6 +155,10 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         experts have been fitted on all rows (`overlap_` 1).
     converged_ : bool
         Whether that run stopped before `max_iter`.
+    n_held_out_ : int
+        Rows with held-out predictions, from which gate, dispersions and all figures are learned:
+        all rows of positive weight, unless `cv` leaves some untested; 0 if `e_step` is
+        "insample".
     lift_ : Lift
         Held-out gain in log-likelihood over the best single expert and over constant weights,
         with standard errors. Prints as one line.
@@ -242,7 +249,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     __metadata_request__predict = {"max_error": UNUSED}
     __metadata_request__predict_proba = {"max_error": UNUSED}
 
-    def predict_proba(self, X, max_error=None):
+    def predict_proba(self, X: Any, max_error: float | None = None) -> np.ndarray:
         """Class probabilities of the mixture.
 
         With a shared expert, ``(1 - shared_weight_)`` times those, and its own for the rest.
@@ -277,7 +284,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         """
         return self._mixed(X, max_error)
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Any) -> np.ndarray:
         """Logarithm of `predict_proba`.
 
         Parameters
@@ -290,7 +297,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         """
         return np.log(self.predict_proba(X))
 
-    def predict(self, X, max_error=None):
+    def predict(self, X: Any, max_error: float | None = None) -> np.ndarray:
         """Most probable class.
 
         Parameters
@@ -307,7 +314,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         proba = self.predict_proba(X, max_error)
         return self.classes_[np.argmax(proba, axis=1)]
 
-    def predict_set(self, X, coverage=0.9):
+    def predict_set(self, X: Any, coverage: float = 0.9) -> np.ndarray:
         """Classes that hold the right one with a given probability, as few as that takes.
 
         Split conformal prediction with the least ambiguous sets (Sadinle et al., 2019): those

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sklearn.base import RegressorMixin
 from sklearn.linear_model import Ridge
 from sklearn.utils._param_validation import StrOptions
@@ -69,7 +71,8 @@ class MixtureOfExpertsRegressor(DensityPrediction, RegressorMixin, BaseMixtureOf
         that cannot memorise, such as linear models.
     cv : int, splitter or iterable, default=5
         Folds for "crossfit" and for judging the gate; None means 5. An int means shuffled folds.
-        The test parts must be a partition of the rows.
+        If ``fit`` is given groups, an int means folds of whole groups, and a splitter is given
+        them. No row may be in two test parts; of rows in none, experts learn, and nothing else.
     init : {"auto", "leaves", "kmeans", "random"}, array of shape (n_samples, n_experts) or \
             callable, default="auto"
         Starting responsibilities. "leaves": the leaves of a small decision tree, where the target
@@ -155,6 +158,10 @@ class MixtureOfExpertsRegressor(DensityPrediction, RegressorMixin, BaseMixtureOf
         experts have been fitted on all rows (`overlap_` 1).
     converged_ : bool
         Whether that run stopped before `max_iter`.
+    n_held_out_ : int
+        Rows with held-out predictions, from which gate, dispersions and all figures are learned:
+        all rows of positive weight, unless `cv` leaves some untested; 0 if `e_step` is
+        "insample".
     lift_ : Lift
         Held-out gain in log-likelihood over the best single expert and over constant weights,
         with standard errors. Prints as one line.
@@ -182,7 +189,9 @@ class MixtureOfExpertsRegressor(DensityPrediction, RegressorMixin, BaseMixtureOf
 
     Examples
     --------
-    >>> import numpy as np
+    >>> from typing import Any
+
+    import numpy as np
     >>> from sklearn.linear_model import LinearRegression
     >>> from skmoe import MixtureOfExpertsRegressor
     >>> X = np.linspace(-1, 1, 200).reshape(-1, 1)
@@ -252,7 +261,7 @@ class MixtureOfExpertsRegressor(DensityPrediction, RegressorMixin, BaseMixtureOf
     # Not metadata that a meta-estimator would hand on, but an argument of the caller's.
     __metadata_request__predict = {"max_error": UNUSED, "return_std": UNUSED}
 
-    def predict(self, X, return_std=False, max_error=None):
+    def predict(self, X: Any, return_std: bool = False, max_error: float | None = None) -> Any:
         """Mean of the mixture: the experts' predictions, weighted by the gate.
 
         With a shared expert, ``(1 - shared_weight_)`` times that, and its own for the rest.
@@ -305,8 +314,8 @@ class MixtureOfExpertsRegressor(DensityPrediction, RegressorMixin, BaseMixtureOf
 
     def _prepare(self, data, names, templates, previous):
         if previous is not None:
-            min_scale = previous._likelihood.min_scale
-            return previous._encode(data.y), REGRESSION_LIKELIHOODS[self.likelihood](min_scale)
+            likelihood: Any = REGRESSION_LIKELIHOODS[self.likelihood]
+            return previous._encode(data.y), likelihood(previous._likelihood.min_scale)
         return data.y, regression_likelihood(self.likelihood, data.y, data.sample_weight)
 
     def _encode(self, y):

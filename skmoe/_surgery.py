@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import clone
@@ -19,6 +19,9 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from ._data.weights import last_step
 from ._training.continuation import Surgery, as_frozen
 from .gates._renormalised import without_expert
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 FIGURES = (
     "log_likelihood_",
@@ -58,7 +61,15 @@ class ExpertSurgery:
     _per_expert_attributes: tuple[str, ...]
     _shared: Any
 
-    def add_expert(self, name, estimator, X, y, sample_weight=None, groups=None):
+    def add_expert(
+        self,
+        name: str,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        groups: Any = None,
+    ) -> Self:
         """Train one more expert and let the gate learn where to use it.
 
         The new expert starts with an equal share of every row.
@@ -106,7 +117,9 @@ class ExpertSurgery:
         mixture = _copy_with(self, [*_members(self), (name, estimator)])
         return mixture._fit(X, y, sample_weight, groups, Surgery(self))
 
-    def refit_expert(self, name, X, y, sample_weight=None, groups=None):
+    def refit_expert(
+        self, name: str, X: Any, y: Any, sample_weight: Any = None, groups: Any = None
+    ) -> Self:
         """Train one expert anew, and the gate.
 
         Parameters
@@ -136,7 +149,14 @@ class ExpertSurgery:
         mixture = _copy_with(self, members)
         return mixture._fit(X, y, sample_weight, groups, Surgery(self, refit=name))
 
-    def drop_expert(self, name, X=None, y=None, sample_weight=None, groups=None):
+    def drop_expert(
+        self,
+        name: str,
+        X: Any = None,
+        y: Any = None,
+        sample_weight: Any = None,
+        groups: Any = None,
+    ) -> Self:
         """Remove an expert.
 
         Without data the gate's probabilities of the other experts are renormalised, which is
@@ -186,7 +206,7 @@ class ExpertSurgery:
                 delattr(mixture, figure)
         return mixture
 
-    def freeze(self, names):
+    def freeze(self, names: str | list[str]) -> Self:
         """Protect experts from ever being refitted.
 
         They become `FrozenEstimator`, in the parameter `experts` as well, so that a later
@@ -216,7 +236,15 @@ class ExpertSurgery:
         mixture._set_experts([name for name, _ in members], experts)
         return mixture
 
-    def prune(self, X, y, *, min_mass=0.01, sample_weight=None, groups=None):
+    def prune(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        min_mass: float = 0.01,
+        sample_weight: Any = None,
+        groups: Any = None,
+    ) -> Self:
         """Remove the experts that serve almost no row, and train the gate.
 
         Parameters

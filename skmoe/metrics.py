@@ -24,7 +24,7 @@ from sklearn.utils import check_array, check_consistent_length
 __all__ = ["coverage", "crps", "interval_score", "make_density_scorer"]
 
 
-def crps(y_true, distribution, *, sample_weight=None) -> float:
+def crps(y_true: Any, distribution: Any, *, sample_weight: Any = None) -> float:
     """Mean continuous ranked probability score, in units of y; lower is better.
 
     It rewards a distribution for being both right and sharp. For a point prediction it is the
@@ -64,7 +64,9 @@ def crps(y_true, distribution, *, sample_weight=None) -> float:
     return _mean(distribution.crps(_target(y_true)), sample_weight)
 
 
-def interval_score(y_true, predicted, *, level=0.9, sample_weight=None) -> float:
+def interval_score(
+    y_true: Any, predicted: Any, *, level: float = 0.9, sample_weight: Any = None
+) -> float:
     """Mean interval score (Winkler, 1972), in units of y; lower is better.
 
     The width of the interval, and for a target outside of it ``2 / (1 - level)`` times its
@@ -101,7 +103,9 @@ def interval_score(y_true, predicted, *, level=0.9, sample_weight=None) -> float
     return _mean(upper - lower + 2.0 / (1.0 - level) * outside, sample_weight)
 
 
-def coverage(y_true, predicted, *, level=0.9, sample_weight=None) -> float:
+def coverage(
+    y_true: Any, predicted: Any, *, level: float = 0.9, sample_weight: Any = None
+) -> float:
     """Fraction of targets within their intervals; it should be near `level`.
 
     Parameters
@@ -129,7 +133,9 @@ def coverage(y_true, predicted, *, level=0.9, sample_weight=None) -> float:
     return _mean((lower <= y_true) & (y_true <= upper), sample_weight)
 
 
-def make_density_scorer(metric, *, greater_is_better=False, **kwargs):
+def make_density_scorer(
+    metric: Callable, *, greater_is_better: bool = False, **kwargs: Any
+) -> Callable:
     """A scorer for `GridSearchCV` and its like, of a metric that takes a distribution.
 
     `make_scorer` of scikit-learn asks regressors for nothing but ``predict``.

@@ -392,13 +392,16 @@ def test_out_of_bag_without_forests():
 @pytest.mark.parametrize(
     "cv",
     [
-        ShuffleSplit(3, random_state=0),
-        [(np.arange(20), np.arange(20, 30))],
-        [(np.arange(10, 30), np.arange(10)), (np.arange(20), np.arange(20, 30))],
+        ShuffleSplit(3, test_size=0.5, random_state=0),
+        [(np.arange(20), np.arange(20, 30)), (np.arange(20), np.arange(25, 30))],
     ],
 )
-def test_cv_that_is_no_partition(cv):
-    refuse(regressor(cv=cv), "cv=", "exactly once", "KFold")
+def test_cv_that_tests_rows_twice(cv):
+    refuse(regressor(cv=cv), "cv=", "more than once", "KFold")
+
+
+def test_cv_that_tests_no_row():
+    refuse(regressor(cv=[(np.arange(30), [])]), "cv=", "tests no row")
 
 
 def test_cv_that_tests_rows_it_trains_on():

@@ -88,10 +88,10 @@ def test_columns_of_an_expert_that_missed_a_class():
 
 def test_lift_against_direct_computation(rng):
     log_density = rng.normal(size=(200, 3))
-    lone = log_density - rng.uniform(size=(200, 3))
+    single = log_density - rng.uniform(size=(200, 3))
     mixture = log_density.max(axis=1)
     weight = rng.uniform(0.5, 1.5, size=200)
-    lift = measure_lift(mixture, log_density, lone, weight, ("a", "b", "c"))
+    lift = measure_lift(mixture, log_density, single, weight, ("a", "b", "c"))
 
     def loss(logits):
         proba = np.exp(logits) / np.exp(logits).sum()
@@ -101,7 +101,7 @@ def test_lift_against_direct_computation(rng):
     np.testing.assert_allclose(
         lift.over_constant, np.average(mixture, weights=weight) + best.fun, atol=1e-6
     )
-    means = np.average(lone, axis=0, weights=weight)
+    means = np.average(single, axis=0, weights=weight)
     assert lift.best_expert == "abc"[means.argmax()]
     np.testing.assert_allclose(
         lift.over_best_expert, np.average(mixture, weights=weight) - means.max()

@@ -35,7 +35,15 @@ X_OLD, Y_OLD = rows(600, regimes=2)
 X, Y = rows(600)
 X_TEST, Y_TEST = rows(600)
 LABELS_OLD, LABELS = (np.where(y > 0, "up", "down") for y in (Y_OLD, Y))
-FIGURES = ["log_likelihood_", "history_", "n_iter_", "converged_", "lift_", "utilization_"]
+FIGURES = [
+    "log_likelihood_",
+    "history_",
+    "n_iter_",
+    "converged_",
+    "n_held_out_",
+    "lift_",
+    "utilization_",
+]
 
 
 def small(kind, experts, X=X_OLD, y=None, **parameters):

@@ -9,7 +9,7 @@ import numpy as np
 LANES = 128
 """Samples per tile; see `pack`."""
 
-CHUNK = 1 << 16
+CACHED_NUMBERS = 1 << 16
 """Numbers in an intermediate array, which should stay in the cache."""
 
 
@@ -387,7 +387,7 @@ def weighted_moments(X, y, centre, weights):
     n_samples, n_experts = weights.shape
     size = X.shape[1] + 2
     moments = np.zeros((n_experts * size, size))
-    step = max(CHUNK // (n_experts * size), 256)
+    step = max(CACHED_NUMBERS // (n_experts * size), 256)
     Z = np.ones((min(step, n_samples), size))
     for first in range(0, n_samples, step):
         rows = slice(first, min(first + step, n_samples))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._data.columns import numeric_features, select_columns
-from .._prediction.dispatch import each_expert, mix_outputs
+from .._prediction.dispatch import mix_outputs
 from .._prediction.distribution import PredictiveDistribution
 from .conformal import check_coverage, held_out_scores, score_threshold
 from .opinions import Opinions, as_gaussians, mixture_components
@@ -18,8 +18,6 @@ class DensityPrediction:
     """Distributions, intervals, quantiles and samples of a fitted regression mixture."""
 
     gate_: Any
-    named_experts_: Any
-    n_jobs: int | None
     scale_: np.ndarray
     _check_X: Callable
     _density: Any = None  # of models fitted before there was one
@@ -28,10 +26,11 @@ class DensityPrediction:
     _gate_columns: Any
     _gate_proba: Callable
     _likelihood: Any
+    _outputs: Callable
     _shared: Any
     _shared_output: Callable
 
-    def predict_distribution(self, X):
+    def predict_distribution(self, X: Any) -> PredictiveDistribution:
         """Predictive distribution of the target of each row.
 
         It asks all experts, whatever `top_k` is. With ``density="auto"`` its mean is what
@@ -47,7 +46,7 @@ class DensityPrediction:
         distribution : PredictiveDistribution
         """
         X = self._check_X(X)
-        outputs = each_expert(X, self.named_experts_, self._likelihood, self.n_jobs)
+        outputs = self._outputs(X)
         gate = self._gate_proba(X)
         shared = self._shared
         shared_output = None
@@ -67,7 +66,9 @@ class DensityPrediction:
         components = self._density.components(opinions, mixture)
         return PredictiveDistribution(*components)
 
-    def predict_interval(self, X, coverage=0.9, *, conformal=False):
+    def predict_interval(
+        self, X: Any, coverage: Any = 0.9, *, conformal: bool = False
+    ) -> np.ndarray:
         """Interval of each row that holds the target with a given probability.
 
         Parameters
@@ -115,7 +116,7 @@ class DensityPrediction:
         ]
         return np.stack(each, axis=1)
 
-    def predict_quantiles(self, X, quantiles=(0.05, 0.5, 0.95)):
+    def predict_quantiles(self, X: Any, quantiles: Any = (0.05, 0.5, 0.95)) -> np.ndarray:
         """Quantiles of the target of each row.
 
         Parameters
@@ -130,7 +131,7 @@ class DensityPrediction:
         """
         return self.predict_distribution(X).ppf(quantiles)
 
-    def sample_y(self, X, n_samples=1, random_state=0):
+    def sample_y(self, X: Any, n_samples: int = 1, random_state: Any = 0) -> np.ndarray:
         """Draw targets for each row, as `GaussianProcessRegressor.sample_y` does.
 
         Parameters
@@ -147,7 +148,7 @@ class DensityPrediction:
         """
         return self.predict_distribution(X).rvs(n_samples, random_state)
 
-    def log_density(self, X, y):
+    def log_density(self, X: Any, y: Any) -> np.ndarray:
         """Log-density ``log p(y | x)`` of each row: that of `predict_distribution`.
 
         Parameters

@@ -112,7 +112,7 @@ class PredictiveDistribution:
         """Medians."""
         return self.ppf(0.5)
 
-    def logpdf(self, x) -> np.ndarray:
+    def logpdf(self, x: Any) -> np.ndarray:
         """Logarithm of the density at x.
 
         Parameters
@@ -127,11 +127,11 @@ class PredictiveDistribution:
         """
         return self._each(x, _logpdf)
 
-    def pdf(self, x) -> np.ndarray:
+    def pdf(self, x: Any) -> np.ndarray:
         """Density at x; see `logpdf`."""
         return np.exp(self.logpdf(x))
 
-    def joint_logpdf(self, y) -> np.ndarray:
+    def joint_logpdf(self, y: Any) -> np.ndarray:
         """Logarithm of the joint density of all outputs.
 
         Within a component the outputs are independent; together they are not.
@@ -150,15 +150,15 @@ class PredictiveDistribution:
         log_density = log_density.reshape(*self.weights.shape, -1).sum(axis=2)
         return _log_mean(self.weights, log_density)
 
-    def cdf(self, x) -> np.ndarray:
+    def cdf(self, x: Any) -> np.ndarray:
         """Probability of at most x; see `logpdf`."""
         return self._each(x, _cdf)
 
-    def sf(self, x) -> np.ndarray:
+    def sf(self, x: Any) -> np.ndarray:
         """Probability of more than x, exact in the upper tail; see `logpdf`."""
         return self._each(x, _sf)
 
-    def ppf(self, q) -> np.ndarray:
+    def ppf(self, q: Any) -> np.ndarray:
         """Quantiles.
 
         Parameters
@@ -187,7 +187,7 @@ class PredictiveDistribution:
             )
         return found.reshape(*self.shape, *levels.shape)
 
-    def interval(self, confidence) -> np.ndarray:
+    def interval(self, confidence: Any) -> np.ndarray:
         """Central intervals: as much probability below as above.
 
         Parameters
@@ -205,7 +205,7 @@ class PredictiveDistribution:
         tails = np.stack([(1 - level) / 2, (1 + level) / 2])
         return self.ppf(tails.ravel()).reshape(*self.shape, *tails.shape)
 
-    def rvs(self, size=1, random_state=None) -> np.ndarray:
+    def rvs(self, size: int = 1, random_state: Any = None) -> np.ndarray:
         """Draw from the distribution of each row; outputs are drawn jointly.
 
         Parameters
@@ -227,7 +227,7 @@ class PredictiveDistribution:
         drawn = means + scales * KERNELS[self.kind].draw(rng, means.shape)
         return np.moveaxis(drawn, 1, -1)
 
-    def crps(self, y) -> np.ndarray:
+    def crps(self, y: Any) -> np.ndarray:
         """Continuous ranked probability score: ``E|Y - y| - E|Y - Y'| / 2``, in units of y.
 
         The integral of the squared difference of cdf and the step at y (Grimit et al., 2006). It
@@ -249,7 +249,7 @@ class PredictiveDistribution:
             score[rows] = _crps(kernel, *own, y[rows])
         return score.reshape(self.shape)
 
-    def to_skpro(self):
+    def to_skpro(self) -> Any:
         """The same as a distribution of skpro.
 
         Returns

@@ -34,7 +34,7 @@ class MixturePrediction:
     _shared: Any = None  # of models fitted before there was one
     _truncation_bound: Callable
 
-    def gate_proba(self, X):
+    def gate_proba(self, X: Any) -> np.ndarray:
         """Gate probabilities of all experts.
 
         Parameters
@@ -48,7 +48,7 @@ class MixturePrediction:
         """
         return self._gate_proba(self._check_X(X))
 
-    def apply(self, X):
+    def apply(self, X: Any) -> np.ndarray:
         """Index of the most probable expert of each row; ties go to the first.
 
         Parameters
@@ -61,7 +61,7 @@ class MixturePrediction:
         """
         return self._route(self._check_X(X), 1).indices[:, 0]
 
-    def route(self, X, top_k=None, max_error=None):
+    def route(self, X: Any, top_k: int | None = None, max_error: float | None = None) -> Route:
         """The experts that answer for each row, and with which weights.
 
         Parameters
@@ -83,7 +83,7 @@ class MixturePrediction:
         """
         return self._route(self._check_X(X), top_k, max_error)
 
-    def utilization(self, X):
+    def utilization(self, X: Any) -> Utilization:
         """How rows are spread over the experts.
 
         Parameters
@@ -98,7 +98,7 @@ class MixturePrediction:
         """
         return Utilization.from_proba(self.gate_proba(X), tuple(self.named_experts_), self.top_k)
 
-    def predict_experts(self, X):
+    def predict_experts(self, X: Any) -> np.ndarray:
         """Predictions of each expert alone.
 
         Parameters
@@ -110,9 +110,9 @@ class MixturePrediction:
         outputs : ndarray of shape (n_samples, n_experts[, n_classes or n_outputs])
             Class probabilities of classifiers (without floor), predictions of regressors.
         """
-        return each_expert(self._check_X(X), self.named_experts_, self._likelihood, self.n_jobs)
+        return self._outputs(self._check_X(X))
 
-    def responsibilities(self, X, y):
+    def responsibilities(self, X: Any, y: Any) -> np.ndarray:
         """Posterior probability that each expert produced the target of each row.
 
         The experts have seen the rows that they were trained on: on these, an expert that
@@ -128,9 +128,10 @@ class MixturePrediction:
         responsibilities : ndarray of shape (n_samples, n_experts)
             Rows sum to 1.
         """
-        return self._e_step(X, y)[0]
+        X = self._check_X(X)
+        return self._e_step(X, self._outputs(X), self._encode(y))[0]
 
-    def log_density(self, X, y):
+    def log_density(self, X: Any, y: Any) -> np.ndarray:
         """Log-density ``log p(y | x)`` of each row under the mixture of all experts.
 
         The shared expert, if there is one, is a component of it whatever the gate says.
@@ -144,19 +145,23 @@ class MixturePrediction:
         -------
         log_density : ndarray of shape (n_samples,)
         """
-        _, log_density, outputs, target = self._e_step(X, y)
+        X = self._check_X(X)
+        outputs, target = self._outputs(X), self._encode(y)
+        _, log_density = self._e_step(X, outputs, target)
         if self._shared is None or self._shared.density_weight == 0.0:
             return log_density
-        output = self._shared_output(self._check_X(X), outputs)
-        alone = self._likelihood.log_density(
+        output = self._shared_output(X, outputs)
+        single = self._likelihood.log_density(
             target, output[:, np.newaxis], self._shared.dispersion
         )
-        return mixed_log_density(log_density, alone[:, 0], self._shared.density_weight)
+        return mixed_log_density(log_density, single[:, 0], self._shared.density_weight)
 
     def _check_X(self, X):
         if not hasattr(self, "gate_"):  # to ask that is ten times quicker
             check_is_fitted(self)
         return check_features(self, X, reset=False)
+
+    # From here on X has been checked.
 
     def _gate_proba(self, X):
         return self.gate_.predict_proba(select_columns(X, self._gate_columns))
@@ -170,16 +175,16 @@ class MixturePrediction:
             raise ValueError(f"give top_k={top_k} or max_error={max_error}, not both")
         return bounded_route(self._gate_proba(X), max_error, self._truncation_bound())
 
-    def _e_step(self, X, y):
-        """Responsibilities and log-densities, and the outputs and the target they come from."""
-        outputs = self.predict_experts(X)
-        target = self._encode(y)
+    def _outputs(self, X):
+        """What each expert says of each row."""
+        return each_expert(X, self.named_experts_, self._likelihood, self.n_jobs)
+
+    def _e_step(self, X, outputs, target):
+        """Responsibilities and log-densities."""
         check_consistent_length(outputs, target)
         log_density = self._likelihood.log_density(target, outputs, self._dispersion)
-        log_gate = self.gate_.predict_log_proba(
-            select_columns(self._check_X(X), self._gate_columns)
-        )
-        return *e_step(log_gate, log_density), outputs, target
+        log_gate = self.gate_.predict_log_proba(select_columns(X, self._gate_columns))
+        return e_step(log_gate, log_density)
 
     def _mixed(self, X, max_error=None):
         """Mix the outputs of the routed experts: class probabilities or means."""
@@ -212,7 +217,7 @@ class MixturePrediction:
 
     def _all_experts(self, X):
         """Outputs of all experts, and the mixture of them."""
-        outputs = each_expert(X, self.named_experts_, self._likelihood, self.n_jobs)
+        outputs = self._outputs(X)
         proba = self._gate_proba(X)
         return outputs, mix_outputs(outputs, proba, self._likelihood, self._dispersion)
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._arithmetic import top_k as _top_k
+from ..gates._base import TopKGate
 
 
 class Route(NamedTuple):
@@ -58,7 +59,7 @@ def route(gate_proba, top_k):
 def route_by(gate, Z, n_experts, top_k):
     """Choose the `top_k` most probable experts of each row.
 
-    A gate with a method ``top_k`` is not asked for the probabilities of the others.
+    A `TopKGate` is not asked for the probabilities of the others.
 
     Parameters
     ----------
@@ -72,7 +73,7 @@ def route_by(gate, Z, n_experts, top_k):
     -------
     route : Route
     """
-    if top_k is None or not hasattr(gate, "top_k"):
+    if top_k is None or not isinstance(gate, TopKGate):
         return route(gate.predict_proba(Z), top_k)
     indices, kept = gate.top_k(Z, top_k)
     return _renormalised(indices, kept, n_experts)

@@ -78,9 +78,10 @@ def numbers_to_try(init: Any, top_k: int | None, e_step: str, n_samples: int) ->
     """
     if not isinstance(init, str) and not callable(init):
         return (np.shape(init)[-1] if np.ndim(init) == 2 else FIRST_NUMBER,)
-    numbers = [number for number in NUMBERS if top_k is None or number >= top_k]
+    least = 1 if top_k is None else int(top_k)
+    numbers = [number for number in NUMBERS if number >= least]
     if not numbers:
-        return (int(top_k),)
+        return (least,)
     if e_step == "insample":
         return (FIRST_NUMBER,) if FIRST_NUMBER in numbers else tuple(numbers[:1])
     credible = [number for number in numbers if number * ROWS_PER_EXPERT <= n_samples]

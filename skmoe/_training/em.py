@@ -61,8 +61,8 @@ class EMState(NamedTuple):
     gate: Any
     dispersion: np.ndarray
     responsibilities: np.ndarray
-    log_density: np.ndarray | None
-    row_log_likelihood: np.ndarray | None
+    log_density: np.ndarray
+    row_log_likelihood: np.ndarray
     log_likelihood: float
 
 
@@ -97,7 +97,9 @@ class EMResult(NamedTuple):
     improving: bool
 
 
-def expert_weights(responsibilities, sample_weight, overlap):
+def expert_weights(
+    responsibilities: np.ndarray, sample_weight: np.ndarray, overlap: float
+) -> np.ndarray:
     """Row weights for the M-step of the experts.
 
     ``w_i [(1 - overlap) r_ik + overlap / K] / [(1 - overlap) + overlap / K]``, so that a row for
@@ -120,8 +122,8 @@ def expert_weights(responsibilities, sample_weight, overlap):
     return sample_weight[:, np.newaxis] * (own * responsibilities + (1.0 - own))
 
 
-def initial_state(responsibilities, dispersion, n_folds):
-    """A state of which nothing is known but responsibilities and dispersion.
+def initial_state(responsibilities: np.ndarray, dispersion: np.ndarray, n_folds: int) -> EMState:
+    """A state of which nothing is known but responsibilities and dispersion: the rest is empty.
 
     Parameters
     ----------
@@ -134,7 +136,7 @@ def initial_state(responsibilities, dispersion, n_folds):
     state : EMState
     """
     in_each_fold = np.tile(responsibilities, (n_folds, 1, 1))
-    return EMState(None, None, dispersion, in_each_fold, None, None, -np.inf)
+    return EMState(None, None, dispersion, in_each_fold, np.empty(0), np.empty(0), -np.inf)
 
 
 def run_em(

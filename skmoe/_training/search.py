@@ -47,7 +47,7 @@ def only_the_gate_learns(setup: Setup) -> bool:
         and isinstance(settings.init, str)
         and setup.fresh
         and setup.capacity is None
-        and not setup.exploration.explores(1)
+        and not (setup.exploration and setup.exploration.explores(1))
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .._data.problem import Problem
-from .._data.weights import last_step
 from .._experts.pool import ExpertPool
 from .capacity import Capacity
 from .exploration import Exploration, balance_and_exploration
@@ -25,6 +24,7 @@ class Setup(NamedTuple):
         Whether training starts anew, and does not go on from a fitted model.
     capacity : Capacity or None
     exploration : Exploration or None
+        None once the experts are final.
     """
 
     problem: Problem
@@ -38,8 +38,7 @@ class Setup(NamedTuple):
     @classmethod
     def of(cls, pool: ExpertPool, gate: Any, settings: TrainingSettings, fresh: bool) -> Setup:
         """The setup, with the capacity and the exploration that the settings ask for."""
-        jitter = getattr(last_step(gate.template), "jitter", 0.0)
-        capacity, exploration = balance_and_exploration(settings, jitter, pool, fresh)
+        capacity, exploration = balance_and_exploration(settings, gate.jitter, pool, fresh)
         return cls(pool.problem, pool, gate, settings, fresh, capacity, exploration)
 
     def with_experts(self, n_experts: int) -> Setup:

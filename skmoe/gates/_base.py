@@ -1,6 +1,9 @@
 """What all gates share: the prediction methods and the checks of their input."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -10,6 +13,11 @@ from skmoe._compat import RevivedWithDefaults
 
 from .._data.columns import is_numeric
 
+if TYPE_CHECKING:
+    from ._solver.prepared import PreparedFeatures
+    from ._solver.problem import GateSettings, SoftmaxProblem
+    from ._solver.solve import Solution
+
 ROW_SUM_TOLERANCE = 1e-6
 """How far a row of targets may sum from 1."""
 
@@ -17,8 +25,13 @@ ROW_SUM_TOLERANCE = 1e-6
 class BaseGate(RevivedWithDefaults, BaseEstimator, ABC):
     """A gate: an estimator that is fitted on responsibilities and predicts them.
 
-    It is not tagged as a classifier, because its targets are soft and have no classes.
+    It is not tagged as a classifier, because its targets are soft and have no classes. What a gate
+    can do beyond that it declares by a further base: `SolvedGate`, `TopKGate`, `RestrictableGate`.
+    A gate of a user's own needs none of them.
     """
+
+    jitter = 0.0
+    """Standard deviation of the noise that a mixture puts on the logits while it explores."""
 
     @abstractmethod
     def fit(self, X, R, sample_weight=None):
@@ -74,6 +87,43 @@ class BaseGate(RevivedWithDefaults, BaseEstimator, ABC):
         tags.target_tags.one_d_labels = False
         tags.target_tags.two_d_labels = True
         return tags
+
+
+class SolvedGate(BaseGate):
+    """A gate that is found by the softmax solver, which a mixture then drives itself.
+
+    So features are prepared once for all fits with them, and each fit goes on from the last.
+    """
+
+    @abstractmethod
+    def prepare(self, X: Any, sample_weight: np.ndarray) -> PreparedFeatures:
+        """Check features, for many fits with them."""
+
+    @abstractmethod
+    def solver_settings(self) -> GateSettings:
+        """The parameters that the solver heeds."""
+
+    @abstractmethod
+    def fitted_from(
+        self, features: PreparedFeatures, problem: SoftmaxProblem, solution: Solution
+    ) -> SolvedGate:
+        """A fitted gate with these parameters, from what the solver found."""
+
+
+class TopKGate(BaseGate):
+    """A gate that finds the most probable experts without the probabilities of the others."""
+
+    @abstractmethod
+    def top_k(self, X: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Indices and probabilities (n_samples, k) of the most probable experts of each row."""
+
+
+class RestrictableGate(BaseGate):
+    """A gate that remains one of its kind when an expert goes."""
+
+    @abstractmethod
+    def without(self, expert: int) -> BaseGate:
+        """The fitted gate, given that it is not one of the experts; a new object."""
 
 
 def check_targets(R, n_samples):

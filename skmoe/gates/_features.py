@@ -7,8 +7,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
-CACHED_NUMBERS = 1 << 15
-"""Numbers in an intermediate array, which should stay in the cache."""
+from .._arithmetic.reference import CACHED_NUMBERS
 
 ROUNDING_OF_A_CONSTANT = 16 * np.finfo(np.float64).eps
 """Columns whose spread relative to their mean is below this are constant to rounding."""

@@ -3,7 +3,8 @@
 import numpy as np
 
 from .._arithmetic import log_softmax
-from ._base import BaseGate
+from .._data.weights import last_step
+from ._base import RestrictableGate
 
 
 def without_expert(gate, expert):
@@ -14,8 +15,7 @@ def without_expert(gate, expert):
     Parameters
     ----------
     gate : fitted gate
-        If it offers ``without(expert)``, as `SoftmaxGate` does, that returns a fitted gate of
-        its own kind and leaves it as it was; else it is wrapped.
+        A `RestrictableGate` such as `SoftmaxGate` remains one of its kind; others are wrapped.
     expert : int
 
     Returns
@@ -35,12 +35,12 @@ def without_expert(gate, expert):
     >>> np.allclose(proba, expected / expected.sum(axis=1, keepdims=True))
     True
     """
-    if hasattr(gate, "without"):
+    if isinstance(gate, RestrictableGate):
         return gate.without(expert)
-    return RenormalisedGate(gate, np.delete(np.arange(gate.n_experts_), expert))
+    return RenormalisedGate(gate, np.delete(np.arange(last_step(gate).n_experts_), expert))
 
 
-class RenormalisedGate(BaseGate):
+class RenormalisedGate(RestrictableGate):
     """A fitted gate restricted to some of its experts.
 
     Like a `FrozenEstimator` it is fitted from the start, and `fit` leaves it as it is.

@@ -12,12 +12,21 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from skmoe._arithmetic import linear_top_k, log_softmax, softmax, top_k
 from skmoe._data.rows import is_valid_array
 
-from ._base import BaseGate, check_numeric_columns, check_row_weights, check_training_rows
+from ._base import (
+    RestrictableGate,
+    SolvedGate,
+    TopKGate,
+    check_numeric_columns,
+    check_row_weights,
+    check_training_rows,
+)
 from ._features import complete
-from ._solver.problem import PreparedSoftmaxGate
+from ._solver.prepared import PreparedFeatures
+from ._solver.problem import GateSettings, SoftmaxProblem, warn_unless_converged
+from ._solver.solve import Solution
 
 
-class SoftmaxGate(BaseGate):
+class SoftmaxGate(SolvedGate, TopKGate, RestrictableGate):
     """Softmax regression on soft targets, the classical gate of a mixture of experts.
 
     The probability of expert k is ``softmax((W z + b) / temperature)_k`` with ``z`` the
@@ -189,30 +198,26 @@ class SoftmaxGate(BaseGate):
         """
         X = self._validate_features(X, reset=True)
         X, targets, weights = check_training_rows(X, R, sample_weight)
-        prepared = PreparedSoftmaxGate(self, X, weights, targets.shape[1])
-        solution = prepared.solve(
-            targets,
-            weights,
-            start=self._previous_coef(prepared),
-            alpha=prepared.chosen_alpha(targets, weights),
-        )
-        prepared.warn_unless_converged(solution, stacklevel=3)
-        prepared.write(solution, self)
+        settings = self.solver_settings()
+        problem = SoftmaxProblem.of(PreparedFeatures(X, weights), settings, targets.shape[1])
+        problem = problem.with_chosen_alpha(targets, weights)
+        solution = problem.solve(targets, weights, self._previous(problem, targets.shape[1]))
+        warn_unless_converged(solution, settings, stacklevel=3)
+        self._set_fitted(problem.fitted_attributes(solution))
         return self
 
-    def prepare(self, X, sample_weight, n_experts):
-        """Bring features to the form that training needs, for many fits with them.
+    def prepare(self, X, sample_weight):
+        """Check features, for many fits with them.
 
         Parameters
         ----------
         X : {array-like, sparse matrix, frame} of shape (n_samples, n_features)
         sample_weight : ndarray of shape (n_samples,)
             For the standardisation; each fit has weights of its own.
-        n_experts : int
 
         Returns
         -------
-        prepared : PreparedSoftmaxGate
+        features : PreparedFeatures
 
         Raises
         ------
@@ -222,18 +227,60 @@ class SoftmaxGate(BaseGate):
         gate = clone(self)
         gate._validate_params()
         X = gate._validate_features(X, reset=True)
-        return PreparedSoftmaxGate(gate, X, check_row_weights(sample_weight, X), n_experts)
+        names = {name: value for name, value in vars(gate).items() if name.endswith("_")}
+        return PreparedFeatures(X, check_row_weights(sample_weight, X), names)
 
-    def _previous_coef(self, prepared):
-        """Coefficients of the last fit, standardised, if this fit is to start from them."""
+    def solver_settings(self):
+        """The parameters that the solver heeds.
+
+        Returns
+        -------
+        settings : GateSettings
+        """
+        return GateSettings(
+            self.alpha,
+            self.degree,
+            self.temperature,
+            self.balance,
+            self.z_loss,
+            self.max_iter,
+            self.tol,
+        )
+
+    def fitted_from(self, features, problem, solution):
+        """A fitted gate with these parameters, from what the solver found.
+
+        Parameters
+        ----------
+        features : PreparedFeatures
+        problem : SoftmaxProblem
+            Of these features.
+        solution : Solution
+
+        Returns
+        -------
+        gate : SoftmaxGate
+            A new one.
+        """
+        gate = clone(self)
+        gate._set_fitted(features.names | problem.fitted_attributes(solution))
+        return gate
+
+    def _set_fitted(self, attributes):
+        for name, value in attributes.items():
+            setattr(self, name, value)
+
+    def _previous(self, problem, n_experts):
+        """The last fit as a start, if this fit is to start from it."""
         if not self.warm_start or not hasattr(self, "coef_"):
             return None
         coef = np.hstack([self.coef_, self.missing_coef_, self.product_coef_])
-        shape = prepared.design.n_experts, prepared.design.n_columns - 1
-        same_columns = np.array_equal(self.missing_features_, prepared.indicated)
+        shape = n_experts, problem.design.n_columns - 1
+        same_columns = np.array_equal(self.missing_features_, problem.columns.indicated)
         if coef.shape != shape or not same_columns:
             return None
-        return prepared.scaling.standardised(coef, self.intercept_) / self.temperature
+        coef = problem.columns.scaling.standardised(coef, self.intercept_)
+        return Solution(coef / self.temperature)
 
     def predict_log_proba(self, X):
         """Logarithm of the probability of each expert.

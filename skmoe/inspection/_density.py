@@ -144,9 +144,8 @@ class DensityDisplay:
             shade = 1 - np.array([0.55, 0.35, 0.18])[inner] * (1 - rgb(0))
             style = {"color": shade, "linewidth": 0, "zorder": 2 - 0.1 * inner}
             self.bands_.append(ax.fill_between(self.grid, lower, upper, label=label, **style))
-        self.lines_ += ax.plot(
-            self.grid, self.values[:, 3], color=colour(0), label="median", zorder=3
-        )
+        style = {"color": colour(0), "zorder": 3}
+        self.lines_ += ax.plot(self.grid, self.values[:, 3], label="median", **style)
         if self.points is not None:
             style = {"color": "0.2", "s": 8, "alpha": 0.5, "linewidths": 0, "zorder": 4}
             ax.scatter(*self.points, label="targets", **style)

@@ -67,7 +67,7 @@ def large_problem():
     """A function that makes passes over data which are worth sharing."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(30_000, 8))
-    design = SoftmaxGate().prepare(X, np.ones(30_000), 4).design
+    design = SoftmaxGate().prepare(X, np.ones(30_000)).solver_design(1, 4)
     targets = rng.dirichlet(np.ones(4), 30_000)
     weights = design.pack_weights(np.full(30_000, 1 / 30_000))
     log_density = design.pack_log_density(np.log(targets))

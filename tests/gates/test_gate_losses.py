@@ -14,10 +14,11 @@ from test_softmax_gate import make_problem, standardise
 from skmoe import MixtureOfExpertsRegressor, SoftmaxGate
 from skmoe.gates._features import Scaling
 from skmoe.gates._solver import penalty as _penalty
-from skmoe.gates._solver.balance import RegularisedObjective
+from skmoe.gates._solver.balance import BalancedObjective
 from skmoe.gates._solver.designs import DenseDesign, SparseDesign
 from skmoe.gates._solver.packed import PackedDesign
 from skmoe.gates._solver.penalty import PENALTIES, PROVISIONAL
+from skmoe.gates._solver.problem import SoftmaxProblem
 
 LOSSES = [(0.0, 0.0), (0.7, 0.0), (0.0, 0.3), (0.5, 0.2)]
 
@@ -48,12 +49,10 @@ def problem():
 @pytest.mark.parametrize(("balance", "z_loss"), LOSSES)
 def test_value_and_gradient(problem, kind, balance, z_loss):
     X, R, weights = problem
-    weights = weights / weights.sum()
     Z, *_ = standardise(X, weights)
     matrix = sparse.csr_matrix(X) if kind is SparseDesign else X
-    penalty = np.array([0.1, 0.1, 0.1, 0.0])
-    design = kind(matrix, Scaling.of(matrix, weights), 4)
-    objective = RegularisedObjective(design, R, weights, penalty, balance, z_loss)
+    design = kind(matrix, Scaling.of(matrix, weights))
+    objective = BalancedObjective(design, R, weights, 0.1, balance, z_loss)
     flat = np.random.default_rng(2).normal(size=16)
     centred = flat.reshape(4, 4) - flat.reshape(4, 4).mean(axis=0)
     expected = oracle(centred, Z, R, weights, 0.1, balance, z_loss)
@@ -92,8 +91,9 @@ def test_the_losses_of_nothing_are_the_plain_gate(problem):
     nearly = SoftmaxGate(0.01, balance=1e-12, z_loss=1e-12, tol=1e-9).fit(X, R, weights)
     np.testing.assert_allclose(nearly.coef_, plain.coef_, atol=1e-6)
     # Without them nothing but the fast solver runs.
-    assert type(plain.prepare(X, weights, 4).design) is PackedDesign
-    assert type(nearly.prepare(X, weights, 4).design) is DenseDesign
+    for gate, kind in [(plain, PackedDesign), (nearly, DenseDesign)]:
+        features, settings = gate.prepare(X, weights), gate.solver_settings()
+        assert type(SoftmaxProblem.of(features, settings, 4).design) is kind
 
 
 def test_balance_evens_the_load():

@@ -82,11 +82,10 @@ def test_a_weight_of_two_is_the_row_twice(model):
     X, y = rows(40, 1)
     twice = np.r_[np.arange(40), np.arange(20)]
     weight = np.r_[np.full(20, 2), np.ones(20)]
+    made = DensityCalibrationDisplay.from_estimator
     for kind in ("coverage", "pit"):
-        one = DensityCalibrationDisplay.from_estimator(
-            model, X, y, sample_weight=weight, kind=kind
-        )
-        other = DensityCalibrationDisplay.from_estimator(model, X[twice], y[twice], kind=kind)
+        one = made(model, X, y, sample_weight=weight, kind=kind)
+        other = made(model, X[twice], y[twice], kind=kind)
         if kind == "pit":
             heights = [[bar.get_height() for bar in each.bars_] for each in (one, other)]
             np.testing.assert_allclose(*heights)

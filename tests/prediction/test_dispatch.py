@@ -439,3 +439,27 @@ def test_assume_finite_is_honoured():
         assert check_features(model, infinite, reset=False) is infinite
         expected = model.predict(X)
     np.testing.assert_array_equal(model.predict(X), expected)
+
+
+def test_a_single_row_calls_no_expert_of_weight_zero():
+    """The routes of other rows may be longer, or its own padded."""
+    only = Route(np.array([[2, 0]]), np.array([[1.0, 0.0]]), np.array([1.0]))
+    assert [block.expert for block in sparse_blocks(only, K)] == [2]
+    both = Route(np.array([[2, 0]]), np.array([[0.7, 0.3]]), np.array([1.0]))
+    assert [block.expert for block in sparse_blocks(both, K)] == [0, 2]
+
+
+@pytest.mark.parametrize("method", ["score", "responsibilities", "log_density"])
+def test_features_are_checked_once_a_call(monkeypatch, method):
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    y = np.abs(X[:, 0])
+    model = MixtureOfExpertsRegressor(
+        n_experts=2, overlap=0.1, shared_expert="generalist", max_iter=2, random_state=0
+    ).fit(X, y)
+    checked = []
+    monkeypatch.setattr(
+        "skmoe._prediction.methods.check_features",
+        lambda *args, **options: checked.append(1) or check_features(*args, **options),
+    )
+    getattr(model, method)(X, y)
+    assert len(checked) == 1

@@ -16,7 +16,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
@@ -26,10 +26,18 @@ from small_mixtures import problem_of
 
 import skmoe
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, SoftmaxGate
-from skmoe._likelihoods import Categorical, regression_likelihood
+from skmoe._data.folds import Folds
+from skmoe._experts.pool import ExpertPool
+from skmoe._likelihoods import Categorical, Gaussian, regression_likelihood
 from skmoe._shared_expert.consensus import Consensus
 from skmoe._shared_expert.expert import mixed_log_density
-from skmoe._shared_expert.training import _credible_weight, shared_kind, single_expert_dispersion
+from skmoe._shared_expert.training import (
+    _credible_weight,
+    shared_kind,
+    single_expert_dispersion,
+    train_generalist,
+    weigh,
+)
 from skmoe.gates._solver.penalty import PENALTIES
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -599,3 +607,33 @@ def test_penalty_where_the_gate_cannot_be_settled_at_once(parameters):
     model = quick(R, LinearRegression(), overlap=0.0, **parameters).fit(Z, y)
     assert model.gate_.alpha in PENALTIES
     assert np.isfinite(model.log_likelihood_)
+
+
+def test_the_weight_in_the_density_is_chosen_by_the_density():
+    """A mixture of two modes: a poor mean between them, and a density that says much more."""
+    n = 400
+    y = np.where(np.arange(n) % 2, 1.0, -1.0) + 0.01 * np.random.RandomState(0).normal(size=n)
+    problem = problem_of(y, y, Gaussian(np.array([1e-3])))
+    two_modes = np.log(0.5 * (norm.pdf(y, 1, 0.01) + norm.pdf(y, -1, 0.01)))
+    own = 0.5 * y  # of the generalist, whose mean is better
+    expert = weigh(None, own, np.zeros(n), two_modes, problem).expert
+    assert expert.weight == 1.0 and expert.density_weight < 0.2
+    # And the other way round: a good mean of a mixture that is much too sure of itself.
+    expert = weigh(None, own, y, np.full(n, -50.0), problem).expert
+    assert expert.weight == 0.0 and expert.density_weight == 1.0
+
+
+def test_a_generalist_is_fitted_with_the_weights_of_the_rows():
+    weight = np.random.RandomState(0).uniform(0.1, 10, N)
+    folds = Folds.of(tuple(KFold(3).split(X)), N)
+    problem = problem_of(X, Y, Gaussian(np.array([1e-3])), folds, weight)
+    pool = ExpertPool(problem, ("a",), (Ridge(),), seeds=(0,))
+    model, held_out = train_generalist(Ridge(), pool, np.random.RandomState(0))
+    np.testing.assert_allclose(model.coef_, Ridge().fit(X, Y, weight).coef_)
+    for train, test in folds.splits:
+        fold_model = Ridge().fit(X[train], Y[train], weight[train])
+        np.testing.assert_allclose(held_out[test], fold_model.predict(X[test]))
+    fitted = MixtureOfExpertsRegressor(
+        Ridge(), n_experts=2, overlap=0.1, shared_expert="generalist", max_iter=2, random_state=0
+    ).fit(X, Y, sample_weight=weight)
+    np.testing.assert_allclose(fitted.shared_expert_.coef_, model.coef_)

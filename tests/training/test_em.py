@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy.special import log_softmax, logsumexp
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.datasets import load_diabetes, load_wine
 from sklearn.ensemble import RandomForestRegressor
@@ -16,10 +17,11 @@ from small_mixtures import problem_of
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, SoftmaxGate
 from skmoe._data.folds import Folds
-from skmoe._experts.pool import ExpertPool
-from skmoe._likelihoods import Categorical
-from skmoe._training.em import expert_weights, initial_state, run_em
-from skmoe._training.gate import gate_trainer
+from skmoe._experts.pool import ExpertPool, HeldOutExperts
+from skmoe._likelihoods import Categorical, Gaussian
+from skmoe._training.capacity import Capacity
+from skmoe._training.em import PATIENCE, expert_weights, initial_state, run_em
+from skmoe._training.gate import HeldOutGate, gate_trainer
 from skmoe._training.setup import Setup
 from skmoe.datasets import make_piecewise_regression
 
@@ -371,3 +373,95 @@ def test_auto_share_takes_the_most_likely(two_lines):
             for overlap in (0.0, 0.1, 0.3, 1.0)
         }
     assert auto.overlap_ == max(each, key=each.get)
+
+
+# One step looked at closely
+
+
+class FinalExperts:
+    """Experts that predict the same whatever they are fitted with."""
+
+    def __init__(self, outputs):
+        self.outputs = outputs
+
+    def fit_held_out(self, weights, previous, iteration):
+        return HeldOutExperts(self.outputs, weights, (), np.zeros(2, dtype=bool))
+
+
+class FinalGate:
+    """A gate that says the same whatever it is fitted to."""
+
+    def __init__(self, log_proba):
+        self.log_proba = log_proba
+
+    def fit_held_out(self, responsibilities, sample_weight, previous):
+        return HeldOutGate(self.log_proba, ())
+
+
+def small_setup(n=60, n_folds=2, **options):
+    """Two folds, whose gates say quite different things."""
+    rng = np.random.default_rng(0)
+    y, weight = rng.normal(size=n), rng.uniform(0.5, 2, n)
+    outputs = y[:, np.newaxis] + rng.normal(size=(n, 2)) * [0.3, 1.0]
+    log_proba = log_softmax(2 * rng.normal(size=(n_folds, n, 2)), axis=2)
+    fold = np.arange(n) % n_folds
+    folds = Folds.of([(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(2)], n)
+    problem = problem_of(y, y, Gaussian(np.array([1e-3])), folds, weight)
+    parts = FinalExperts(outputs), FinalGate(log_proba)
+    return Setup(problem, *parts, settings=None, fresh=True, **options)
+
+
+def first_state(setup):
+    """Of one iteration from responsibilities that differ from fold to fold."""
+    n = len(setup.problem.y)
+    start = np.random.default_rng(1).dirichlet(np.ones(2), (len(setup.problem.folds), n))
+    state = initial_state(start[0], np.ones((2, 1)), len(start))._replace(responsibilities=start)
+    return start, run_em(setup, state, overlap=0.0, max_iter=1, tol=0.0).best
+
+
+def test_dispersions_learn_from_held_out_responsibilities():
+    setup = small_setup()
+    start, state = first_state(setup)
+    problem = setup.problem
+    held_out = start[problem.folds.judge, np.arange(len(problem.y))]
+    weight = problem.sample_weight[:, np.newaxis] * held_out
+    errors = np.square(state.experts.outputs - problem.y[:, np.newaxis])
+    expected = np.sqrt(np.sum(weight * errors, axis=0) / weight.sum(axis=0))
+    np.testing.assert_allclose(state.dispersion[:, 0], expected)
+
+
+def test_the_reported_log_likelihood_knows_no_capacity():
+    setup = small_setup()
+    folds, weight = setup.problem.folds, setup.problem.sample_weight
+    capped = setup._replace(capacity=Capacity(folds, weight, 1.0))
+    (_, plain), (_, state) = first_state(setup), first_state(capped)
+    assert np.abs(state.responsibilities - plain.responsibilities).max() > 0.05
+    joint = folds.held_out(state.gate.log_proba) + state.log_density
+    np.testing.assert_allclose(state.row_log_likelihood, logsumexp(joint, axis=1))
+    assert state.log_likelihood == pytest.approx(
+        np.average(logsumexp(joint, axis=1), weights=weight)
+    )
+
+
+class RisingGate(FinalGate):
+    """Its likelihood rises by about a hundredth an iteration, for a while."""
+
+    fits = 0
+
+    def fit_held_out(self, responsibilities, sample_weight, previous):
+        self.fits += 1
+        better = np.array([0.01 * self.fits, 0.0])
+        return HeldOutGate(log_softmax(self.log_proba + better, axis=2), ())
+
+
+@pytest.mark.parametrize(("tol", "n_iter"), [(0.0, 12), (1e-4, 12), (0.1, 1 + PATIENCE)])
+def test_patience_ends_when_gains_are_within_the_tolerance(tol, n_iter):
+    setup = small_setup()
+    setup = setup._replace(gate=RisingGate(np.zeros_like(setup.gate.log_proba)))
+    n = len(setup.problem.y)
+    state = initial_state(np.full((n, 2), 0.5), np.ones((2, 1)), 2)
+    result = run_em(setup, state, overlap=0.0, max_iter=12, tol=tol)
+    trace = [iteration.log_likelihood for iteration in result.history]
+    assert (np.diff(trace) > 1e-4).all() and (np.diff(trace)[1:] < 0.1).all()
+    assert len(trace) == n_iter
+    assert result.converged == (n_iter < 12)

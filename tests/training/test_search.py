@@ -222,7 +222,7 @@ def test_bad_number(n_experts):
         MixtureOfExpertsRegressor(n_experts=n_experts).fit(SMALL_X, SMALL_Y)
 
 
-# the climb --------------------------------------------------------------------------------------
+# neighbours --------------------------------------------------------------------------------------
 
 
 class Best(NamedTuple):

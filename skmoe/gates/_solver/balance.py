@@ -1,6 +1,6 @@
 """Softmax regression with the losses by which neural mixtures keep their routers in order.
 
-To the cross-entropy and the penalty of `_solver` this objective adds, for logits ``a_i = W z_i``
+To the cross-entropy and the penalty of `solve` this objective adds, for logits ``a_i = W z_i``
 that sum to zero over the K experts and weights ``w`` that sum to 1,
 
     balance * K sum_k P_k^2,           P_k = sum_i w_i softmax(a_i)_k
@@ -23,38 +23,55 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import minimize
 
+from .designs import ProductDesign
+from .quasi_newton import ROUNDING, Stopping
 from .solve import Solution
 
 
-class RegularisedObjective:
+class BalancedObjective:
     """Value and gradient of the objective.
 
     Parameters
     ----------
-    design : DenseDesign or SparseDesign
+    design : ProductDesign
     targets : ndarray of shape (n_samples, n_experts)
         Rows sum to 1.
     weights : ndarray of shape (n_samples,)
-        Sum to 1.
-    penalty : ndarray of shape (n_columns,)
+        Non-negative; only their ratios matter.
+    penalty : float
+        Of all columns but that of ones.
     balance, z_loss : float
+        Weights of the losses.
     """
 
-    def __init__(self, design, targets, weights, penalty, balance, z_loss):
+    def __init__(
+        self,
+        design: ProductDesign,
+        targets: np.ndarray,
+        weights: np.ndarray,
+        penalty: float,
+        balance: float,
+        z_loss: float,
+    ):
         self.design = design
         self.targets = targets
-        self.weights = weights
-        self.penalty = penalty
+        self.weights = weights / weights.sum()
+        self.penalty = np.full(design.n_columns, float(penalty))
+        self.penalty[-1] = 0.0
         self.balance = balance
         self.z_loss = z_loss
 
-    def __call__(self, flat):
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape of the coefficients."""
+        return self.targets.shape[1], self.design.n_columns
+
+    def __call__(self, flat: np.ndarray) -> tuple[float, np.ndarray]:
         """Value at flat coefficients (n_experts * n_columns,), and the gradient there.
 
         Only the part of the coefficients that sums to zero over the experts counts.
         """
-        n_experts = self.design.n_experts
-        coef = flat.reshape(n_experts, -1)
+        coef, n_experts = flat.reshape(self.shape), self.shape[0]
         coef = coef - coef.mean(axis=0)
         logits = self.design.logits(coef)
         peak = logits.max(axis=1, keepdims=True)
@@ -78,57 +95,43 @@ class RegularisedObjective:
         return value, gradient.ravel()
 
 
-def minimize_regularised(
-    design, targets, weights, penalty, *, balance, z_loss, start, tol, accuracy, max_iter
-):
+def solve_balanced(
+    objective: BalancedObjective, stopping: Stopping, start: Solution | None = None
+) -> Solution:
     """Minimise the cross-entropy with the additional losses by L-BFGS.
 
     Parameters
     ----------
-    design : DenseDesign or SparseDesign
-    targets : ndarray of shape (n_samples, n_experts)
-    weights : ndarray of shape (n_samples,)
-        Non-negative; only their ratios matter.
-    penalty : float
-        Of all columns but that of ones.
-    balance, z_loss : float
-        Weights of the losses.
-    start : ndarray of shape (n_experts, n_columns) or None
-    tol : float
-        Bound on the gradient, relative to its norm at zero.
-    accuracy : float
-        Unless 0, training also ends with a step that gains less than this.
-    max_iter : int
-        Most steps of L-BFGS.
+    objective : BalancedObjective
+    stopping : Stopping
+        Unless its `accuracy` is 0, training also ends with a step that gains less than this.
+    start : Solution, default=None
+        Of which the coefficients are used.
 
     Returns
     -------
     solution : Solution
     """
-    if design.n_experts == 1:
-        return Solution(np.zeros((1, design.n_columns)), 0, True, 0.0)
-    columns = np.full(design.n_columns, float(penalty))
-    columns[-1] = 0.0
-    objective = RegularisedObjective(
-        design, targets, weights / weights.sum(), columns, balance, z_loss
-    )
-    zero = np.zeros((design.n_experts, design.n_columns))
+    zero = np.zeros(objective.shape)
+    if len(zero) == 1:
+        return Solution(zero)
     at_zero = np.linalg.norm(objective(zero.ravel())[1])
     found = minimize(
         objective,
-        (zero if start is None else start).ravel(),
+        (zero if start is None else start.coef).ravel(),
         jac=True,
         method="L-BFGS-B",
         options={
-            "maxiter": max_iter,
-            "maxfun": 2 * max_iter,
+            "maxiter": stopping.max_iter,
+            "maxfun": 2 * stopping.max_iter,
             # SciPy bounds the largest component, `tol` the norm.
-            "gtol": tol * at_zero / np.sqrt(zero.size),
-            "ftol": accuracy,
+            "gtol": stopping.tol * at_zero / np.sqrt(zero.size),
+            "ftol": stopping.accuracy,
         },
     )
     coef = found.x.reshape(zero.shape)
-    relative = np.linalg.norm(found.jac) / at_zero if at_zero > 0 else 0.0
+    norm = np.linalg.norm(found.jac)
+    relative = norm / at_zero if at_zero > 0 else 0.0
     # The line search may give up at rounding errors, where the gradient is small enough.
-    converged = bool(found.success) or relative <= tol
+    converged = bool(found.success) or relative <= stopping.tol or norm <= ROUNDING
     return Solution(coef - coef.mean(axis=0), int(found.nit), converged, float(relative))

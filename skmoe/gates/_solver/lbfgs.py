@@ -11,28 +11,32 @@ Nocedal, J. and Wright, S. J. (2006). Numerical Optimization, chapter 7. Springe
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg.lapack import dtrtrs
 
-MEMORY = 10
+if TYPE_CHECKING:
+    from .curvature import Curvature
+
+MOST_PAIRS = 10
 """Most steps that are remembered."""
 
 
-def inner(first, second):
+def inner(first: np.ndarray, second: np.ndarray) -> float:
     """Inner product of arrays of the same shape."""
     return float(np.vdot(first, second))
 
 
-@dataclass
-class Metric:
+@dataclass(frozen=True, eq=False)
+class Memory:
     """The inverse Hessian as L-BFGS sees it.
 
     Attributes
     ----------
-    curvature : ConstantCurvature or SampledCurvature
+    curvature : Curvature
+        The estimate of the Hessian.
     n_rows : int
         Rows for the next estimate.
     steps, changes : ndarrays of shape (n_pairs, n_coefficients), or None
@@ -41,22 +45,22 @@ class Metric:
         Number of steps taken since the estimate.
     """
 
-    curvature: Any
+    curvature: Curvature
     n_rows: int
     steps: np.ndarray | None = None
     changes: np.ndarray | None = None
     age: int = 0
 
     @property
-    def fresh(self):
+    def fresh(self) -> bool:
         """Whether no step has been taken since the estimate."""
         return self.age == 0
 
-    def without_pairs(self):
+    def without_pairs(self) -> Memory:
         """The same estimate for another function with a similar Hessian."""
-        return Metric(self.curvature, self.n_rows)
+        return Memory(self.curvature, self.n_rows)
 
-    def direction(self, gradient):
+    def direction(self, gradient: np.ndarray) -> np.ndarray:
         """Minus the inverse Hessian times the gradient.
 
         The two loops of L-BFGS over the pairs are the solution of two triangular systems (Byrd,
@@ -73,16 +77,16 @@ class Metric:
         second, _ = dtrtrs(products.T, rest, lower=1)
         return -solved - (second @ self.steps).reshape(gradient.shape)
 
-    def remember(self, step, change):
-        """Add a step and the change of the gradient along it."""
-        self.age += 1
+    def after(self, step: np.ndarray, change: np.ndarray) -> Memory:
+        """The memory after a further step, along which the gradient changed so."""
         scale = math.sqrt(inner(step, step) * inner(change, change))
-        if inner(step, change) > np.finfo(np.float64).eps * scale:
-            self.steps = _appended(self.steps, step)
-            self.changes = _appended(self.changes, change)
+        if inner(step, change) <= np.finfo(np.float64).eps * scale:
+            return replace(self, age=self.age + 1)
+        steps, changes = _appended(self.steps, step), _appended(self.changes, change)
+        return replace(self, steps=steps, changes=changes, age=self.age + 1)
 
 
-def _appended(rows, row):
+def _appended(rows: np.ndarray | None, row: np.ndarray) -> np.ndarray:
     """The last rows and one more."""
     row = row.reshape(1, -1)
-    return row if rows is None else np.concatenate([rows[1 - MEMORY :], row])
+    return row if rows is None else np.concatenate([rows[1 - MOST_PAIRS :], row])

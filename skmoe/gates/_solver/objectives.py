@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .curvature import ConstantCurvature, SampledCurvature, coupling_matrix
+from .curvature import ConstantCurvature, Curvature, SampledCurvature, coupling_matrix
+from .designs import SolverDesign
 from .lbfgs import inner
 
 LARGEST_HESSIAN = 1500
@@ -26,52 +27,57 @@ class Point(NamedTuple):
     partition: tuple | None = None
 
 
-class PackedObjective:
-    """The penalised cross-entropy of a packed design.
+class CrossEntropy:
+    """The penalised cross-entropy with targets.
 
     Parameters
     ----------
-    design : PackedDesign
+    design : SolverDesign
     targets : ndarray of shape (n_samples, n_experts), float64
     weights : ndarray of shape (n_samples,), float64
         Sum to 1.
     penalty : ndarray of shape (n_columns,), float64
-    centred : bool
-        Whether the penalty is on the coefficients that sum to zero over the experts, or else on
-        the differences from the last expert.
+        On the coefficients that sum to zero over the experts.
     """
 
-    def __init__(self, design, targets, weights, penalty, centred=True):
+    def __init__(
+        self,
+        design: SolverDesign,
+        targets: np.ndarray,
+        weights: np.ndarray,
+        penalty: np.ndarray,
+    ):
         self.design = design
         self.weights = weights
         self.penalty = penalty
-        self.centred = centred
-        self.coupling = coupling_matrix(design.n_experts, centred)
+        self.n_experts = targets.shape[1]
+        self.coupling = coupling_matrix(self.n_experts)
         self._weights = design.pack_weights(weights)
         self._given = self._hold(targets)
 
-    def _hold(self, targets):
+    def _hold(self, targets: np.ndarray) -> np.ndarray:
         """What `at` is to know: a few sums over the rows."""
         return self.design.target_moments(targets, self._weights)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int]:
         """Shape of the coefficients."""
-        return self.design.n_experts - 1, self.design.n_columns
+        return self.n_experts - 1, self.design.n_columns
 
     @property
-    def has_hessian(self):
+    def has_hessian(self) -> bool:
         """Whether there are few enough coefficients to form one."""
-        return not self.centred or math.prod(self.shape) <= LARGEST_HESSIAN
+        return math.prod(self.shape) <= LARGEST_HESSIAN
 
-    def at(self, coef):
+    def at(self, coef: np.ndarray) -> Point:
         """Evaluate; one pass over the data, or none at zero."""
         if coef.any():
             return self._point(coef, self.design.log_partition(self._weights, coef))
-        n_experts = len(self._given)  # whose targets sum to 1
-        return self._point(coef, (np.log(n_experts), self._given.sum(axis=0) / n_experts))
+        # The targets of a row sum to 1.
+        mean_moments = self._given.sum(axis=0) / self.n_experts
+        return self._point(coef, (np.log(self.n_experts), mean_moments))
 
-    def again(self, known):
+    def again(self, known: Point) -> Point:
         """Evaluate where another problem with the same weights was evaluated; no pass."""
         return self._point(known.coef, known.partition)
 
@@ -84,25 +90,25 @@ class PackedObjective:
         change = (self.coupling @ coef) * self.penalty
         return Point(coef, value + 0.5 * inner(change, coef), gradient + change, partition)
 
-    def norm(self, gradient):
+    def norm(self, gradient: np.ndarray) -> float:
         """Norm of the gradient with respect to the coefficients of all experts."""
         # The gradient of the last expert is minus the sum of the others.
         last = np.ones(len(gradient)) @ gradient
-        return math.sqrt(inner(gradient, gradient) + inner(last, last) * self.centred)
+        return math.sqrt(inner(gradient, gradient) + inner(last, last))
 
-    def initial_curvature(self, coef, n_rows):
+    def initial_curvature(self, coef: np.ndarray, n_rows: int) -> Curvature:
         """Hessian where the solver starts; at zero it has a closed form."""
-        if self.centred and not (self.has_hessian and coef.any()):
-            return ConstantCurvature.of(self.design, self.weights, self.penalty)
-        return self.curvature(coef, n_rows)
+        if self.has_hessian and coef.any():
+            return self.curvature(coef, n_rows)
+        return ConstantCurvature.of(self.design, self.weights, self.penalty, self.n_experts)
 
-    def curvature(self, coef, n_rows):
+    def curvature(self, coef: np.ndarray, n_rows: int) -> Curvature:
         """Hessian at some coefficients on some of the rows."""
         return SampledCurvature.of(
             self.design, self.weights, self.penalty, self.coupling, coef, n_rows
         )
 
-    def passes_per_curvature(self, n_rows):
+    def passes_per_curvature(self, n_rows: int) -> float:
         """Cost of a Hessian in passes over the data, by counting operations.
 
         Where it takes all rows, their number cancels out: rows given twice and rows of weight 2
@@ -119,7 +125,7 @@ class PackedObjective:
         )
 
 
-class MixtureObjective(PackedObjective):
+class MixtureLikelihood(CrossEntropy):
     """Minus the log-likelihood of a mixture whose experts stay as they are, penalised.
 
     Its gradient is that of the cross-entropy with the responsibilities. Its Hessian is smaller
@@ -130,17 +136,20 @@ class MixtureObjective(PackedObjective):
     Parameters
     ----------
     design, weights, penalty
-        See `PackedObjective`.
+        See `CrossEntropy`.
     targets : ndarray of shape (n_samples, n_experts)
         Finite log-densities of each row's target under each expert.
     """
 
-    has_hessian = False
+    @property
+    def has_hessian(self) -> bool:
+        """Whether one is formed: it would take passes of its own."""
+        return False
 
-    def _hold(self, log_density):
+    def _hold(self, log_density: np.ndarray) -> np.ndarray:
         return self.design.pack_log_density(log_density)
 
-    def at(self, coef):
+    def at(self, coef: np.ndarray) -> Point:
         """Evaluate; one pass over the data."""
         loss = self.design.mixture_loss_and_gradient(self._given, self._weights, coef)
         return self._penalised(coef, *loss)

@@ -1,99 +1,104 @@
-"""A softmax gate with the features that it is to be fitted on, prepared once for many fits."""
+"""The problem of a softmax gate: its settings, and the features in the form that suits them."""
 
 from __future__ import annotations
 
-import copy
 import warnings
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from scipy.sparse import issparse
 from sklearn.exceptions import ConvergenceWarning
 
 from .._base import check_targets
-from .._features import Scaling, complete, missing_features
-from .._terms import Products
-from .balance import minimize_regularised
-from .designs import DenseDesign, SparseDesign
-from .objectives import MixtureObjective, PackedObjective
+from .balance import BalancedObjective, solve_balanced
+from .designs import Design
+from .objectives import CrossEntropy, MixtureLikelihood
 from .penalty import PROVISIONAL, choose_penalty
-from .solve import make_design, minimize
+from .prepared import Columns, PreparedFeatures
+from .quasi_newton import Stopping
+from .solve import Solution, solve
 
 
-class PreparedSoftmaxGate:
-    """Standardised features in the form that suits the solver.
+@dataclass(frozen=True)
+class GateSettings:
+    """The parameters of `SoftmaxGate` that training heeds; see there."""
 
-    Parameters
-    ----------
-    gate : SoftmaxGate
-        Whose parameters apply. It has validated X.
-    X : ndarray or CSR matrix of shape (n_samples, n_features), float64
-    weights : ndarray of shape (n_samples,)
-        For means and standard deviations.
-    n_experts : int
+    alpha: float | str = 1e-3
+    degree: int = 1
+    temperature: float = 1.0
+    balance: float = 0.0
+    z_loss: float = 0.0
+    max_iter: int = 1000
+    tol: float = 1e-6
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether there are losses of which the fast solver knows nothing."""
+        return bool(self.balance or self.z_loss)
+
+    @property
+    def penalty(self) -> float:
+        """Of the coefficients ``W / temperature`` that are solved for."""
+        alpha = PROVISIONAL if isinstance(self.alpha, str) else self.alpha
+        return alpha * self.temperature**2
+
+
+@dataclass(frozen=True, eq=False)
+class SoftmaxProblem:
+    """What is solved, but for targets and weights.
 
     Attributes
     ----------
-    design : object
-        See `make_design`.
-    scaling : Scaling
-        Of the features, the indicators of missing values and the products.
-    indicated : ndarray, intp
-        Features that have an indicator.
-    products : Products or None
+    settings : GateSettings
+        With ``alpha="auto"`` the penalty is 1e-3 until `with_chosen_alpha`.
+    columns : Columns
+    design : Design
+        Of these columns.
     """
 
-    def __init__(self, gate, X, weights, n_experts):
-        self._gate = gate
-        self.indicated = missing_features(X)
-        self.scaling = Scaling.of(X, weights)
-        self._means = self.scaling.mean
-        if len(self.indicated):
-            X = complete(X, self._means, self.indicated)
-            self.scaling = self.scaling.with_columns(X[:, len(self._means) :], weights)
-        self.products = None
-        if gate.degree == 2:
-            self.products = Products.of(self._means, self.scaling.inverse[: len(self._means)])
-            columns = self.products.columns(X[:, : len(self._means)])
-            X = np.hstack([X, columns])
-            self.scaling = self.scaling.with_columns(columns, weights)
-        if gate.balance or gate.z_loss:  # of which the fast solver knows nothing
-            design = SparseDesign if issparse(X) else DenseDesign
-            self.design = design(X, self.scaling, n_experts)
-        else:
-            self.design = make_design(X, self.scaling, n_experts)
+    settings: GateSettings
+    columns: Columns
+    design: Design
 
-    def chosen_alpha(self, targets, weights):
-        """The gate's penalty, chosen now if it is "auto"."""
-        if self._gate.alpha == "auto":
-            return choose_penalty(self, targets, weights)
-        return self._gate.alpha
+    @classmethod
+    def of(
+        cls, features: PreparedFeatures, settings: GateSettings, n_experts: int
+    ) -> SoftmaxProblem:
+        """The problem of a gate that chooses among so many experts."""
+        degree = settings.degree
+        if settings.is_balanced:
+            design: Design = features.product_design(degree)
+        else:
+            design = features.solver_design(degree, n_experts)
+        return cls(settings, features.columns(degree), design)
+
+    def with_alpha(self, alpha: float) -> SoftmaxProblem:
+        """The same with another penalty."""
+        return replace(self, settings=replace(self.settings, alpha=alpha))
+
+    def with_chosen_alpha(self, targets: np.ndarray, weights: np.ndarray) -> SoftmaxProblem:
+        """The same with a penalty that is a number: chosen now if it is "auto"."""
+        if self.settings.alpha != "auto":
+            return self
+        return self.with_alpha(choose_penalty(self, targets, weights))
 
     def solve(
         self,
-        targets,
-        weights,
-        *,
-        start=None,
-        memory=None,
-        known=None,
-        accuracy=0.0,
-        alpha=None,
-    ):
-        """Minimise over ``W / temperature``, in which the penalty is alpha * temperature^2.
+        targets: np.ndarray,
+        weights: np.ndarray,
+        start: Solution | None = None,
+        accuracy: float = 0.0,
+    ) -> Solution:
+        """Fit to targets.
 
         Parameters
         ----------
         targets : ndarray of shape (n_samples, n_experts), float64
         weights : ndarray of shape (n_samples,), float64
-        start : ndarray of shape (n_experts, n_columns), default=None
-        memory : object, default=None
-            Of the solution that `start` comes from.
-        known : Point, default=None
-            The end of that solution, if it is one with the same weights; saves a pass.
+        start : Solution, default=None
+            See `skmoe.gates._solver.solve.solve`.
         accuracy : float, default=0.0
-            0 solves to the gate's `tol`. Otherwise see `_quasi_newton.minimize`.
-        alpha : float, default=None
-            The penalty. None means the gate's, and 1e-3 where that is "auto".
+            0 solves to the gate's `tol`. Otherwise see `Stopping`.
 
         Returns
         -------
@@ -101,47 +106,27 @@ class PreparedSoftmaxGate:
         """
         if not np.isfinite(targets.sum()):
             check_targets(targets, len(targets))  # says which row
-        options = {"start": start, "memory": memory, "known": known, "accuracy": accuracy}
-        return self._minimize(PackedObjective, targets, weights, alpha, options)
-
-    def finish(self, targets, weights, start, *, alpha=None):
-        """The gate fitted to its `tol`.
-
-        Parameters
-        ----------
-        targets, weights, start, alpha
-            See `solve`.
-
-        Returns
-        -------
-        gate : SoftmaxGate
-        """
-        if alpha is None:
-            alpha = self.chosen_alpha(targets, weights)
-        solution = self.solve(targets, weights, start=start, alpha=alpha)
-        self.warn_unless_converged(solution, stacklevel=4)
-        gate = self.gate(solution)
-        gate.alpha = alpha
-        return gate
-
-    def warn_unless_converged(self, solution, stacklevel):
-        """Say so if `max_iter` ended a solution before `tol` was reached."""
-        if not solution.converged:
-            warnings.warn(
-                f"The gate did not converge in {solution.n_iter} iterations: the gradient is "
-                f"{solution.relative_gradient:.1e} of its norm at zero, tol is "
-                f"{self._gate.tol:.1e}. Increase max_iter, alpha or tol.",
-                ConvergenceWarning,
-                stacklevel=stacklevel + 1,
+        settings, stopping = self.settings, self._stopping(accuracy)
+        if settings.is_balanced:
+            objective = BalancedObjective(
+                self.design,  # type: ignore[arg-type]  # see `of`
+                targets,
+                weights,
+                settings.penalty,
+                settings.balance,
+                settings.z_loss,
             )
+            return solve_balanced(objective, stopping, start)
+        return solve(
+            CrossEntropy, self.design, targets, weights, settings.penalty, stopping, start
+        )
 
-    @property
-    def maximizes_likelihood(self):
-        """Whether this gate has a solver for `maximize_likelihood`."""
-        return not (self._gate.balance or self._gate.z_loss)
-
-    def maximize_likelihood(self, log_density, weights, last, *, accuracy, alpha=None):
+    def maximize_likelihood(
+        self, log_density: np.ndarray, weights: np.ndarray, last: Solution, accuracy: float
+    ) -> Solution:
         """Maximise the penalised log-likelihood of a mixture whose experts stay as they are.
+
+        Not if the settings are balanced.
 
         Parameters
         ----------
@@ -152,56 +137,59 @@ class PreparedSoftmaxGate:
             Where to start.
         accuracy : float
             Ends as soon as another step promises no more than this, per unit of weight.
-        alpha : float, default=None
-            See `solve`.
 
         Returns
         -------
         solution : Solution
         """
-        memory = last.memory.without_pairs() if last.memory is not None else None
-        options = {"start": last.coef, "memory": memory, "accuracy": accuracy}
-        solution = self._minimize(MixtureObjective, log_density, weights, alpha, options)
+        memory = None if last.memory is None else last.memory.without_pairs()
+        start = last._replace(memory=memory, end=None)
+        penalty, stopping = self.settings.penalty, self._stopping(accuracy)
+        solution = solve(
+            MixtureLikelihood, self.design, log_density, weights, penalty, stopping, start
+        )
         return solution._replace(end=None)  # of another objective
 
-    def _minimize(self, kind, given, weights, alpha, options):
-        gate = self._gate
-        if alpha is None:
-            alpha = PROVISIONAL if gate.alpha == "auto" else gate.alpha
-        penalty = alpha * gate.temperature**2
-        options = options | {"tol": gate.tol, "max_iter": gate.max_iter}
-        if gate.balance or gate.z_loss:
-            losses = {"balance": gate.balance, "z_loss": gate.z_loss}
-            del options["memory"], options["known"]  # of the other solver
-            solution = minimize_regularised(
-                self.design, given, weights, penalty, **losses, **options
-            )
-        else:
-            solution = minimize(kind, self.design, given, weights, penalty, **options)
-        return solution._replace(alpha=float(alpha))
+    def _stopping(self, accuracy: float) -> Stopping:
+        return Stopping(self.settings.tol, accuracy, self.settings.max_iter)
 
-    def log_proba(self, solution):
+    def log_proba(self, solution: Solution) -> np.ndarray:
         """Log-probabilities (n_samples, n_experts) of all rows."""
         return self.design.log_softmax(solution.coef)
 
-    def gate(self, solution):
-        """A fitted gate with the coefficients of a solution."""
-        gate = copy.copy(self._gate)
-        self.write(solution, gate)
-        return gate
-
-    def write(self, solution, gate):
-        """Set the fitted attributes of a gate that has validated the features."""
-        n_features, n_missing = len(self._means), len(self.indicated)
-        coef, intercept = self.scaling.original(solution.coef * gate.temperature)
+    def fitted_attributes(self, solution: Solution) -> dict[str, Any]:
+        """The fitted attributes of a `SoftmaxGate` by their names."""
+        columns = self.columns
+        n_features, n_missing = len(columns.means), len(columns.indicated)
+        coef, intercept = columns.scaling.original(solution.coef * self.settings.temperature)
         linear, missing, products = np.split(coef, [n_features, n_features + n_missing], axis=1)
-        gate.coef_ = np.ascontiguousarray(linear)
-        gate.missing_coef_ = np.ascontiguousarray(missing)
-        gate.product_coef_ = np.ascontiguousarray(products)
-        gate.products_ = self.products
-        gate.intercept_ = intercept
-        gate.missing_features_ = self.indicated
-        gate.feature_means_ = self._means
-        gate.n_experts_ = self.design.n_experts
-        gate.alpha_ = solution.alpha
-        gate.n_iter_ = solution.n_iter
+        return {
+            "coef_": np.ascontiguousarray(linear),
+            "missing_coef_": np.ascontiguousarray(missing),
+            "product_coef_": np.ascontiguousarray(products),
+            "products_": columns.products,
+            "intercept_": intercept,
+            "missing_features_": columns.indicated,
+            "feature_means_": columns.means,
+            "n_experts_": len(coef),
+            "alpha_": float(self.settings.alpha),
+            "n_iter_": solution.n_iter,
+        }
+
+
+def warn_unless_converged(solution: Solution, settings: GateSettings, stacklevel: int) -> None:
+    """Say so if a solution ended before `tol` was reached, and what helps."""
+    if solution.converged:
+        return
+    if solution.n_iter >= settings.max_iter:
+        what = f"did not converge in max_iter={settings.max_iter} iterations"
+        remedy = "Increase max_iter, alpha or tol"
+    else:
+        what = f"cannot be improved further in double precision (after {solution.n_iter} steps)"
+        remedy = "Increase alpha or tol, or bring features with extreme values to a usual range"
+    warnings.warn(
+        f"The gate {what}: the gradient is {solution.relative_gradient:.1e} of its norm at zero, "
+        f"tol is {settings.tol:.1e}. {remedy}.",
+        ConvergenceWarning,
+        stacklevel=stacklevel + 1,
+    )

@@ -32,8 +32,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .curvature import SampledCurvature, row_limit
-from .lbfgs import Metric, inner
-from .objectives import Point
+from .lbfgs import Memory, inner
+from .objectives import CrossEntropy, Point
 
 MAX_SHORTENINGS = 40
 
@@ -42,6 +42,8 @@ SUFFICIENT_DECREASE = 1e-4
 SUFFICIENT_FLATTENING = 0.8
 
 ROUNDING = 1e-12
+"""Relative changes of the objective, and gradients of standardised columns, below this are
+rounding."""
 
 EXPECTED_RATE = 0.3
 """Shrinkage of the gradient in a pass that a fresh estimate of the Hessian promises."""
@@ -59,6 +61,25 @@ POOR_RATE = 0.9
 """Shrinkage after which a fresh estimate of the Hessian counts as too poor: draw more rows."""
 
 
+class Stopping(NamedTuple):
+    """When the minimiser ends.
+
+    Attributes
+    ----------
+    tol : float
+        Norm of the gradient, relative to its norm at zero, at which to stop.
+    accuracy : float
+        If positive and there is a start, take at least one step and stop as soon as another
+        promises to lower the objective by no more than this, whatever `tol` says.
+    max_iter : int
+        Most steps.
+    """
+
+    tol: float = 1e-6
+    accuracy: float = 0.0
+    max_iter: int = 1000
+
+
 class Minimum(NamedTuple):
     """Where the minimiser ended.
 
@@ -69,8 +90,8 @@ class Minimum(NamedTuple):
     relative_gradient : float
         Norm of the gradient relative to its norm at zero; NaN if that is not known.
     converged : bool
-    metric : Metric
-        To start the next problem with.
+    memory : Memory or None
+        To start the next problem with; None if no step was looked for.
     end : Point or None
         The objective at `coef`.
     """
@@ -79,64 +100,66 @@ class Minimum(NamedTuple):
     n_iter: int
     relative_gradient: float
     converged: bool
-    metric: Metric
+    memory: Memory | None
     end: Point | None
 
 
-def minimize(
-    objective, start=None, *, tol=1e-6, accuracy=0.0, max_iter=100, metric=None, known=None
-):
+def find_minimum(
+    objective: CrossEntropy,
+    stopping: Stopping,
+    start: np.ndarray | None = None,
+    memory: Memory | None = None,
+    known: Point | None = None,
+) -> Minimum:
     """Bring the objective to its optimum, or close to it in few steps.
 
     Parameters
     ----------
-    objective : PackedObjective
+    objective : CrossEntropy or MixtureLikelihood
+    stopping : Stopping
     start : ndarray of shape (n_experts - 1, n_columns), default=None
-    tol : float
-        Norm of the gradient, relative to its norm at zero, at which to stop. A start that is
-        worse than zero is ignored.
-    accuracy : float
-        If positive and there is a start, take at least one step and stop as soon as another
-        promises to lower the objective by no more than this, whatever `tol` says.
-    max_iter : int
-    metric : Metric, default=None
+        Ignored where it is worse than zero, unless `accuracy` is asked for.
+    memory : Memory, default=None
         Of an earlier problem with the same design and weights that ended at `start`.
     known : Point, default=None
-        That end, if the problems differ in targets and penalty only.
+        That end, if the problems differ in targets and penalty only; saves a pass.
 
     Returns
     -------
     minimum : Minimum
     """
+    tol, accuracy, max_iter = stopping
     if known is not None:
         start = known.coef  # the same to rounding
     point, reference = _starting_point(objective, start, known, accuracy)
     # A gradient that is only rounding cannot be made smaller.
     threshold = max(tol * reference if accuracy == 0.0 else 0.0, np.finfo(np.float64).eps)
-    n_rows = row_limit(objective.design)
-    if metric is None or point.coef is not start:
-        metric = Metric(None, n_rows)
+    if point.coef is not start:
+        memory = None
     norm, n_iter, converged = objective.norm(point.gradient), 0, False
     since = 0, norm  # steps and gradient at the last estimate of the Hessian
     while True:
         converged = norm <= threshold
         if converged or n_iter >= max_iter:
             break
-        if metric.curvature is None:
-            metric.curvature = objective.initial_curvature(point.coef, n_rows)
-        direction = metric.direction(point.gradient)
+        if memory is None:
+            n_rows = row_limit(point.coef.size)
+            memory = Memory(objective.initial_curvature(point.coef, n_rows), n_rows)
+        direction = memory.direction(point.gradient)
         promise = -0.5 * inner(point.gradient, direction)
         converged = n_iter > 0 and promise <= accuracy
         if converged:
             break
         successor = _line_search(objective, point, direction) if promise > 0 else None
         if successor is None:
-            if metric.fresh and (metric.curvature.exact or not objective.has_hessian):
-                break  # nothing better is to be had in this precision
-            _refresh(objective, metric, point, rate=1.0)
+            if memory.fresh and (memory.curvature.exact or not objective.has_hessian):
+                # Nothing better is to be had in this precision.
+                converged = norm <= ROUNDING
+                break
+            memory = _refreshed(objective, memory, point, rate=1.0)
             since = n_iter, norm
             continue
-        metric.remember(successor.coef - point.coef, successor.gradient - point.gradient)
+        memory = memory.after(successor.coef - point.coef, successor.gradient - point.gradient)
         rate = objective.norm(successor.gradient) / norm
         point, norm, n_iter = successor, rate * norm, n_iter + 1
         if norm == 0.0:
@@ -145,17 +168,11 @@ def minimize(
         if accuracy > 0.0:
             to_go = min(math.sqrt(accuracy / promise) / rate, LASTING_PROGRESS)
         rate = (norm / since[1]) ** (1.0 / (n_iter - since[0]))
-        if to_go < 1.0 and _worth_refreshing(objective, metric, rate, to_go, max_iter - n_iter):
-            _refresh(objective, metric, point, rate)
+        if to_go < 1.0 and _worth_refreshing(objective, memory, rate, to_go, max_iter - n_iter):
+            memory = _refreshed(objective, memory, point, rate)
             since = n_iter, norm
-    return Minimum(
-        point.coef,
-        n_iter,
-        float(norm / reference) if reference > 0 else 0.0,
-        bool(converged),
-        metric,
-        point,
-    )
+    relative = float(norm / reference) if reference > 0 else 0.0
+    return Minimum(point.coef, n_iter, relative, bool(converged), memory, point)
 
 
 def _starting_point(objective, start, known, accuracy):
@@ -196,26 +213,26 @@ def _line_search(objective, point, direction):
     return None
 
 
-def _worth_refreshing(objective, metric, rate, to_go, steps_left):
+def _worth_refreshing(objective, memory, rate, to_go, steps_left):
     """Whether a fresh estimate of the Hessian would save more passes than it costs.
 
     Or is the only way to arrive in the steps that are left.
     """
     if not objective.has_hessian:
         return False
-    takes_all = metric.n_rows >= objective.design.n_samples
+    takes_all = memory.n_rows >= objective.design.n_samples
     passes = math.log(to_go) / math.log(min(rate, SLOWEST_RATE))
     expected = PASSES_OF_NEWTON if takes_all else math.log(to_go) / math.log(EXPECTED_RATE)
-    cost = objective.passes_per_curvature(metric.n_rows)
+    cost = objective.passes_per_curvature(memory.n_rows)
     return passes > min(expected + cost, steps_left)
 
 
-def _refresh(objective, metric, point, rate):
+def _refreshed(objective, memory, point, rate):
     """Estimate the Hessian at a point, on more rows if a fresh estimate has just disappointed."""
-    was_sampled = isinstance(metric.curvature, SampledCurvature)
-    if was_sampled and not metric.curvature.exact and metric.age <= 1 and rate > POOR_RATE:
-        metric.n_rows *= 4
+    curvature, n_rows = memory.curvature, memory.n_rows
+    was_sampled = isinstance(curvature, SampledCurvature)
+    if was_sampled and not curvature.exact and memory.age <= 1 and rate > POOR_RATE:
+        n_rows *= 4
     if objective.has_hessian:
-        metric.curvature = objective.curvature(point.coef, metric.n_rows)
-    metric.steps = metric.changes = None
-    metric.age = 0
+        curvature = objective.curvature(point.coef, n_rows)
+    return Memory(curvature, n_rows)
