@@ -80,6 +80,12 @@ class PredictiveDistribution:
     def __len__(self) -> int:
         return len(self.weights)
 
+    def __repr__(self) -> str:
+        n_outputs = int(np.prod(self.shape[1:], dtype=int))
+        outputs = f"{n_outputs} output{'s' if n_outputs > 1 else ''}"
+        components = f"{self.weights.shape[1]} {self.kind} components"
+        return f"PredictiveDistribution({len(self)} rows, {outputs}, {components})"
+
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the target: (n_samples,) or (n_samples, n_outputs)."""

@@ -21,11 +21,11 @@ from skmoe.metrics import coverage, crps, make_density_scorer
 
 
 def uneven(n_samples, seed=0):
-    """A line whose noise is ten times as large on one side."""
+    """A line with skewed noise, the larger the farther to the right."""
     rng = np.random.RandomState(seed)
     X = rng.uniform(-1, 1, size=(n_samples, 2))
-    noise = rng.standard_normal(n_samples) * np.where(X[:, 1] > 0, 1.0, 0.1)
-    return X, 3 * X[:, 0] + noise
+    noise = rng.exponential(size=n_samples) - 1.0
+    return X, 3 * X[:, 0] + noise * np.exp(1.5 * X[:, 1])
 
 
 def mixtures(**params):
@@ -68,19 +68,17 @@ def test_the_density_only_adds(pair, new_rows):
     np.testing.assert_array_equal(auto.predict(X), mixture.predict(X))
     np.testing.assert_array_equal(auto.gate_proba(X), mixture.gate_proba(X))
     assert auto.lift_.over_constant == mixture.lift_.over_constant
-    # scales that depend on the row: half of the log of ten, about, by which experts with one
-    # scale fall short, unless the gate knows the regimes
-    assert auto.log_density(X, y).mean() > mixture.log_density(X, y).mean() - 0.02
+    assert auto.log_density(X, y).mean() > mixture.log_density(X, y).mean() + 0.05
 
 
 def test_scales_follow_the_row(rows, new_rows):
     model, mixture = (mixtures(density=kind)["pool"].fit(*rows) for kind in ("auto", "mixture"))
     gain = model.log_density(*new_rows).mean() - mixture.log_density(*new_rows).mean()
-    assert gain > 0.4
+    assert gain > 0.15
     assert model.log_likelihood_ - mixture.log_likelihood_ == pytest.approx(gain, abs=0.12)
     std = model.predict(new_rows[0], return_std=True)[1]
     noisy = new_rows[0][:, 1] > 0
-    assert np.median(std[noisy]) > 4 * np.median(std[~noisy])
+    assert np.median(std[noisy]) > 3 * np.median(std[~noisy])
 
 
 def test_the_mean_is_the_prediction(pair, new_rows):
@@ -122,7 +120,7 @@ def test_what_is_reported_is_what_predicts(pair, new_rows):
 def test_intervals_cover(pair, new_rows):
     X, y = new_rows
     auto, _ = pair
-    assert abs(coverage(y, auto.predict_interval(X)) - 0.9) < 0.04
+    assert -0.03 < coverage(y, auto.predict_interval(X)) - 0.9 < 0.07  # rather too wide
     for model in pair:
         interval = model.predict_interval(X, coverage=0.8, conformal=True)
         assert abs(coverage(y, interval) - 0.8) < 0.06
