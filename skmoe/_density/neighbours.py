@@ -13,7 +13,7 @@ N_TREES = 100
 """As measured with pools, half of them lose 0.004 nats a row and save 2 % of the fit."""
 
 FEWEST_LEAF_ROWS = 5
-"""Rows in a leaf at least; with 3, as measured, pools gain 0.004 nats a row and need more memory."""
+"""Rows in a leaf at least; with 3, as measured, pools gain 0.004 nats for much more memory."""
 
 MOST_LEAVES = 1000
 """Leaves of a tree at most, about: beyond, they hold more rows, so that memory is bounded."""
