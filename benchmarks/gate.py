@@ -23,12 +23,12 @@ from scipy.special import logsumexp  # noqa: E402
 from sklearn.linear_model import LinearRegression, LogisticRegression  # noqa: E402
 
 from skmoe import MixtureOfExpertsRegressor, SoftmaxGate, _arithmetic  # noqa: E402
+from skmoe._data.folds import Folds  # noqa: E402
 from skmoe._experts import pool as _experts  # noqa: E402
 from skmoe._training import em as _em  # noqa: E402
-from skmoe._training import gate as _judge  # noqa: E402
+from skmoe._training.gate import SolvingTrainer, gate_trainer  # noqa: E402
 from skmoe.datasets import make_piecewise_regression  # noqa: E402
-from skmoe.gates._solver import quasi_newton as _quasi_newton  # noqa: E402
-from skmoe.gates._solver import solve as _solver  # noqa: E402
+from skmoe.gates._solver import objectives, prepared  # noqa: E402
 
 ALPHA = 1e-3
 FLEXMIX_SECONDS = 4.904
@@ -144,12 +144,12 @@ def methods(quick):
         X, R = problem(*size)
         gate = SoftmaxGate(alpha)
         ours = median_time(partial(gate.fit, X, R), 5)
-        steps, limits = gate.n_iter_, (_solver.LARGEST_HESSIAN, _quasi_newton.LARGEST_HESSIAN)
+        steps, limit = gate.n_iter_, objectives.LARGEST_HESSIAN
         try:
-            _solver.LARGEST_HESSIAN = _quasi_newton.LARGEST_HESSIAN = 0
+            prepared.LARGEST_HESSIAN = objectives.LARGEST_HESSIAN = 0
             without = median_time(partial(gate.fit, X, R), 5)
         finally:
-            _solver.LARGEST_HESSIAN, _quasi_newton.LARGEST_HESSIAN = limits
+            prepared.LARGEST_HESSIAN = objectives.LARGEST_HESSIAN = limit
         print(f"N={size[0]} d={size[1]} K={size[2]} alpha={alpha:g}: {ours * 1e3:.0f} ms, {steps} "
               f"steps; without {without * 1e3:.0f} ms, {gate.n_iter_} steps")  # fmt: skip
 
@@ -161,11 +161,12 @@ def warm(quick):
     noise = np.random.default_rng(1).normal(0, 0.1, R.shape)
     changed = softmax(np.log(R) + noise)
     weights = np.ones(len(X))
-    judge = _judge.GateTrainer(SoftmaxGate(ALPHA), X, (np.arange(len(X)),), 1e-5)
-    start = judge.fit_held_out(R[None], weights)
-    judge.fit_held_out(changed[None], weights, start)
-    ours = median_time(lambda: judge.fit_held_out(changed[None], weights, start))
-    exact = _judge.GateTrainer(SoftmaxGate(ALPHA), X, (np.arange(len(X)),))
+    folds = Folds.in_sample(len(X))
+    trainer = gate_trainer(SoftmaxGate(ALPHA), X, folds, 1e-5)
+    start = trainer.fit_held_out(R[None], weights)
+    trainer.fit_held_out(changed[None], weights, start)
+    ours = median_time(lambda: trainer.fit_held_out(changed[None], weights, start))
+    exact = gate_trainer(SoftmaxGate(ALPHA), X, folds)
     start = exact.fit_held_out(R[None], weights)
     converged = median_time(lambda: exact.fit_held_out(changed[None], weights, start))
     peer = Repeated(X, R, "lbfgs")
@@ -222,14 +223,13 @@ def em(quick):
                     warnings.simplefilter("ignore")
                     before = time.perf_counter()
                     with (
-                        Stopwatch((_judge.GateTrainer, "fit_held_out")) as steps,
+                        Stopwatch((SolvingTrainer, "fit_held_out")) as steps,
                         Stopwatch(
-                            (_judge.GateTrainer, "maximize_likelihood"),
-                            (_judge.GateTrainer, "refit"),
+                            (SolvingTrainer, "maximize_likelihood"), (SolvingTrainer, "refit")
                         ) as end,
                         Stopwatch((_em, "e_step")) as e_steps,
                         Stopwatch(
-                            (_experts.ExpertPool, "judge"), (_experts.ExpertPool, "refit")
+                            (_experts.ExpertPool, "fit_held_out"), (_experts.ExpertPool, "refit")
                         ) as experts,
                     ):
                         model.fit(X, y)
@@ -374,8 +374,8 @@ def passes(quick):
              (100_000, 20, 2), (100_000, 20, 64)]  # fmt: skip
     for n_samples, n_features, n_experts in sizes[:2] if quick else sizes:
         X, _ = problem(n_samples, n_features, n_experts)
-        prepared = SoftmaxGate(ALPHA).prepare(X, np.ones(n_samples), n_experts)
-        design = prepared.design
+        features = SoftmaxGate(ALPHA).prepare(X, np.ones(n_samples))
+        design = features.solver_design(1, n_experts)
         weights = design.pack_weights(np.full(n_samples, 1e-5))
         coef = np.random.default_rng(0).normal(size=(n_experts - 1, n_features + 1)) / 10
         design.log_partition(weights, coef)

@@ -1,6 +1,8 @@
 """Mixtures of experts over arbitrary scikit-learn estimators."""
 
+from . import fitted
 from ._classifier import MixtureOfExpertsClassifier
+from ._compat import name_publicly
 from ._prediction.distribution import PredictiveDistribution
 from ._regressor import MixtureOfExpertsRegressor
 from ._version import __version__
@@ -19,10 +21,24 @@ __all__ = [
     "__version__",
     "datasets",
     "dump",
+    "fitted",
     "gates",
     "inspection",
     "io",
     "load",
+    "onnx",
     "metrics",
     "read_manifest",
+    "to_onnx",
 ]
+
+name_publicly(globals())
+
+
+def __getattr__(name):
+    """Import what few need only when it is asked for."""
+    if name == "to_onnx":
+        from .onnx import to_onnx
+
+        return to_onnx
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,8 +14,8 @@ from sklearn.utils.metaestimators import _BaseComposition
 
 from ._arithmetic import check_top_k
 from ._compat import RevivedWithDefaults
-from ._data.columns import gate_columns, select_columns
-from ._data.rows import check_features, keep_weighted_rows
+from ._data.columns import GateColumns, names_of_array
+from ._data.rows import check_features, check_magnitude, keep_weighted_rows
 from ._diagram import diagram
 from ._experts.checks import check_experts
 from ._prediction.methods import MixturePrediction
@@ -24,6 +24,7 @@ from ._surgery import ExpertSurgery
 from ._training.continuation import NewFit, WarmStart
 from ._training.gate import as_gate
 from ._training.train import train
+from .gates._base import takes_numbers_only
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -44,7 +45,7 @@ class BaseMixtureOfExperts(
     """
 
     _parameter_constraints: dict = {
-        "experts": [None, HasMethods(["fit", "predict"]), list],
+        "experts": [None, HasMethods(["fit"]), list],  # a stacking has predict when fitted only
         "n_experts": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "gate": [None, HasMethods(["fit", "predict_proba"])],
         "gate_features": "no_validation",
@@ -89,11 +90,19 @@ class BaseMixtureOfExperts(
         ----------
         **params : dict
             For example ``overlap=0.1``, ``forest__max_depth=3``, ``forest=ExtraTreesRegressor()``.
+            The default gate and the default expert have parameters, too: ``gate__alpha=0.1``
+            where `gate` is None, puts ``SoftmaxGate(alpha="auto", degree="auto")``, which None
+            means, in its place first.
 
         Returns
         -------
         self : estimator
         """
+        defaults = {"gate": as_gate(None), "experts": self._default_expert()}
+        for name, default in defaults.items():
+            nested = any(key.startswith(f"{name}__") for key in params)
+            if nested and params.get(name, getattr(self, name)) is None:
+                params = params | {name: default}
         self._set_params("experts", **params)
         return self
 
@@ -111,7 +120,9 @@ class BaseMixtureOfExperts(
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Class labels, or real numbers; several outputs for regressors that take them.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight 2 means that the row counts twice, weight 0 that it is absent.
+            Weight 2 means that the row counts twice, weight 0 that it is absent. Experts that
+            take no weights are fitted on rows drawn by them, for which only their proportions
+            count.
         groups : array-like of shape (n_samples,), default=None
             Labels of rows that belong together (several of one patient, say), for `cv`: a number
             of folds keeps groups together, a splitter is given them. Requested by default where
@@ -147,8 +158,9 @@ class BaseMixtureOfExperts(
         names = names[: numbers[-1]]
         templates = continuation.templates(names, templates)
         target, likelihood = self._prepare(data, names, templates, continuation.fitted)
-        columns = gate_columns(data.X, self.gate_features)
-        Z = select_columns(data.X, columns)
+        columns = GateColumns.of(data.X, self.gate_features, encode=takes_numbers_only(gate))
+        Z = columns.transform(data.X)
+        check_magnitude(Z, "X")
         plan = continuation.plan(self, data, names, templates, numbers, gate, Z)
         trained = continuation.restored(train(data, target, likelihood, plan), names)
         self._set_fitted(checked, trained, names[: len(trained.experts)], columns, likelihood, Z)
@@ -213,7 +225,7 @@ class BaseMixtureOfExperts(
         self.lift_ = trained.lift
         proba = trained.gate.predict_proba(Z)
         self.utilization_ = Utilization.from_proba(proba, names, self.top_k)
-        self._gate_columns = columns
+        self.gate_columns_ = columns
         self._likelihood = likelihood
 
     def _set_shared(self, shared):
@@ -221,8 +233,21 @@ class BaseMixtureOfExperts(
         self.shared_expert_ = None if shared is None else shared.model
         self.shared_weight_ = 0.0 if shared is None else shared.weight
 
+    @property
+    def shared_dispersion_(self):
+        """Floor or scale of the shared expert, (1, ...); None if there is none."""
+        return None if self._shared is None else self._shared.dispersion
+
     def _sk_visual_block_(self):
         return diagram(self, self._default_expert())
+
+    def __setstate__(self, state):
+        if "_gate_columns" in state:  # from when the gate saw columns as they are
+            names = state.get("feature_names_in_", names_of_array(state["n_features_in_"]))
+            columns = GateColumns.as_they_are(names, state["_gate_columns"])
+            state = {"gate_columns_": columns} | state
+            del state["_gate_columns"]
+        super().__setstate__(state)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

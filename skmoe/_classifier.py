@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score
 from sklearn.utils import column_or_1d
 from sklearn.utils.metadata_routing import UNUSED
 
@@ -51,11 +52,15 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         of the features would be a burden (sparse features, more than 10 million numbers). A
         Pipeline that ends in either may prepare the features.
     gate_features : None, str, int, list, slice, boolean mask or callable, default=None
-        Columns that the gate sees, chosen as in `ColumnTransformer`; None means all.
+        Columns that the gate sees, chosen as in `ColumnTransformer`; None means all that it can
+        take. A gate of this package sees numbers and booleans as they are, categories of up to 40
+        levels as one column per level, and dates as time and season; text, and categories of more
+        levels, are left to the experts. A Pipeline or a classifier gets columns as they are.
     overlap : float in [0, 1] or "auto", default="auto"
         How much of every row each expert sees whoever is responsible: 0 is the classical
         mixture, 1 is input-dependent stacking (experts see all rows, only the gate is
-        learned). "auto" takes 1 for experts of different kinds; otherwise it goes from 0.1 to 0.3
+        learned). "auto" takes 1 for experts of different kinds, that is, a list
+        of which no two are alike but for random states; otherwise it goes from 0.1 to 0.3
         and 1, or to 0, as long as the held-out likelihood after five iterations rises.
     shared_expert : {"auto", "generalist", "consensus"} or None, default="auto"
         An expert that answers for every row beside those that the gate chooses between, with a
@@ -65,7 +70,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         all of them err to the same side. The weight is the largest one whose held-out loss is
         within a standard error of the smallest; 1 leaves nothing to the mixture, and 0 leaves
         the shared expert out. "auto" takes the generalist for clones and the consensus for
-        experts of which no two are of a kind; but None for frozen experts, for
+        experts of different kinds; but None for frozen experts, for
         ``e_step="insample"``, for fewer than 50 rows, and if `top_k` is given. A consensus has
         to ask all experts: predictions with fewer go without it.
     e_step : {"auto", "crossfit", "oob", "insample"}, default="auto"
@@ -92,7 +97,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     n_init : int, default=1
         Number of starts by k-means, at random, or by a callable. Each gets five iterations; that
         with the largest held-out likelihood goes on.
-    max_iter : int, default=30
+    max_iter : int, default=100
         Most EM iterations of a start.
     tol : float, default=1e-4
         EM stops after three iterations in a row that improve the mean log-likelihood per row
@@ -118,7 +123,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         (threads) where that pays; the results do not depend on it.
     random_state : int, RandomState instance or None, default=None
         Seeds folds, starts and experts. Random states that experts
-        leave at None are filled from it; clones of one estimator always get their own.
+        leave at None are filled from it; clones of one estimator always get their own
+        (also where the parameter is called ``random_seed`` or ``seed``).
     verbose : int, default=0
         Whether to print a line per iteration.
     warm_start : bool, default=False
@@ -132,6 +138,9 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     named_experts_ : Bunch
         The same by name; clones are called ``expert_0``, ``expert_1``, ...
     gate_ : fitted gate
+    gate_columns_ : GateColumns
+        What the gate sees: prints as a list of the columns. ``transform(X)`` makes the gate's
+        features, and ``get_feature_names_out()`` says what they are called.
     n_experts_ : int
     classes_ : ndarray of shape (n_classes,)
     floor_ : ndarray of shape (n_experts,)
@@ -211,7 +220,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         cv=5,
         init="auto",
         n_init=1,
-        max_iter=30,
+        max_iter=100,
         tol=1e-4,
         capacity_factor=None,
         expert_dropout=0.0,
@@ -248,6 +257,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     # Not metadata that a meta-estimator would hand on, but an argument of the caller's.
     __metadata_request__predict = {"max_error": UNUSED}
     __metadata_request__predict_proba = {"max_error": UNUSED}
+    __metadata_request__predict_log_proba = {"max_error": UNUSED}
+    __metadata_request__score = {"max_error": UNUSED}
 
     def predict_proba(self, X: Any, max_error: float | None = None) -> np.ndarray:
         """Class probabilities of the mixture.
@@ -284,18 +295,20 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         """
         return self._mixed(X, max_error)
 
-    def predict_log_proba(self, X: Any) -> np.ndarray:
+    def predict_log_proba(self, X: Any, max_error: float | None = None) -> np.ndarray:
         """Logarithm of `predict_proba`.
 
         Parameters
         ----------
         X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+        max_error : float, default=None
+            Of the probabilities, not of their logarithms; see `predict_proba`.
 
         Returns
         -------
         log_proba : ndarray of shape (n_samples, n_classes)
         """
-        return np.log(self.predict_proba(X))
+        return np.log(self.predict_proba(X, max_error))
 
     def predict(self, X: Any, max_error: float | None = None) -> np.ndarray:
         """Most probable class.
@@ -313,6 +326,23 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         """
         proba = self.predict_proba(X, max_error)
         return self.classes_[np.argmax(proba, axis=1)]
+
+    def score(self, X, y, sample_weight=None, max_error=None):
+        """Fraction of rows that `predict` gets right.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), default=None
+        max_error : float, default=None
+            As in `predict`: what few experts are worth.
+
+        Returns
+        -------
+        score : float
+        """
+        return accuracy_score(y, self.predict(X, max_error), sample_weight=sample_weight)
 
     def predict_set(self, X: Any, coverage: float = 0.9) -> np.ndarray:
         """Classes that hold the right one with a given probability, as few as that takes.

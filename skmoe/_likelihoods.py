@@ -14,6 +14,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ._compat import Record
+
 MIN_FLOOR = 1e-6
 """Smallest floor of a classifier: no class ever has probability 0."""
 
@@ -70,7 +72,7 @@ class Likelihood(ABC):
 
 
 @dataclass(frozen=True)
-class Categorical(Likelihood):
+class Categorical(Record, Likelihood):
     """Class probabilities with a floor: ``p_k(y|x) = (1 - e_k) q_k(y|x) + e_k / C``.
 
     Parameters
@@ -99,8 +101,16 @@ class Categorical(Likelihood):
 
         The model's ``classes_`` are a subset: the columns of those it missed are 0.
         """
+        known = np.asarray(model.classes_)
+        if proba.shape[1:] != known.shape:
+            raise ValueError(
+                f"it gave probabilities of the shape {proba.shape} for {len(known)} classes"
+            )
+        columns = np.searchsorted(self.classes, known)
+        if not np.array_equal(self.classes.take(columns, mode="clip"), known):
+            raise ValueError(f"its classes_ are {list(known)}, which y does not hold")
         aligned = np.zeros((proba.shape[0], len(self.classes)))
-        aligned[:, np.searchsorted(self.classes, model.classes_)] = proba
+        aligned[:, columns] = proba
         return aligned
 
     def uninformed_output(self, y, weight):
@@ -149,7 +159,7 @@ class Categorical(Likelihood):
 
 
 @dataclass(frozen=True)
-class _LocationScale(Likelihood):
+class _LocationScale(Record, Likelihood):
     """Noise around the expert's prediction, independent over the outputs.
 
     `noise` is its name, by which the kernels of predictive distributions are found.
@@ -176,7 +186,13 @@ class _LocationScale(Likelihood):
 
     def align(self, model, prediction):
         """A model's predictions as a new float64 array; some make columns of one output."""
-        return np.array(prediction, dtype=np.float64).reshape(len(prediction), *self.output_shape)
+        prediction = np.array(prediction, dtype=np.float64)
+        shape = (len(prediction), *self.output_shape)
+        if prediction.size != np.prod(shape):
+            raise ValueError(
+                f"it predicted an array of the shape {prediction.shape}; {shape} was expected"
+            )
+        return prediction.reshape(shape)
 
     def uninformed_output(self, y, weight):
         """Prediction of somebody who knows only the weighted target: () or (m,)."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.linear_model import Ridge
+from sklearn.metrics import r2_score
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metadata_routing import UNUSED
 
 from ._base import BaseMixtureOfExperts
-from ._data.rows import check_real_target
+from ._data.rows import check_magnitude, check_real_target, check_spread
 from ._density.methods import DensityPrediction
 from ._likelihoods import REGRESSION_LIKELIHOODS, regression_likelihood
 from ._prediction.max_error import range_bound
@@ -42,13 +44,17 @@ class MixtureOfExpertsRegressor(DensityPrediction, RegressorMixin, BaseMixtureOf
         of the features would be a burden (sparse features, more than 10 million numbers). A
         Pipeline that ends in either may prepare the features.
     gate_features : None, str, int, list, slice, boolean mask or callable, default=None
-        Columns that the gate sees, chosen as in `ColumnTransformer`; None means all.
+        Columns that the gate sees, chosen as in `ColumnTransformer`; None means all that it can
+        take. A gate of this package sees numbers and booleans as they are, categories of up to 40
+        levels as one column per level, and dates as time and season; text, and categories of more
+        levels, are left to the experts. A Pipeline or a classifier gets columns as they are.
     likelihood : {"gaussian", "laplace"}, default="gaussian"
         Noise around an expert's prediction; "laplace" forgives outliers.
     overlap : float in [0, 1] or "auto", default="auto"
         How much of every row each expert sees whoever is responsible: 0 is the classical
         mixture, 1 is input-dependent stacking (experts see all rows, only the gate is
-        learned). "auto" takes 1 for experts of different kinds; otherwise it goes from 0.1 to 0.3
+        learned). "auto" takes 1 for experts of different kinds, that is, a list
+        of which no two are alike but for random states; otherwise it goes from 0.1 to 0.3
         and 1, or to 0, as long as the held-out likelihood after five iterations rises.
     shared_expert : {"auto", "generalist", "consensus"} or None, default="auto"
         An expert that answers for every row beside those that the gate chooses between, with a
@@ -58,7 +64,7 @@ class MixtureOfExpertsRegressor(DensityPrediction, RegressorMixin, BaseMixtureOf
         all of them err to the same side. The weight is the largest one whose held-out loss is
         within a standard error of the smallest; 1 leaves nothing to the mixture, and 0 leaves
         the shared expert out. "auto" takes the generalist for clones and the consensus for
-        experts of which no two are of a kind; but None for frozen experts, for
+        experts of different kinds; but None for frozen experts, for
         ``e_step="insample"``, for fewer than 50 rows, and if `top_k` is given. A consensus has
         to ask all experts: predictions with fewer go without it.
     e_step : {"auto", "crossfit", "oob", "insample"}, default="auto"
@@ -84,7 +90,7 @@ class MixtureOfExpertsRegressor(DensityPrediction, RegressorMixin, BaseMixtureOf
     n_init : int, default=1
         Number of starts by k-means, at random, or by a callable. Each gets five iterations; that
         with the largest held-out likelihood goes on.
-    max_iter : int, default=30
+    max_iter : int, default=100
         Most EM iterations of a start.
     tol : float, default=1e-4
         EM stops after three iterations in a row that improve the mean log-likelihood per row
@@ -117,7 +123,8 @@ class MixtureOfExpertsRegressor(DensityPrediction, RegressorMixin, BaseMixtureOf
         (threads) where that pays; the results do not depend on it.
     random_state : int, RandomState instance or None, default=None
         Seeds folds, starts and experts. Random states that experts
-        leave at None are filled from it; clones of one estimator always get their own.
+        leave at None are filled from it; clones of one estimator always get their own
+        (also where the parameter is called ``random_seed`` or ``seed``).
     verbose : int, default=0
         Whether to print a line per iteration.
     warm_start : bool, default=False
@@ -131,6 +138,9 @@ class MixtureOfExpertsRegressor(DensityPrediction, RegressorMixin, BaseMixtureOf
     named_experts_ : Bunch
         The same by name; clones are called ``expert_0``, ``expert_1``, ...
     gate_ : fitted gate
+    gate_columns_ : GateColumns
+        What the gate sees: prints as a list of the columns. ``transform(X)`` makes the gate's
+        features, and ``get_feature_names_out()`` says what they are called.
     n_experts_ : int
     scale_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
         Scale of each expert's noise in units of y: standard deviation, or mean absolute
@@ -221,7 +231,7 @@ class MixtureOfExpertsRegressor(DensityPrediction, RegressorMixin, BaseMixtureOf
         cv=5,
         init="auto",
         n_init=1,
-        max_iter=30,
+        max_iter=100,
         tol=1e-4,
         capacity_factor=None,
         expert_dropout=0.0,
@@ -260,6 +270,7 @@ class MixtureOfExpertsRegressor(DensityPrediction, RegressorMixin, BaseMixtureOf
 
     # Not metadata that a meta-estimator would hand on, but an argument of the caller's.
     __metadata_request__predict = {"max_error": UNUSED, "return_std": UNUSED}
+    __metadata_request__score = {"max_error": UNUSED}
 
     def predict(self, X: Any, return_std: bool = False, max_error: float | None = None) -> Any:
         """Mean of the mixture: the experts' predictions, weighted by the gate.
@@ -306,6 +317,23 @@ class MixtureOfExpertsRegressor(DensityPrediction, RegressorMixin, BaseMixtureOf
         mean = self._mixed(X, max_error)
         return (mean, self.predict_distribution(X).std()) if return_std else mean
 
+    def score(self, X, y, sample_weight=None, max_error=None):
+        """Coefficient of determination R2 of `predict`; of several outputs their mean.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+        max_error : float, default=None
+            As in `predict`: what few experts are worth.
+
+        Returns
+        -------
+        score : float
+        """
+        return r2_score(y, self.predict(X, max_error=max_error), sample_weight=sample_weight)
+
     def _default_expert(self):
         return Ridge()
 
@@ -313,10 +341,13 @@ class MixtureOfExpertsRegressor(DensityPrediction, RegressorMixin, BaseMixtureOf
         return check_real_target(self, y)
 
     def _prepare(self, data, names, templates, previous):
+        check_magnitude(data.y, "y")
+        check_spread(data.y)
         if previous is not None:
             likelihood: Any = REGRESSION_LIKELIHOODS[self.likelihood]
             return previous._encode(data.y), likelihood(previous._likelihood.min_scale)
-        return data.y, regression_likelihood(self.likelihood, data.y, data.sample_weight)
+        target = data.y.astype(np.float64, copy=False)
+        return target, regression_likelihood(self.likelihood, target, data.sample_weight)
 
     def _encode(self, y):
         y = check_real_target(self, y)
@@ -325,7 +356,7 @@ class MixtureOfExpertsRegressor(DensityPrediction, RegressorMixin, BaseMixtureOf
             raise ValueError(
                 f"y has the shape {y.shape}; the shape of one row must be {fitted}, as in fit"
             )
-        return y
+        return y.astype(np.float64, copy=False)
 
     def _truncation_bound(self):
         return range_bound(self.prediction_range_.reshape(self.n_experts_, -1, 2))

@@ -17,7 +17,8 @@ from sklearn.utils import Bunch, check_consistent_length
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from ._data.weights import last_step
-from ._training.continuation import Surgery, as_frozen
+from ._experts.labels import EncodedLabels
+from ._training.continuation import Surgery, as_frozen, start_for
 from .gates._renormalised import without_expert
 
 if TYPE_CHECKING:
@@ -303,6 +304,9 @@ def _copy_with(mixture, members):
     """A fitted copy with other experts as its parameter; no fitted attribute is changed yet."""
     copied = clone(mixture)
     copied.experts = members
+    copied.init = start_for(
+        mixture.init, list(mixture.named_experts_), [name for name, _ in members]
+    )
     parameters = mixture.get_params(deep=False)
     fitted = {name: value for name, value in vars(mixture).items() if name not in parameters}
     vars(copied).update(fitted)
@@ -319,7 +323,9 @@ def _members(mixture):
     members = []
     for name, expert in mixture.named_experts_.items():
         template = listed.get(name, "drop")
-        members.append((name, clone(expert if isinstance(template, str) else template)))
+        if isinstance(template, str):
+            template = expert.estimator if isinstance(expert, EncodedLabels) else expert
+        members.append((name, clone(template)))
     return members
 
 

@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, SoftmaxGate
 
 N_ROWS, N_FEATURES = 30, 3
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -273,15 +273,29 @@ def test_lengths_that_differ():
     refuse(regressor(), "sample_weight", "(29,)", sample_weight=np.ones(29))
 
 
-def test_strings_reach_the_default_gate():
+def test_text_that_gate_features_choose():
+    frame = pd.DataFrame(X, columns=list("abc")).assign(name=[f"n{i}" for i in range(N_ROWS)])
+    words = "['name']", "gate_features=", "Pipeline", "SoftmaxGate()"
+    refuse(regressor(gate_features=["a", "name"]), *words, X=frame)
+
+
+def test_nothing_but_text_reaches_the_gate():
+    frame = pd.DataFrame({"name": [f"n{i}" for i in range(N_ROWS)]})
+    words = "['name']", "gate_features=", "Pipeline", "SoftmaxGate()"
+    refuse(regressor(), *words, X=frame)
+    refuse(regressor(init="random"), *words, X=frame)
+
+
+@pytest.mark.parametrize("init", ["random", "kmeans"])
+@pytest.mark.parametrize(
+    "gate",
+    [LogisticRegression(), make_pipeline(StandardScaler(), SoftmaxGate())],
+    ids=["classifier", "Pipeline"],
+)
+def test_a_gate_that_cannot_take_strings(gate, init):
     frame = pd.DataFrame(X, columns=list("abc")).assign(town="A", size="B")
-    refuse(regressor(), "['town', 'size']", "gate_features", "Pipeline", X=frame)
-
-
-def test_only_strings_reach_the_default_gate():
-    frame = pd.DataFrame({"town": ["A", "B"] * 15})
-    refuse(regressor(), "'town'", "gate_features", "Pipeline", X=frame)
-    refuse(regressor(init="random"), "'town'", "gate_features", "Pipeline", X=frame)
+    words = "['town', 'size']", "gate_features=", "Pipeline", "SoftmaxGate()", "could not convert"
+    refuse(regressor(gate=gate, init=init), *words, X=frame)
 
 
 # sample weights -----------------------------------------------------------------------------
@@ -404,6 +418,13 @@ def test_cv_that_tests_no_row():
     refuse(regressor(cv=[(np.arange(30), [])]), "cv=", "tests no row")
 
 
+def test_a_list_of_splits_is_not_printed():
+    cv = [(np.arange(20), np.arange(20, 30))]
+    with pytest.raises(ValueError, match="cv=list of 1 splits must test each row") as caught:
+        regressor(cv=cv).fit(X, Y)
+    assert "array" not in str(caught.value)
+
+
 def test_cv_that_tests_rows_it_trains_on():
     every = np.arange(30)
     for cv in [[(every, every)], [(every, every[:15]), (every, every[15:])]]:
@@ -467,15 +488,6 @@ def test_expert_that_raises_in_fit(error, kind, n_jobs):
     assert_says(caught.value, "'bad'", "expert 2 of 2", "iteration 1", "Raising", "not today")
     assert "not today" in str(caught.value.__cause__)
     assert type(error).__name__ in repr(caught.value.__cause__)
-
-
-def test_the_iteration_of_the_failure_is_named():
-    three = {"cv": 3, "shared_expert": None}
-    model = regressor(
-        Raising(ValueError("not today"), at=7), init="random", **three
-    )  # 2 * 3 fits before
-    with pytest.raises(ValueError, match="'expert_0' .* in EM iteration 2 .*not today"):
-        model.fit(X, Y)
 
 
 def test_failure_in_the_last_step_is_named():

@@ -24,7 +24,8 @@ def labels(model):
     """What the boxes of the diagram are called, from left to right and from top to bottom."""
     boxes = LABEL.findall(estimator_html_repr(model))
     # The first <div> within a label is the name; links and captions follow.
-    return [unescape(re.sub(r"<span.*?</span>|<[^>]+>", "", box)).rstrip("i?") for box in boxes]
+    texts = [unescape(re.sub(r"<span.*?</span>|<[^>]+>", "", box)) for box in boxes]
+    return [text.rstrip("i?").strip() for text in texts]
 
 
 def forest_and_line():
@@ -56,6 +57,32 @@ def test_a_fitted_mixture_shows_shares():
         f"experts: expert_{k}, {mass:.0%} of the weight"
         for k, mass in enumerate(clones.utilization_.mass)
     ]
+
+
+def test_captions_side_by_side_do_not_run_together():
+    model = small.regressor(Ridge()).fit(small.X, small.Y)
+    text = unescape(re.sub(r"<[^>]+>", "", "".join(LABEL.findall(estimator_html_repr(model)))))
+    assert not re.search(r"weight\w", text)
+
+
+def test_the_shared_expert_is_shown():
+    model = small.regressor(Ridge(), shared_expert="generalist").fit(small.X, small.Y)
+    assert f"shared expert: {model.shared_weight_:.0%} of the prediction" in labels(model)
+    assert labels(model).count("Ridge") == 3
+    both_err = [("line", Ridge()), ("flat", Ridge(1e6))]
+    model = small.regressor(both_err, shared_expert="consensus").fit(small.X, small.X[:, 0] ** 2)
+    assert model.shared_weight_ > 0 and labels(model)[-1] == "Consensus"
+
+
+def test_many_parts_are_drawn_in_brief():
+    few = [("line", make_pipeline(StandardScaler(), Ridge()))]
+    many = [(f"line {k}", make_pipeline(StandardScaler(), Ridge(k))) for k in range(1, 7)]
+    drawn = estimator_html_repr(small.regressor(many).fit(small.X, small.Y))
+    assert len(drawn) < 150_000
+    shown = labels(small.regressor(many))
+    assert shown.count("Pipeline") == 6 and "Ridge" not in shown
+    assert "Ridge(alpha=6)" in unescape(drawn)
+    assert "Ridge" in labels(small.regressor(few))
 
 
 def test_without_an_expert_that_was_dropped():

@@ -12,10 +12,15 @@ one row per expert, so that the inner loops run across samples and the compiler 
 What training reads in every pass over the data is kept in that form (see `pack`).
 """
 
+import hashlib
+import pickle
+import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numba import njit
+from numba.core.caching import FunctionCache
 
 LANES = 128
 """Samples per tile."""
@@ -42,6 +47,52 @@ ROUND_TO_INTEGER_BITS = 0x4338000000000000
 SQRT_2 = 1.4142135623730951
 
 
+SOURCE_HASH = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+
+DAMAGED = (EOFError, OSError, pickle.PickleError, ValueError, AttributeError, ImportError)
+"""What reading an emptied, truncated or foreign file of the cache raises, or a full disk."""
+
+_warned = False
+
+
+class _Cache(FunctionCache):
+    """The on-disk cache of a kernel: never a reason to fail, and never that of another source.
+
+    Numba keys an entry by the bytecode of the kernel alone, so that of two processes with two
+    versions of this file one might leave what it compiled to the other, with helpers inlined that
+    have changed since. Here the key has the hash of the whole file, too.
+    """
+
+    def _index_key(self, sig, codegen):
+        return (*super()._index_key(sig, codegen), SOURCE_HASH)
+
+    def load_overload(self, sig, target_context):
+        try:
+            return super().load_overload(sig, target_context)
+        except DAMAGED as error:
+            self._give_up(error)
+            return None
+
+    def save_overload(self, sig, data):
+        try:
+            super().save_overload(sig, data)
+        except DAMAGED as error:
+            self._give_up(error)
+
+    def _give_up(self, error):
+        global _warned
+        self.disable()
+        if not _warned:
+            _warned = True
+            warnings.warn(
+                f"the cache of skmoe's compiled code cannot be used ({type(error).__name__}: "
+                f"{error}), so it is compiled anew in each process; delete the folder "
+                f"{self.cache_path}, and see that its disk is not full",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+
 def _compile(function):
     """Compile lazily with an on-disk cache, or without one where no cache can be written."""
     # Loops vectorise only if a division by zero need not raise. "contract" allows fused
@@ -51,12 +102,16 @@ def _compile(function):
         "error_model": "numpy",
         "fastmath": {"contract"},
     }
+    kernel = njit(**options)(function)
     try:
-        return njit(cache=True, **options)(function)
+        cache = _Cache(function)
     except RuntimeError:
-        # numba refuses to decorate at all when it finds no writable directory for its cache;
-        # compiling anew in every process is slower but works.
-        return njit(**options)(function)
+        # Numba finds no writable directory for its cache: compiling anew in every process is
+        # slower but works.
+        return kernel
+    if hasattr(kernel, "_cache"):  # not so with NUMBA_DISABLE_JIT
+        kernel._cache = cache
+    return kernel
 
 
 @_compile

@@ -10,7 +10,9 @@ compute.
 from __future__ import annotations
 
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 
 from joblib.parallel import get_active_backend
@@ -43,7 +45,7 @@ def run_in_parts(function, n_items, nanoseconds):
     bounds = [n_items * part // n_parts for part in range(n_parts + 1)]
     ranges = list(zip(bounds[:-1], bounds[1:], strict=True))
     n_threads = min(n_threads_allowed(), n_parts)
-    with _controller().limit(limits=1, user_api="blas"):
+    with one_blas_thread():
         if n_threads == 1:
             return [function(*limits) for limits in ranges]
         shares = [ranges[thread::n_threads] for thread in range(n_threads)]
@@ -62,6 +64,35 @@ def n_threads_allowed():
     return max(1, min((library.num_threads for library in libraries), default=1))
 
 
+@contextmanager
+def one_blas_thread():
+    """Limit BLAS to one thread, unless another thread of this process does so at the moment.
+
+    The limit is one of the whole process. A computation that remembered the limit of another as
+    what it had found would leave that behind for good. So only one at a time sets it, and the
+    same sets it back; the others profit while it lasts.
+    """
+    lock = _limiting
+    if not lock.acquire(blocking=False):
+        yield
+        return
+    try:
+        with _controller().limit(limits=1, user_api="blas"):
+            yield
+    finally:
+        lock.release()
+
+
+_limiting = threading.Lock()
+
+
+def _after_fork():
+    """Threads do not survive a fork: neither the pool's, nor one that was to open the lock."""
+    global _limiting
+    _limiting = threading.Lock()
+    _pool.cache_clear()
+
+
 def _run_all(function, ranges):
     return [function(*limits) for limits in ranges]
 
@@ -77,5 +108,4 @@ def _pool():
 
 
 if hasattr(os, "register_at_fork"):
-    # Threads do not survive a fork: a child that inherited the pool would wait for ever.
-    os.register_at_fork(after_in_child=_pool.cache_clear)
+    os.register_at_fork(after_in_child=_after_fork)

@@ -150,29 +150,49 @@ def check_splits(cv: Any, data: TrainingData, classifier: bool, random_state: in
     try:
         splits = tuple(_split(5 if cv is None else cv, data, classifier, random_state))
     except (ValueError, IndexError) as error:
-        raise ValueError(f"cv={cv!r} cannot split the {len(data.kept)} rows: {error}") from error
+        raise ValueError(
+            f"cv={_in_brief(cv)} cannot split the {len(data.kept)} rows: {error}"
+        ) from error
+    if not splits:
+        raise ValueError(
+            f"cv={_in_brief(cv)} yields no split: a generator can be used only once; "
+            "give list(...) of it"
+        )
     splits = tuple((train, test) for train, test in splits if len(test))  # others judge nobody
     if any(part.max(initial=-1) >= len(data.kept) for split in splits for part in split):
         raise ValueError(
-            f"cv={cv!r} has positions beyond the {len(data.kept)} rows of positive weight, which "
-            "are all that a splitter sees; give list(cv.split(X, y)) if it counts on all of them"
+            f"cv={_in_brief(cv)} has positions beyond the {len(data.kept)} rows of positive "
+            "weight, which are all that a splitter sees; give list(cv.split(X, y)) if it counts "
+            "on all of them"
         )
     if any(len(np.intersect1d(train, test)) for train, test in splits):
         raise ValueError(
-            f"cv={cv!r} tests rows that it trains on; each row must be judged by experts that did "
-            "not see it (for the classical algorithm set e_step='insample')"
+            f"cv={_in_brief(cv)} tests rows that it trains on; each row must be judged by experts "
+            "that did not see it (for the classical algorithm set e_step='insample')"
         )
     if any(len(train) == 0 for train, _ in splits):
-        raise ValueError(f"cv={cv!r} leaves no row of positive weight to train on in a split")
+        raise ValueError(
+            f"cv={_in_brief(cv)} leaves no row of positive weight to train on in a split"
+        )
     tested = np.concatenate([test for _, test in splits]) if splits else np.empty(0)
     if not len(tested):
-        raise ValueError(f"cv={cv!r} tests no row of positive weight, so nothing can be judged")
+        raise ValueError(
+            f"cv={_in_brief(cv)} tests no row of positive weight, so nothing can be judged"
+        )
     if len(np.unique(tested)) < len(tested):
         raise ValueError(
-            f"cv={cv!r} tests some rows more than once; give folds of which no two have a row in "
-            "common (such as KFold), since each row is judged by the experts that did not see it"
+            f"cv={_in_brief(cv)} tests some rows more than once; give folds of which no two have "
+            "a row in common (such as KFold), since each row is judged by the experts that did "
+            "not see it"
         )
     return Folds.of(splits, len(data.kept))
+
+
+def _in_brief(cv):
+    """A splitter in full, but not all the row indices of a list."""
+    if isinstance(cv, list | tuple):
+        return f"{type(cv).__name__} of {len(cv)} splits"
+    return f"{type(cv).__name__} of splits" if hasattr(cv, "__next__") else repr(cv)
 
 
 def _split(cv, data, classifier, random_state):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn import get_config
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
@@ -13,6 +15,12 @@ from sklearn.utils.validation import (
     _num_samples,
     validate_data,
 )
+
+LARGEST = 1e150
+"""Squares of larger numbers, summed over rows, overflow."""
+
+SMALLEST_SPREAD = 1e-145
+"""Squares of smaller differences, divided by the squared floor of a scale, underflow."""
 
 
 def is_valid_array(estimator, X, dtypes):
@@ -64,11 +72,43 @@ class TrainingData(NamedTuple):
 
 def is_frame(X):
     """Whether X is a data frame (pandas, polars, ...) that experts should see as it is."""
-    return hasattr(X, "columns") or hasattr(X, "__dataframe__")
+    return hasattr(X, "columns") and hasattr(X, "dtypes")
+
+
+def as_known_frame(X):
+    """A table that scikit-learn cannot take columns of (pyarrow's, say) as a frame of pandas.
+
+    Parameters
+    ----------
+    X : object
+        Whatever has a method ``to_pandas`` or ``__dataframe__`` and is no frame is converted.
+
+    Returns
+    -------
+    X : object
+
+    Raises
+    ------
+    ImportError
+        If pandas is not there.
+    """
+    convertible = hasattr(X, "to_pandas") or hasattr(X, "__dataframe__")
+    if is_frame(X) or not convertible:
+        return X
+    try:
+        from pandas.api.interchange import from_dataframe
+    except ImportError as error:
+        raise ImportError(
+            f"X of type {type(X).__name__} is read by way of pandas: pip install 'skmoe[pandas]', "
+            "or give an array"
+        ) from error
+    return X.to_pandas() if hasattr(X, "to_pandas") else from_dataframe(X)
 
 
 def check_features(estimator, X, reset):
     """Validate X; frames stay frames, so that experts can select columns by name.
+
+    Tables of other libraries become frames of pandas; see `as_known_frame`.
 
     Missing values and strings pass: whether they are welcome is for the experts to say.
 
@@ -85,9 +125,10 @@ def check_features(estimator, X, reset):
     """
     if not reset and is_valid_array(estimator, X, "df"):
         return X
+    X = as_known_frame(X)
     if is_frame(X):
         return validate_data(estimator, X, reset=reset, skip_check_array=True)
-    return validate_data(
+    X = validate_data(
         estimator,
         X,
         reset=reset,
@@ -96,6 +137,27 @@ def check_features(estimator, X, reset):
         ensure_all_finite="allow-nan",
         ensure_min_samples=1 if reset else 0,
     )
+    return with_short_indices(X) if issparse(X) else X
+
+
+def with_short_indices(X):
+    """A sparse matrix with 32-bit indices, which trees and k-means insist on, if they suffice.
+
+    Parameters
+    ----------
+    X : CSR or CSC matrix
+        Left as it is.
+
+    Returns
+    -------
+    X : CSR or CSC matrix
+        Its values are shared.
+    """
+    if X.indices.dtype == np.int32 or max(X.nnz, *X.shape) > np.iinfo(np.int32).max:
+        return X
+    short = copy.copy(X)
+    short.indices, short.indptr = X.indices.astype(np.int32), X.indptr.astype(np.int32)
+    return short
 
 
 def check_class_target(estimator, y):
@@ -121,9 +183,57 @@ def check_real_target(estimator, y):
     Returns
     -------
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs), dtype float64
+        Or float32 if it was given so, as the experts may like to have it.
     """
-    y = _present(estimator, y, dtype=np.float64)
+    y = _present(estimator, y, dtype=(np.float64, np.float32))
     return column_or_1d(y, warn=True) if y.ndim == 1 or y.shape[1] == 1 else y
+
+
+def check_magnitude(values, name):
+    """Refuse numbers whose squares double precision cannot hold.
+
+    Parameters
+    ----------
+    values : array, sparse matrix or frame
+        Columns of a frame that are no numbers are passed over.
+    name : str
+        For the error.
+
+    Raises
+    ------
+    ValueError
+        Says what is to be rescaled.
+    """
+    if issparse(values):
+        values = values.data
+    elif hasattr(values, "select_dtypes"):
+        values = values.select_dtypes("number").to_numpy()
+    if not isinstance(values, np.ndarray) or values.dtype != np.float64 or not values.size:
+        return  # other types hold no such numbers
+    with np.errstate(invalid="ignore"):
+        largest = np.fmax.reduce(np.abs(values), axis=None)
+    if largest > LARGEST:
+        raise ValueError(
+            f"{name} has values as large as {largest:.3g}, whose squares are no longer numbers; "
+            f"divide them by a constant, such as {largest:.0e}, before fit and predict"
+        )
+
+
+def check_spread(y):
+    """Refuse a target that varies so little that the squares of its differences are 0.
+
+    Raises
+    ------
+    ValueError
+        Says what is to be rescaled.
+    """
+    spread = np.ptp(y.reshape(len(y), -1), axis=0)
+    smallest = spread[spread > 0].min(initial=np.inf)
+    if smallest < SMALLEST_SPREAD:
+        raise ValueError(
+            f"y varies by no more than {smallest:.3g}, whose square is no longer a number; "
+            "multiply y by a constant, or wrap the mixture in TransformedTargetRegressor"
+        )
 
 
 def _present(estimator, y, dtype):

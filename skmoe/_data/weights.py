@@ -23,7 +23,8 @@ def weight_keyword(estimator):
     Parameters
     ----------
     estimator : estimator
-        A Pipeline takes the weights at its last step.
+        A Pipeline takes the weights at its last step, unless a step before draws other rows
+        (the samplers of imbalanced-learn), to which the weights would not belong.
 
     Returns
     -------
@@ -32,6 +33,8 @@ def weight_keyword(estimator):
         estimator takes no weights.
     """
     if isinstance(estimator, Pipeline):
+        if any(hasattr(step, "fit_resample") for _, step in estimator.steps):
+            return None
         name, last = estimator.steps[-1]
         keyword = weight_keyword(last)
         return None if keyword is None else f"{name}__{keyword}"
@@ -67,7 +70,30 @@ def fit_weighted(estimator, X, y, weight):
     """
     weights = {} if weight is None else {weight_keyword(estimator): weight}
     with config_context(enable_metadata_routing=False):
-        return estimator.fit(X, y, **weights)
+        estimator.fit(X, y, **weights)  # not all of them return themselves
+    return estimator
+
+
+def relative_weights(weight, sample_weight):
+    """Weights on the scale of rows, for `resampled_counts`: their sum is a number of rows.
+
+    A row of which an expert has a portion r and that the user weighs w has the weight r w. How
+    many rows an expert learns from is for the portions to say: weights of 10 for all rows are
+    no ground for ten copies of each, which to nearest neighbours are another model. So the w are
+    divided by their mean over the rows of the expert, and only proportions are left of them.
+
+    Parameters
+    ----------
+    weight : ndarray of shape (n_samples,)
+        With which an expert is to be fitted.
+    sample_weight : ndarray of shape (n_samples,)
+        Positive; a factor of `weight`.
+
+    Returns
+    -------
+    weight : ndarray of shape (n_samples,)
+    """
+    return weight * ((weight / sample_weight).sum() / weight.sum())
 
 
 def resampled_counts(weight, rng):

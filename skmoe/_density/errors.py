@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from .._compat import Record
 from .neighbours import LeafTable
 
 POWERS = np.linspace(0.0, 1.3, 14)
@@ -57,7 +58,7 @@ class LeavesOfRows(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class ErrorScale:
+class ErrorScale(Record):
     """Standard deviation of each row's error.
 
     ``typical * exp(power * (log o - centre))``, where o is the mean size of the errors of rows
@@ -125,8 +126,8 @@ def fit_scale(leaves, error, weight, judge, smallest):
 
 
 @dataclass(frozen=True, eq=False)
-class Bins:
-    """Bins of standardised errors, each of which becomes a component.
+class ErrorBins(Record):
+    """ErrorBins of standardised errors, each of which becomes a component.
 
     Attributes
     ----------
@@ -140,7 +141,7 @@ class Bins:
     mass: np.ndarray
 
     @classmethod
-    def of(cls, values, weight, n_bins) -> Bins:
+    def of(cls, values, weight, n_bins) -> ErrorBins:
         """Bins of about equal mass, but for finer tails."""
         sizes = np.ones(n_bins)
         sizes[[1, -2]], sizes[[0, -1]] = TAIL, TAIL / 2
@@ -178,12 +179,12 @@ class ShapeOfRows(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class ErrorShape:
+class ErrorShape(Record):
     """Distribution of each row's standardised error: a histogram of those of rows alike.
 
     Attributes
     ----------
-    bins : Bins
+    bins : ErrorBins
     widening : float
         Factor on the widths of the components.
     marginal_part : float
@@ -192,7 +193,7 @@ class ErrorShape:
         Histograms.
     """
 
-    bins: Bins
+    bins: ErrorBins
     widening: float
     marginal_part: float
     table: LeafTable
@@ -229,7 +230,7 @@ def fit_shape(leaves, standard, weight, judge):
     n_bins = int(np.clip(n_samples // ROWS_IN_BIN, FEWEST_BINS, MOST_BINS))
     histogram, marginal, centres, widths = (np.empty((n_samples, n_bins)) for _ in range(4))
     for others, own in each_fold(judge):
-        bins = Bins.of(standard[others], weight[others], n_bins)
+        bins = ErrorBins.of(standard[others], weight[others], n_bins)
         indicators = bins.indicators(standard[others])
         table = LeafTable.of(leaves.all[others], indicators, weight[others])
         histogram[own] = table.mean(leaves.left_out[own], bins.mass)
@@ -252,7 +253,7 @@ def fit_shape(leaves, standard, weight, judge):
     held_out = ShapeOfRows(
         (1 - part) * histogram + part * marginal, centres, _widened(widths, widening)
     )
-    bins = Bins.of(standard, weight, n_bins)
+    bins = ErrorBins.of(standard, weight, n_bins)
     table = LeafTable.of(leaves.all, bins.indicators(standard), weight)
     return ErrorShape(bins, widening, part, table), held_out
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .._data.columns import numeric_features, select_columns
+from .._data.columns import GateColumns, numbers_of
 from .._prediction.dispatch import mix_outputs
 from .._prediction.distribution import PredictiveDistribution
+from .._shared_expert.consensus import seen_by_trees
 from .conformal import check_coverage, held_out_scores, score_threshold
 from .opinions import Opinions, as_gaussians, mixture_components
 
@@ -18,12 +19,12 @@ class DensityPrediction:
     """Distributions, intervals, quantiles and samples of a fitted regression mixture."""
 
     gate_: Any
+    gate_columns_: GateColumns
     scale_: np.ndarray
     _check_X: Callable
     _density: Any = None  # of models fitted before there was one
     _dispersion: Any
     _encode: Callable
-    _gate_columns: Any
     _gate_proba: Callable
     _likelihood: Any
     _outputs: Callable
@@ -60,8 +61,8 @@ class DensityPrediction:
         prediction = mix_outputs(outputs, gate, self._likelihood, self._dispersion)
         if shared is not None:
             prediction = shared.blended(prediction, shared_output)
-        Z = select_columns(X, self._gate_columns)
-        features = numeric_features(Z, self._density.columns)
+        numbers = numbers_of(self._density.view, self.gate_columns_.transform(X))
+        features = seen_by_trees(numbers, self._density.columns)
         opinions = Opinions(features, prediction, outputs, gate, shared_output)
         components = self._density.components(opinions, mixture)
         return PredictiveDistribution(*components)

@@ -9,6 +9,8 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from sklearn.ensemble import ExtraTreesRegressor
 
+from .._compat import Record
+
 N_TREES = 100
 """As measured with pools, half of them lose 0.004 nats a row and save 2 % of the fit."""
 
@@ -26,7 +28,7 @@ N_LEVELS = 9
 
 
 @dataclass(frozen=True, eq=False)
-class Neighbours:
+class Neighbours(Record):
     """Extremely randomised trees whose leaves hold rows with alike errors.
 
     Attributes
@@ -98,7 +100,7 @@ class Neighbours:
 
 
 @dataclass(frozen=True, eq=False)
-class LeafTable:
+class LeafTable(Record):
     """What the leaves hold.
 
     Attributes

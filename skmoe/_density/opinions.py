@@ -15,7 +15,7 @@ class Opinions(NamedTuple):
     Attributes
     ----------
     features : ndarray of shape (n, d), float64
-        Numeric features of the gate; NaN where one is missing.
+        What trees see of the gate's features; NaN where one is missing.
     prediction : ndarray of shape (n,)
         The final prediction.
     experts : ndarray of shape (n, K)

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._compat import Record
+from .._data.columns import NumericView
 from .._prediction.distribution import PredictiveDistribution
 from .errors import ErrorScale, ErrorShape, LeavesOfRows, ShapeOfRows, fit_scale, fit_shape
 from .neighbours import Neighbours
@@ -45,7 +47,9 @@ class HeldOutRows(NamedTuple):
     judge : ndarray of shape (n,)
         The fold that each row was left out of.
     columns : ndarray of intp
-        The gate features that are among the opinions.
+        The numbers that are among the opinions.
+    view : NumericView or None
+        What makes numbers of the gate's features.
     """
 
     opinions: Opinions
@@ -54,6 +58,7 @@ class HeldOutRows(NamedTuple):
     weight: np.ndarray
     judge: np.ndarray
     columns: np.ndarray
+    view: NumericView | None = None
 
     def take(self, rows) -> HeldOutRows:
         """The same of some rows."""
@@ -68,7 +73,7 @@ class HeldOutRows(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class ResidualDensity:
+class ResidualDensity(Record):
     """A mixture of Gaussians around the prediction whose mean is the prediction.
 
     Five parts with constant weights: the shape and the scale of the errors of rows alike; a
@@ -86,7 +91,9 @@ class ResidualDensity:
     parts : ndarray of shape (5,)
         Weights of the parts, in the order above.
     columns : ndarray of intp
-        The gate features that are to be among the opinions.
+        The numbers that are to be among the opinions.
+    view : NumericView or None
+        What makes numbers of the gate's features.
     """
 
     neighbours: Neighbours
@@ -95,6 +102,7 @@ class ResidualDensity:
     spread: float
     parts: np.ndarray
     columns: np.ndarray
+    view: NumericView | None = None
 
     def components(self, opinions: Opinions, mixture: Components) -> Components:
         """The density of new rows.
@@ -151,7 +159,7 @@ def fit_residual_density(rows: HeldOutRows, smallest: float, seed: int, n_jobs=N
         [PredictiveDistribution(*part).logpdf(rows.target) for part in (*around, rows.mixture)]
     )
     parts = _weights_of_parts(log_density, weight)
-    density = ResidualDensity(neighbours, scale, shape, spread, parts, rows.columns)
+    density = ResidualDensity(neighbours, scale, shape, spread, parts, rows.columns, rows.view)
     return density, _whole(parts, around, rows.mixture, rows.opinions.prediction)
 
 

@@ -12,6 +12,13 @@ from sklearn.utils.validation import (
 )
 
 from .._data.weights import last_step
+from .._likelihoods import Categorical
+
+ROUNDING = 1e-3
+"""How far the probabilities of a row may sum from 1: experts compute in single precision."""
+
+EXACT = 1e-9
+"""Nearer to 1 than this the sum is taken to be 1."""
 
 
 def check_experts(estimator, experts, n_experts, default):
@@ -94,10 +101,80 @@ def _check_expert(estimator, name, template):
 
 
 def _offers_probabilities(template):
-    # Stacking shows its predict_proba only when fitted, once it has its final estimator.
-    return hasattr(template, "predict_proba") or isinstance(
-        last_step(template), StackingClassifier
-    )
+    """Whether a classifier that is not fitted yet will offer ``predict_proba``.
+
+    Stacking shows it only when fitted, once it has its final estimator, and whatever is wrapped
+    around one (a search, a threshold) shows what its estimator does.
+    """
+    if hasattr(template, "predict_proba"):
+        return True
+    if not hasattr(type(template), "predict_proba"):
+        return False
+    inner = last_step(template)
+    if isinstance(inner, StackingClassifier):
+        final = inner.final_estimator
+        return final is None or _offers_probabilities(final)
+    inner = getattr(inner, "estimator", None) if inner is template else inner
+    return inner is not None and _offers_probabilities(inner)
+
+
+def check_output(output, n_samples, likelihood, expert):
+    """Check what an expert has predicted.
+
+    Parameters
+    ----------
+    output : ndarray of shape (n_samples, ...)
+    n_samples : int
+        Rows that it was asked about.
+    likelihood : Categorical, Gaussian or Laplace
+    expert : str
+        Names it in errors.
+
+    Returns
+    -------
+    output : ndarray
+        Probabilities whose rows sum to 1 but for rounding are divided by their sums.
+
+    Raises
+    ------
+    ValueError
+        If the number of rows differs, if a value is not finite, or if a row is no distribution.
+    """
+    if len(output) != n_samples:
+        raise ValueError(
+            f"{expert} predicted {len(output)} rows where it was asked about {n_samples}; "
+            "an expert has to predict one value, or one row of probabilities, for each"
+        )
+    if not np.isfinite(output).all():
+        raise ValueError(
+            f"{expert} predicted values that are not finite "
+            "(NaN or infinity); scale its features, or regularise it more strongly"
+        )
+    return _distributions(output, expert) if isinstance(likelihood, Categorical) else output
+
+
+def _distributions(proba, expert):
+    sums = np.einsum("ij->i", proba)
+    distance = np.abs(sums - 1.0)
+    if (distance > ROUNDING).any():
+        row = int(np.argmax(distance))
+        raise ValueError(
+            f"{expert} predicted probabilities that sum to {sums[row]:.4g} in row {row}; those of "
+            "each row have to sum to 1: let its predict_proba divide them by their sum, or wrap "
+            "it in sklearn.calibration.CalibratedClassifierCV"
+        )
+    if (proba < 0).any():
+        if proba.min() < -ROUNDING:
+            raise ValueError(
+                f"{expert} predicted a probability of {proba.min():.4g}; none may be negative"
+            )
+        proba = np.maximum(proba, 0.0)
+        sums = np.einsum("ij->i", proba)
+        distance = np.abs(sums - 1.0)
+    rounded = distance > EXACT
+    if rounded.any():
+        proba[rounded] /= sums[rounded, np.newaxis]
+    return proba
 
 
 def check_frozen_classes(names, templates, classes):

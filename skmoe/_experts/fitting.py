@@ -11,14 +11,22 @@ from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_samples
 
+from .._data.protection import is_protected, own_copy, protected, taken
 from .._data.weights import (
     NEGLIGIBLE_WEIGHT,
     fit_weighted,
     last_step,
+    relative_weights,
     resampled_counts,
     weight_keyword,
 )
+from .checks import check_output
+from .labels import EncodedLabels, are_codes
+
+MORE_OVERLAPS = (0.3, 1.0)
+"""How much more an expert sees of the rows of the others if it cannot be fitted without."""
 
 
 class FitTask(NamedTuple):
@@ -32,58 +40,59 @@ class FitTask(NamedTuple):
     y: np.ndarray
     y_encoded: np.ndarray
     weight: np.ndarray
+    sample_weight: np.ndarray
     likelihood: Any
 
 
-def seeded(estimator, random_state, override):
-    """Clone an estimator and fix its random states, nested ones included.
+def expert_output(model, X, likelihood, description):
+    """Predictions of one fitted expert, checked to be what they should be.
 
     Parameters
     ----------
-    estimator : estimator
-    random_state : numpy.random.RandomState
-    override : bool
-        Whether random states that the user set are replaced, as `BaggingClassifier` does
-        for its clones; otherwise only those left at None are filled.
+    model : fitted estimator
+    X : array, sparse matrix or frame of shape (n_samples, n_features)
+        If it is `protected` and the expert raises, it is asked again with rows of its own, since
+        it may have wanted to write into them.
+    likelihood : Categorical, Gaussian or Laplace
+    description : str
+        Of the expert, for errors.
 
     Returns
     -------
-    estimator : estimator
-        A frozen estimator, and whatever is frozen inside, is left as it is.
-    """
-    if isinstance(estimator, FrozenEstimator):
-        return estimator
-    estimator = clone(estimator)
-    parameters = estimator.get_params(deep=True)
-    frozen = [name for name, value in parameters.items() if isinstance(value, FrozenEstimator)]
-    for name in sorted(parameters):
-        if name.rsplit("__", 1)[-1] != "random_state":
-            continue
-        if any(name.startswith(f"{prefix}__") for prefix in frozen):
-            continue
-        if override or parameters[name] is None:
-            estimator.set_params(**{name: random_state.randint(np.iinfo(np.int32).max)})
-    return estimator
-
-
-def expert_output(model, X, likelihood, description):
-    """Predictions of one fitted expert, checked to be numbers.
+    output : ndarray of shape (n_samples, ...)
 
     Raises
     ------
     ValueError, TypeError, RuntimeError
-        If the expert raised, or if a prediction is not finite.
+        If the expert raised, or if a prediction has the wrong shape, is not finite, or is no
+        probability.
     """
     try:
-        output = likelihood.expert_output(model, X)
+        try:
+            output = likelihood.expert_output(model, X)
+        except Exception:
+            if not is_protected(X):
+                raise
+            output = likelihood.expert_output(model, own_copy(X))
     except Exception as error:
         raise _named(error, description, model, "could not predict") from error
-    if not np.isfinite(output).all():
-        raise ValueError(
-            f"expert {description} ({type(model).__name__}) predicted values that are not finite "
-            "(NaN or infinity); scale its features, or regularise it more strongly"
-        )
-    return output
+    return check_output(
+        output, _num_samples(X), likelihood, f"expert {description} ({type(model).__name__})"
+    )
+
+
+class Failure(NamedTuple):
+    """What an expert said that could not be fitted, or not be asked."""
+
+    message: str
+
+
+def attempt(function, *args):
+    """Result of a function, or its failure."""
+    try:
+        return function(*args)
+    except (ValueError, TypeError, RuntimeError) as error:
+        return Failure(str(error))
 
 
 def predict_fold(job, train, test):
@@ -128,8 +137,9 @@ def fit_expert(job, rows):
     if np.all(weight == weight[0]) and weight[0] in (0, 1):
         weight = None  # what the weights say is said by the rows
     elif weight_keyword(model) is None:
-        rng = np.random.RandomState(job.seed)
-        rows, weight = np.repeat(rows, resampled_counts(weight, rng)), None
+        relative = relative_weights(weight, job.sample_weight[rows])
+        drawn = resampled_counts(relative, np.random.RandomState(job.seed))
+        rows, weight = np.repeat(rows, drawn), None
     y = job.y[rows]
     frozen = isinstance(last_step(model), FrozenEstimator)
     if is_classifier(model) and np.all(y == y[0]) and not frozen:
@@ -137,18 +147,65 @@ def fit_expert(job, rows):
         model = DummyClassifier(strategy="most_frequent")
         weight = None
     try:
-        return fit_weighted(model, _safe_indexing(job.X, rows), y, weight)
+        return _fit(model, taken(job.X, rows), y, weight)
     except Exception as error:
         failure = f"could not be fitted on {len(rows)} rows"
         raise _named(error, job.description, model, failure) from error
 
 
+def _fit(model, X, y, weight):
+    """Fit a model; a classifier that refuses the labels of these rows gets codes instead."""
+    try:
+        return fit_weighted(model, X, y, weight)
+    except Exception:
+        frozen = isinstance(last_step(model), FrozenEstimator)
+        if not is_classifier(model) or frozen or are_codes(y):
+            raise
+        try:
+            return EncodedLabels(model).fit(X, y, weight)
+        except Exception:
+            pass  # it was not the labels: what it said of them is what counts
+        raise
+
+
+def widened(weight, sample_weight, overlap):
+    """Weights of an expert that is to see more of every row, whoever is responsible."""
+    return (1.0 - overlap) * weight + overlap * sample_weight
+
+
+def fit_finally(job):
+    """Fit on all rows, on more of them if it has to be, and see that the expert can be asked.
+
+    Its fold models could be fitted and asked. That this one cannot is a matter of few rows, such
+    as a class with too few, or of a resample with fewer rows than nearest neighbours need.
+    """
+    rows = np.arange(len(job.weight))
+    for overlap in MORE_OVERLAPS:
+        try:
+            return _fit_and_ask(job, rows)
+        except Exception:
+            weight = widened(job.weight, job.sample_weight, overlap)
+            if np.array_equal(weight, job.weight):  # it has all rows
+                raise
+            job = job._replace(weight=weight)
+    return _fit_and_ask(job, rows)
+
+
+def _fit_and_ask(job, rows):
+    model = fit_expert(job, rows)
+    if weight_keyword(job.template) is None:  # fitted on a resample
+        predict_rows(job, model, rows[:1])
+    return model
+
+
 def _named(error, description, model, failure):
     """An error that says which expert raised it; the error itself is to be chained."""
-    kind = next((t for t in (ValueError, TypeError) if isinstance(error, t)), RuntimeError)
+    kinds = (ValueError, TypeError, MemoryError)
+    kind = next((t for t in kinds if isinstance(error, t)), RuntimeError)
     return kind(f"expert {description} ({type(model).__name__}) {failure}: {error}")
 
 
 def predict_rows(job, model, rows):
-    X = job.X if len(rows) == len(job.weight) else _safe_indexing(job.X, rows)
+    everything = len(rows) == len(job.weight)
+    X = protected(job.X) if everything else _safe_indexing(job.X, rows)
     return expert_output(model, X, job.likelihood, job.description)

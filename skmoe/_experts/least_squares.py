@@ -46,7 +46,7 @@ def supports(template, X, y):
     allowed = SUPPORTED.get(type(template))
     if allowed is None or not isinstance(X, np.ndarray) or X.dtype != np.float64:
         return False
-    if y.ndim != 1 or y.dtype.kind not in "fiu" or not 0 < X.shape[1] <= len(X):
+    if y.ndim != 1 or y.dtype != np.float64 or not 0 < X.shape[1] <= len(X):
         return False
     if not np.isscalar(getattr(template, "alpha", 0.0)):
         return False

@@ -12,10 +12,14 @@ from sklearn.utils.parallel import Parallel, delayed
 from .._arithmetic.statistics import effective_rows
 from .._data.problem import Problem
 from .fitting import (
+    MORE_OVERLAPS,
+    Failure,
     FitTask,
-    fit_expert,
+    attempt,
+    fit_finally,
     predict_fold,
     predict_frozen,
+    widened,
 )
 from .least_squares import held_out_predictions, supports
 from .out_of_bag import (
@@ -41,12 +45,16 @@ class HeldOutExperts(NamedTuple):
         fold models were needed, and for a frozen expert.
     starved : ndarray of shape (n_experts,), dtype bool
         Experts that were kept as they were because too few rows were left for them.
+    failures : tuple of str
+        What was said by experts that could not be fitted with the weights that were asked for
+        and were kept as they were, too (in the first iteration: fitted on more rows).
     """
 
     outputs: np.ndarray
     weights: np.ndarray
     models: tuple
     starved: np.ndarray
+    failures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,20 +110,23 @@ class ExpertPool:
         alike = [k for k in stale if supports(self.templates[k], problem.X, problem.y)]
         at_once = held_out_predictions(alike, self.templates, problem, weights)
         alone = [k for k in stale if k not in at_once]
-        tasks = [task for k in alone for task in self._tasks(k, weights[..., k], iteration)]
-        results = Parallel(n_jobs=problem.n_jobs)(
-            delayed(function)(*args) for function, args in tasks
-        )
+        said, failures = self._fit_and_ask(alone, weights, previous, iteration)
+        if failures and previous is None:
+            weights, more = self._with_more_rows(failures, weights, iteration)
+            said |= more
+        elif failures and previous is not None:
+            failed = np.isin(np.arange(len(self.templates)), list(failures))
+            weights = np.where(failed, previous.weights, weights)
 
         if previous is None:
             outputs = np.empty((*weights.shape[1:], *problem.likelihood.output_shape))
             models = [None] * len(self.templates)
         else:
             outputs, models = previous.outputs.copy(), list(previous.models)
-        for (_, args), (model, rows, output) in zip(tasks, results, strict=True):
-            expert = args[0].expert
-            outputs[rows, expert] = output
-            models[expert] = model
+        for expert, results in said.items():
+            for model, rows, output in results:
+                outputs[rows, expert] = output
+                models[expert] = model
         for expert, output in at_once.items():
             outputs[:, expert], models[expert] = output, None
         judged = problem.folds.judged
@@ -123,7 +134,49 @@ class ExpertPool:
             outputs[~judged] = problem.likelihood.uninformed_output(
                 problem.target, problem.sample_weight
             )
-        return HeldOutExperts(outputs, weights, tuple(models), starved)
+        return HeldOutExperts(outputs, weights, tuple(models), starved, tuple(failures.values()))
+
+    def _fit_and_ask(self, experts, weights, previous, iteration):
+        """What experts say of held-out rows, and what those said that raised, by expert.
+
+        The error of an expert that has no other rows to be fitted on is raised at once.
+        """
+        tasks = []
+        for k in experts:
+            last = isinstance(self.templates[k], FrozenEstimator) or (
+                previous is None and (weights[..., k] == self.problem.sample_weight).all()
+            )
+            for function, args in self._tasks(k, weights[..., k], iteration):
+                tasks.append((k, function, args) if last else (k, attempt, (function, *args)))
+        results = Parallel(n_jobs=self.problem.n_jobs)(
+            delayed(function)(*args) for _, function, args in tasks
+        )
+        said: dict[int, list] = {k: [] for k in experts}
+        failures: dict[int, str] = {}
+        for (k, *_), result in zip(tasks, results, strict=True):
+            if isinstance(result, Failure):
+                failures.setdefault(k, result.message)
+                said.pop(k, None)
+            elif k in said:
+                said[k].append(result)
+        return said, failures
+
+    def _with_more_rows(self, failures, weights, iteration):
+        """Weights with which experts that raised can be fitted, and what they say then.
+
+        They see more of every row, in the end as much as if they were alone: an expert that
+        raises then always does.
+        """
+        said: dict[int, list] = {}
+        weights, failed = weights.copy(), list(failures)
+        for overlap in MORE_OVERLAPS:
+            weights[..., failed] = widened(
+                weights[..., failed], self.problem.sample_weight[:, np.newaxis], overlap
+            )
+            more, again = self._fit_and_ask(failed, weights, None, iteration)
+            said |= more
+            failed = list(again)
+        return weights, said
 
     def refit(self, held_out: HeldOutExperts) -> list[Any]:
         """Models fitted on all rows, each row with its held-out weight.
@@ -136,7 +189,6 @@ class ExpertPool:
         -------
         models : list of fitted estimators
         """
-        everything = np.arange(len(self.problem.y))
         weights = self.problem.folds.held_out(held_out.weights)
         models = [
             template if isinstance(template, FrozenEstimator) else model
@@ -144,8 +196,7 @@ class ExpertPool:
         ]
         missing = [k for k, model in enumerate(models) if model is None]
         fitted = Parallel(n_jobs=self.problem.n_jobs)(
-            delayed(fit_expert)(self._job(k, weights[:, k], "the last step"), everything)
-            for k in missing
+            delayed(fit_finally)(self._job(k, weights[:, k], "the last step")) for k in missing
         )
         for k, model in zip(missing, fitted, strict=True):
             models[k] = model
@@ -196,6 +247,7 @@ class ExpertPool:
             problem.y,
             problem.target,
             weight,
+            problem.sample_weight,
             problem.likelihood,
         )
 

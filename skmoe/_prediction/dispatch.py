@@ -18,6 +18,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.parallel import Parallel, delayed
 from sklearn.utils.validation import _num_samples
 
+from .._data.protection import protected
 from .._experts.fitting import expert_output
 
 PARALLEL_OVERHEAD = 0.05
@@ -239,7 +240,7 @@ def _pays(seconds, done, left, workers):
 
 def _take(X, rows):
     if rows is ALL_ROWS:
-        return X
+        return protected(X)  # other rows are copies
     if type(X) is np.ndarray:
         return X.take(rows, axis=0)  # twice as fast as indexing
     return _safe_indexing(X, rows)

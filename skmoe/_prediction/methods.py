@@ -10,7 +10,7 @@ from sklearn.utils import Bunch, check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
 from .._arithmetic import e_step
-from .._data.columns import select_columns
+from .._data.columns import GateColumns
 from .._data.rows import check_features
 from .._shared_expert.expert import mixed_log_density
 from .dispatch import dense_blocks, each_expert, mix, mix_outputs, sparse_blocks
@@ -29,7 +29,7 @@ class MixturePrediction:
     top_k: int | None
     _dispersion: Any
     _encode: Callable
-    _gate_columns: Any
+    gate_columns_: GateColumns
     _likelihood: Any
     _shared: Any = None  # of models fitted before there was one
     _truncation_bound: Callable
@@ -164,11 +164,11 @@ class MixturePrediction:
     # From here on X has been checked.
 
     def _gate_proba(self, X):
-        return self.gate_.predict_proba(select_columns(X, self._gate_columns))
+        return self.gate_.predict_proba(self.gate_columns_.transform(X))
 
     def _route(self, X, top_k=None, max_error=None) -> Route:
         if max_error is None:
-            Z = select_columns(X, self._gate_columns)
+            Z = self.gate_columns_.transform(X)
             top_k = self.top_k if top_k is None else top_k
             return route_by(self.gate_, Z, self.n_experts_, top_k)
         if top_k is not None:
@@ -183,7 +183,7 @@ class MixturePrediction:
         """Responsibilities and log-densities."""
         check_consistent_length(outputs, target)
         log_density = self._likelihood.log_density(target, outputs, self._dispersion)
-        log_gate = self.gate_.predict_log_proba(select_columns(X, self._gate_columns))
+        log_gate = self.gate_.predict_log_proba(self.gate_columns_.transform(X))
         return e_step(log_gate, log_density)
 
     def _mixed(self, X, max_error=None):
@@ -222,7 +222,7 @@ class MixturePrediction:
         return outputs, mix_outputs(outputs, proba, self._likelihood, self._dispersion)
 
     def _shared_output(self, X, outputs):
-        Z = select_columns(X, self._gate_columns)
+        Z = self.gate_columns_.transform(X)
         return self._shared.output(X, Z, outputs, self._likelihood)
 
     def _shared_component(self, X, outputs):

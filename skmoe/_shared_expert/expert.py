@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from .._compat import Record
+from .._data.protection import protected
 from .._experts.fitting import expert_output
 from .consensus import Consensus
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class SharedExpert:
+class SharedExpert(Record):
     """A fitted shared expert.
 
     The prediction of the whole is ``(1 - weight) * mixture + weight * shared``, and its density
@@ -55,7 +57,7 @@ class SharedExpert:
         """
         if self.needs_all_experts:
             return self.model.predict(outputs, Z)
-        return expert_output(self.model, X, likelihood, "the generalist")
+        return expert_output(self.model, protected(X), likelihood, "the generalist")
 
     def blended(self, mixed, component):
         """Prediction of the whole from those of the mixture and of the shared expert."""

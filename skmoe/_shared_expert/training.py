@@ -11,8 +11,9 @@ from sklearn.frozen import FrozenEstimator
 from .._arithmetic.statistics import paired
 from .._data.problem import Problem
 from .._data.weights import last_step
-from .._experts.fitting import seeded
+from .._experts.kinds import of_different_kinds
 from .._experts.pool import ExpertPool
+from .._experts.seeds import seeded
 from .expert import SharedExpert, mixed_log_density
 
 WEIGHTS = np.linspace(0.0, 1.0, 21)
@@ -50,7 +51,7 @@ def shared_kind(setting, *, templates, same_template, e_step, top_k, n_samples):
     """What kind of shared expert to train.
 
     ``"auto"`` takes a generalist beside clones of one estimator, and the consensus of estimators
-    of which no two are of a kind. It takes none where there are no held-out predictions to weigh
+    of which no two are alike. It takes none where there are no held-out predictions to weigh
     it with (in-sample E-step, a frozen expert that may know the rows, very few rows), where one
     expert would be compared with itself, or where `top_k` says that few are to be asked.
 
@@ -91,11 +92,6 @@ def shared_kind(setting, *, templates, same_template, e_step, top_k, n_samples):
             "a list of several; use shared_expert='consensus', or give one estimator"
         )
     return setting
-
-
-def of_different_kinds(templates):
-    """Whether no two estimators are of one class (of pipelines, the last step counts)."""
-    return len({type(last_step(template)) for template in templates}) == len(templates)
 
 
 def train_generalist(

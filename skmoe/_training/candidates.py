@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from .._shared_expert.training import of_different_kinds
+from .._experts.kinds import of_different_kinds
 from ..gates._terms import n_terms
 from .settings import TrainingSettings
 
@@ -48,7 +48,8 @@ def degrees_to_try(settings: TrainingSettings, Z: Any) -> tuple[int, ...]:
     n_samples, n_features = Z.shape
     large = n_samples * n_terms(n_features) > MOST_TERMS
     undecided = settings.overlap == "auto" and settings.e_step != "insample"
-    return (1, 2) if undecided and not large and not issparse(Z) else (1,)
+    sparse = issparse(Z) or hasattr(Z, "sparse")  # which frames of sparse columns have
+    return (1, 2) if undecided and not large and not sparse else (1,)
 
 
 def most_experts(mixture: Any) -> int:

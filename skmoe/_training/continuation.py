@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
 from .._arithmetic import log_softmax
@@ -57,13 +58,17 @@ class Continuation(ABC):
     ) -> Plan:
         """What training has to do."""
         settings = self._settings(TrainingSettings.of(mixture), templates)
+        degrees: tuple[int | None, ...] = (None,)
+        if isinstance(gate, SoftmaxGate) and gate.degree == "auto":
+            degrees = self._degrees(settings, Z)
+            gate = clone(gate).set_params(degree=degrees[0])
         return Plan(
             names,
             templates,
             not isinstance(mixture.experts, list),
             gate,
             Z,
-            self._degrees(settings, Z) if mixture.gate is None else (None,),
+            degrees,
             numbers,
             self._shared(mixture, templates, len(data.sample_weight)),
             self._density(mixture),
@@ -81,7 +86,7 @@ class Continuation(ABC):
 
     @abstractmethod
     def _degrees(self, settings, Z):
-        """Degrees of the default gate to choose from."""
+        """Degrees to choose from for a gate that leaves its degree open."""
 
     def _shared(self, mixture, templates, n_samples):
         """What shared expert to train."""
@@ -278,3 +283,34 @@ def starting_responsibilities_of(previous: Any, X: Any, names: tuple[str, ...]) 
         len(known) / len(names) * np.exp(log_softmax(log_proba[:, columns]))
     )
     return responsibilities
+
+
+def start_for(init, fitted, names):
+    """The parameter `init` for other experts, so that a later ``fit`` can start from it.
+
+    Responsibilities that were given have a column for each expert. Experts that are new get an
+    equal share of each row; those that are gone leave theirs to the others.
+
+    Parameters
+    ----------
+    init : str, callable or array-like of shape (n_given, len(fitted))
+    fitted, names : list of str
+        Experts that it is for, and those from now on.
+
+    Returns
+    -------
+    init : str, callable or ndarray of shape (n_given, len(names))
+    """
+    if isinstance(init, str) or callable(init) or np.shape(init)[1:] != (len(fitted),):
+        return init
+    if fitted == names:
+        return init
+    given = np.asarray(init, dtype=np.float64)
+    given = given / given.sum(axis=1, keepdims=True)
+    start = np.full((len(given), len(names)), 1.0 / len(names))
+    known = [k for k, name in enumerate(names) if name in fitted]
+    kept = given[:, [fitted.index(names[k]) for k in known]]
+    total = kept.sum(axis=1, keepdims=True)
+    kept = np.divide(kept, total, out=np.full(kept.shape, 1.0 / len(known)), where=total > 0)
+    start[:, known] = len(known) / len(names) * kept
+    return start

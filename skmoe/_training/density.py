@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .._data.columns import numeric_columns, numeric_features
+from .._data.columns import NumericView
 from .._data.problem import Problem
 from .._density.conformal import central_scores, label_scores
 from .._density.opinions import Components, Opinions, as_gaussians, mixture_components
@@ -20,6 +20,7 @@ from .._density.residual import (
 from .._likelihoods import Categorical
 from .._prediction.dispatch import mix_outputs
 from .._prediction.distribution import PredictiveDistribution
+from .._shared_expert.consensus import columns_to_see, seen_by_trees
 from .._shared_expert.training import SharedTraining
 from .em import EMState
 from .setup import Setup
@@ -84,9 +85,10 @@ def train_density(
         distribution = PredictiveDistribution(*held_out, noise)
         scores = central_scores(distribution, problem.target[rows])
         return DensityTraining(None, scores, log_likelihood)
-    columns = numeric_columns(setup.gate.Z)
+    view, numbers = NumericView.fit(setup.gate.template, setup.gate.Z, problem.y)
+    columns = columns_to_see(numbers)
     opinions = Opinions(
-        numeric_features(setup.gate.Z, columns),
+        seen_by_trees(numbers, columns),
         prediction,
         outputs,
         gate,
@@ -94,7 +96,7 @@ def train_density(
     )
     weight, judge = problem.judged_weight, problem.folds.judge
     known = HeldOutRows(
-        opinions, as_gaussians(mixture, noise), problem.target, weight, judge, columns
+        opinions, as_gaussians(mixture, noise), problem.target, weight, judge, columns, view
     ).take(rows)
     seed = int(rng.randint(np.iinfo(np.int32).max))
     smallest = float(likelihood.min_scale[0])

@@ -127,8 +127,8 @@ def train_shared(
         return SharedTraining(None, None, final.row_log_likelihood)
     problem, outputs = setup.problem, final.experts.outputs
     if shared == "consensus":
-        seed = int(rng.randint(np.iinfo(np.int32).max))
-        model, held_out = fit_consensus(outputs, setup.gate.Z, problem, seed)
+        seed, gate = int(rng.randint(np.iinfo(np.int32).max)), setup.gate
+        model, held_out = fit_consensus(outputs, gate.template, gate.Z, problem, seed)
     else:
         template = setup.experts.templates[0] if shared == "generalist" else shared
         model, held_out = train_generalist(template, setup.experts, rng)

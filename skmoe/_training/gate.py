@@ -17,7 +17,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 
+from .._data.columns import naming_remedies
 from .._data.folds import Folds
+from .._data.protection import protected
 from .._data.weights import fit_weighted, last_step, weight_keyword
 from ..gates._base import BaseGate, SolvedGate
 from ..gates._classifier import ClassifierGate
@@ -179,17 +181,21 @@ class RefittingTrainer(GateTrainer):
         template = last_step(self.template) if self.features.templates else self.template
         log_proba, gates = np.empty_like(responsibilities), []
         for fold in range(len(self.folds)):
-            rows, Z = self.folds.train(fold), self.features.rows(fold)[1]
+            weights = self.folds.weights(fold, sample_weight)
+            rows = np.flatnonzero(weights)
+            Z = self.features.rows(fold)[1]
             own = Z if len(rows) == len(sample_weight) else _safe_indexing(Z, rows)
-            gate = _fitted(template, own, responsibilities[fold, rows], sample_weight[rows])
-            log_proba[fold] = gate.predict_log_proba(Z)
+            gate = _fitted(template, own, responsibilities[fold, rows], weights[rows])
+            log_proba[fold] = gate.predict_log_proba(protected(Z))
             gates.append(gate)
         return HeldOutGate(log_proba, tuple(gates))
 
     def refit(self, held_out, responsibilities, sample_weight):
         """The gate for prediction; see `GateTrainer.refit`."""
-        if len(self.folds) > 1:
-            return _fitted(self.template, self.Z, responsibilities, sample_weight)
+        if not self.folds.is_in_sample:
+            rows = np.flatnonzero(sample_weight)
+            Z = self.Z if len(rows) == len(sample_weight) else _safe_indexing(self.Z, rows)
+            return _fitted(self.template, Z, responsibilities[rows], sample_weight[rows])
         if not self.features.templates:
             return held_out.fitted[0]
         return assembled(self.template, self.features.rows(0)[0], held_out.fitted[0])
@@ -197,9 +203,9 @@ class RefittingTrainer(GateTrainer):
 
 def _fitted(template, Z, responsibilities, sample_weight):
     """A clone, fitted; whether its own solver converged is no matter of the mixture's user."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), naming_remedies(Z):
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return fit_weighted(clone(template), Z, responsibilities, sample_weight)
+        return fit_weighted(clone(template), protected(Z), responsibilities, sample_weight)
 
 
 class SolvingTrainer(GateTrainer):
@@ -264,7 +270,7 @@ class SolvingTrainer(GateTrainer):
 
     def refit(self, held_out, responsibilities, sample_weight):
         """The gate for prediction; see `GateTrainer.refit`."""
-        fold = 0 if len(self.folds) == 1 else None
+        fold = 0 if self.folds.is_in_sample else None
         problem = self._problem(fold, responsibilities.shape[1], sample_weight)
         if fold == 0:
             solution = held_out.fitted[0]
@@ -344,7 +350,7 @@ def as_gate(gate):
 
     Parameters
     ----------
-    gate : gate, classifier with ``predict_proba``, or None for ``SoftmaxGate()``
+    gate : gate, classifier with ``predict_proba``, or None for the default
 
     Returns
     -------
@@ -358,7 +364,7 @@ def as_gate(gate):
         If it takes no weights.
     """
     if gate is None:
-        return SoftmaxGate(alpha="auto")
+        return SoftmaxGate(alpha="auto", degree="auto")
     if isinstance(gate, type) or not hasattr(gate, "get_params"):
         raise TypeError(
             f"gate must be an estimator instance, got {gate!r}"

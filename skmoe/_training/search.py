@@ -143,8 +143,12 @@ def best_run(
     def attempt(choice):
         return _trial(setup, choice, max_iter)
 
-    trials = [attempt(_Choice(each, overlap, degrees[0], number)) for each in starts]
-    best = max(trials, key=_log_likelihood)
+    choices = [_Choice(each, overlap, degrees[0], number) for each in starts]
+    best = attempt(choices[0])
+    for choice in choices[1:]:
+        trial = _tried(attempt, choice)
+        if trial is not None and _is_more_likely(trial, best):
+            best = trial
     best = _best_along("overlap", overlaps, best, attempt, _is_more_likely)
     best = _best_along("degree", degrees, best, attempt, _is_more_likely)
     best = _best_along("n_experts", numbers, best, attempt, _deserves_experts)
@@ -204,6 +208,14 @@ def _deserves_experts(trial, best):
     return gain > (CREDIBLE * error if more else 0.0)
 
 
+def _tried(attempt, choice):
+    """The trial for a choice; None if it failed: then it has lost against the best so far."""
+    try:
+        return attempt(choice)
+    except (ValueError, TypeError, RuntimeError):
+        return None
+
+
 def _best_along(what, candidates, best, attempt, is_better):
     """Go from the candidate at hand to its neighbours, up or else down, while that helps.
 
@@ -227,8 +239,8 @@ def _best_along(what, candidates, best, attempt, is_better):
     for way in (candidates[position + 1 :], candidates[:position][::-1]):
         before = best
         for candidate in way:
-            trial = attempt(best.choice._replace(**{what: candidate}))
-            if not is_better(trial, best):
+            trial = _tried(attempt, best.choice._replace(**{what: candidate}))
+            if trial is None or not is_better(trial, best):
                 break
             best = trial
         if best is not before:

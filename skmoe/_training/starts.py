@@ -7,16 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
-from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
-from sklearn.utils import _safe_indexing, check_array
 
-from .._data.columns import is_numeric
+from .._data.columns import NumericView, giving_arrays
 
 START_CERTAINTY = 0.9
 """How far a hard start trusts its own labels; the rest is shared by all experts."""
@@ -108,8 +105,8 @@ def starting_responsibilities(start, gate, Z, data, target, n_experts):
         draws = random_state.uniform(size=(n_samples, n_experts))
         return draws / draws.sum(axis=1, keepdims=True)
     # An entirely missing column carries no information: it becomes 0, not an error.
-    imputer = SimpleImputer(keep_empty_features=True)
-    features = imputer.fit_transform(_numeric_features(gate, Z, data.y, start.init))
+    imputer = giving_arrays(SimpleImputer(keep_empty_features=True))
+    features = imputer.fit_transform(NumericView.fit(gate, Z, data.y)[1])
     labels_of = {"leaves": _leaves, "kmeans": _clusters}[start.init]
     labels = labels_of(features, target, n_experts, data.sample_weight, random_state)
     responsibilities = np.full((n_samples, n_experts), (1.0 - START_CERTAINTY) / n_experts)
@@ -165,9 +162,9 @@ def _leaves(features, target, n_experts, sample_weight, random_state):
     kind: Any = DecisionTreeClassifier
     if np.issubdtype(target.dtype, np.floating):  # else they are codes of classes
         kind, target = DecisionTreeRegressor, target.reshape(len(target), -1)
-        target = StandardScaler().fit_transform(target, sample_weight=sample_weight)
+        target = giving_arrays(StandardScaler()).fit_transform(target, sample_weight=sample_weight)
     # Trees round to single precision, to which a time stamp may be a constant.
-    scaler = StandardScaler(with_mean=not issparse(features))
+    scaler = giving_arrays(StandardScaler(with_mean=not issparse(features)))
     features = scaler.fit_transform(features, sample_weight=sample_weight)
     smallest = SMALLEST_LEAF / n_experts
     tree = kind(
@@ -183,37 +180,12 @@ def _leaves(features, target, n_experts, sample_weight, random_state):
 def _clusters(features, target, n_experts, sample_weight, random_state):
     """Clusters of the standardised gate features."""
     # Centring moves no distance, and without it sparse stays sparse.
-    scaler = StandardScaler(with_mean=False).fit(features, sample_weight=sample_weight)
+    scaler = giving_arrays(StandardScaler(with_mean=False)).fit(
+        features, sample_weight=sample_weight
+    )
     features = scaler.transform(features)
     kmeans = KMeans(n_experts, n_init=1, random_state=random_state)
     with warnings.catch_warnings():
         # Fewer distinct points than experts: the surplus experts start from their share.
         warnings.filterwarnings("ignore", category=ConvergenceWarning)
         return kmeans.fit(features, sample_weight=sample_weight).labels_
-
-
-def _numeric_features(gate, Z, y, init):
-    """What the gate's own preprocessing makes of Z, or its numeric columns."""
-    model = getattr(gate, "estimator", gate)  # a classifier may be wrapped
-    if isinstance(model, Pipeline) and len(model) > 1:
-        return clone(model[:-1]).fit_transform(Z, y)
-    if hasattr(Z, "columns"):
-        Z = _numeric_columns(Z, init)
-    return check_array(
-        Z,
-        accept_sparse="csr",
-        dtype=np.float64,
-        ensure_all_finite="allow-nan",
-        input_name="X",
-    )
-
-
-def _numeric_columns(Z, init):
-    numeric = [column for column, dtype in enumerate(Z.dtypes) if is_numeric(dtype)]
-    if not numeric:
-        raise ValueError(
-            f"init={init!r} needs a numeric gate feature, got the columns {list(Z.columns)}; "
-            "choose columns with gate_features, encode them in a Pipeline that ends in a gate, "
-            "or set init='random'"
-        )
-    return _safe_indexing(Z, numeric, axis=1)

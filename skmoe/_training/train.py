@@ -14,9 +14,9 @@ from .._data.folds import Folds, check_splits
 from .._data.problem import Problem
 from .._data.rows import TrainingData
 from .._density.residual import ResidualDensity
-from .._experts.fitting import seeded
 from .._experts.out_of_bag import offers_out_of_bag
 from .._experts.pool import ExpertPool
+from .._experts.seeds import seeded
 from .._likelihoods import Categorical, Likelihood
 from .._shared_expert.expert import SharedExpert
 from .density import train_density
@@ -209,6 +209,14 @@ def _warn(found):
             f"too few rows were left for the experts {_chosen(names, starved)}, which were kept "
             "as they were in the iteration before (in the first: fitted on all rows); use fewer "
             "experts, or a larger overlap"
+        )
+    failures = run.best.experts.failures
+    if failures:
+        _warn_user(
+            f"{len(failures)} of {len(names)} experts could not be fitted on the rows that they "
+            "are responsible for, and were kept as they were in the iteration before (in the "
+            "first: fitted on more rows); use fewer experts, or a larger overlap. The first of "
+            f"them said: {failures[0]}"
         )
     reseeded = np.any([iteration.reseeded for iteration in run.history], axis=0)
     problem = setup.problem

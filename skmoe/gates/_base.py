@@ -11,7 +11,8 @@ from sklearn.utils.validation import _check_sample_weight, _num_samples
 
 from skmoe._compat import RevivedWithDefaults
 
-from .._data.columns import is_numeric
+from .._data.columns import REMEDIES, not_numbers
+from .._data.rows import is_frame
 
 if TYPE_CHECKING:
     from ._solver.prepared import PreparedFeatures
@@ -32,6 +33,11 @@ class BaseGate(RevivedWithDefaults, BaseEstimator, ABC):
 
     jitter = 0.0
     """Standard deviation of the noise that a mixture puts on the logits while it explores."""
+
+    @property
+    def needs_numbers(self) -> bool:
+        """Whether it takes numbers only, so that a mixture encodes other columns for it."""
+        return True
 
     @abstractmethod
     def fit(self, X, R, sample_weight=None):
@@ -124,6 +130,21 @@ class RestrictableGate(BaseGate):
     @abstractmethod
     def without(self, expert: int) -> BaseGate:
         """The fitted gate, given that it is not one of the experts; a new object."""
+
+
+def takes_numbers_only(gate):
+    """Whether other columns have to be encoded before this gate sees them.
+
+    Parameters
+    ----------
+    gate : gate, classifier or Pipeline
+
+    Returns
+    -------
+    only : bool
+        False for a gate that is not one of this package: it may have ways of its own.
+    """
+    return isinstance(gate, BaseGate) and gate.needs_numbers
 
 
 def check_targets(R, n_samples):
@@ -234,13 +255,8 @@ def check_numeric_columns(X):
     ValueError
         If a column is neither numeric nor boolean.
     """
-    if not hasattr(X, "columns") or not hasattr(X, "dtypes"):
-        return
-    dtypes = zip(X.columns, X.dtypes, strict=True)
-    offending = [str(name) for name, dtype in dtypes if not is_numeric(dtype)]
+    offending = not_numbers(X) if is_frame(X) else []
     if offending:
         raise ValueError(
-            f"The gate needs numeric features, but these columns are not: {offending}. "
-            "Choose numeric columns with gate_features=, or give a gate that encodes the "
-            "others first: a Pipeline that ends in a classifier."
+            f"the gate needs numeric features, but these columns are not: {offending}; {REMEDIES}"
         )

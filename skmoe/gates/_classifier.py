@@ -6,7 +6,12 @@ from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils._param_validation import HasMethods
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
-from skmoe._data.weights import fit_weighted, resampled_counts, weight_keyword
+from skmoe._data.weights import (
+    fit_weighted,
+    relative_weights,
+    resampled_counts,
+    weight_keyword,
+)
 
 from ._base import BaseGate, check_row_weights, check_targets
 
@@ -74,6 +79,11 @@ class ClassifierGate(MetaEstimatorMixin, BaseGate):
     def __init__(self, estimator):
         self.estimator = estimator
 
+    @property
+    def needs_numbers(self) -> bool:
+        """No: a classifier may want categories as they are."""
+        return False
+
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, R, sample_weight=None):
         """Fit the classifier to responsibilities.
@@ -99,13 +109,15 @@ class ClassifierGate(MetaEstimatorMixin, BaseGate):
         """
         validate_data(self, X, skip_check_array=True)
         targets = check_targets(R, _num_samples(X))
-        weights = check_row_weights(sample_weight, X)[:, None] * targets
+        row_weights = check_row_weights(sample_weight, X)
+        weights = row_weights[:, None] * targets
         weights[targets < NEGLIGIBLE_RESPONSIBILITY] = 0.0
         rows, labels = np.nonzero(weights)
         copies = weights[rows, labels]
         if weight_keyword(self.estimator) is None:
             order = np.argsort(labels, kind="stable")  # to keep the total of each expert
-            drawn = np.repeat(order, resampled_counts(copies[order], np.random.RandomState(0)))
+            relative = relative_weights(copies[order], row_weights[rows[order]])
+            drawn = np.repeat(order, resampled_counts(relative, np.random.RandomState(0)))
             rows, labels, copies = rows[drawn], labels[drawn], None
         self.n_experts_ = targets.shape[1]
         self._present = np.unique(labels)
@@ -115,6 +127,11 @@ class ClassifierGate(MetaEstimatorMixin, BaseGate):
                 clone(self.estimator), _safe_indexing(X, rows), labels, copies
             )
         return self
+
+    @property
+    def present_(self):
+        """Indices of the experts that had responsibility; the columns of `estimator_`."""
+        return self._present
 
     def predict_proba(self, X):
         """Probability of each expert.

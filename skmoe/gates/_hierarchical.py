@@ -9,7 +9,7 @@ from sklearn.utils import _safe_indexing, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
-from ._base import BaseGate, check_row_weights, check_targets
+from ._base import BaseGate, check_row_weights, check_targets, takes_numbers_only
 from ._softmax import SoftmaxGate
 
 
@@ -94,6 +94,11 @@ class HierarchicalGate(MetaEstimatorMixin, BaseGate):
         self.gate = gate
         self.groups = groups
         self.warm_start = warm_start
+
+    @property
+    def needs_numbers(self) -> bool:
+        """Whether the gates of the nodes take numbers only."""
+        return self.gate is None or takes_numbers_only(self.gate)
 
     @_fit_context(prefer_skip_nested_validation=False)
     def fit(self, X, R, sample_weight=None):

@@ -1,4 +1,4 @@
-"""Gates behind transformers: a Pipeline taken apart, so that they are fitted once for many fits."""
+"""Gates behind transformers: a Pipeline taken apart, so that these are fitted but once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 from sklearn import config_context
 from sklearn.base import clone
+from sklearn.feature_selection import SelectorMixin
 from sklearn.pipeline import Pipeline
 
 from .._data.weights import last_step
@@ -33,9 +34,12 @@ def transformers_of(gate: Any) -> tuple[Pipeline, ...]:
 
 
 def learns_from_targets(transformers: Pipeline) -> bool:
-    """Whether one of the steps, or an estimator within one, says that it needs targets."""
+    """Whether one of the steps, or an estimator within one, learns from targets.
+
+    It says so by its tags; selectors of features, which may do without, count as such.
+    """
     return any(
-        part.__sklearn_tags__().target_tags.required
+        isinstance(part, SelectorMixin) or part.__sklearn_tags__().target_tags.required
         for part in transformers.get_params().values()
         if hasattr(part, "__sklearn_tags__") and not isinstance(part, type)
     )

@@ -45,10 +45,11 @@ class SoftmaxGate(SolvedGate, TopKGate, RestrictableGate):
         1e-5 with the least cross-entropy in a 5-fold cross-validation of the gate alone. Within
         a mixture it is 1e-3 until EM ends, and then the one with the largest held-out likelihood
         of the mixture; with ``e_step="insample"`` it stays at 1e-3.
-    degree : {1, 2}, default=1
+    degree : {1, 2, "auto"}, default=1
         2 adds the squares and, of up to 20 features, the products of the standardised features
         (within five standard deviations) to the logits: borders between experts may be curved.
-        Not for sparse X.
+        Not for sparse X. "auto" is 1 for the gate alone, and chosen by a mixture that trains
+        clones with ``overlap="auto"``.
     temperature : float, default=1.0
         Divides the logits. Since the penalty is on W, a low temperature makes sharp gates
         cheap.
@@ -138,7 +139,7 @@ class SoftmaxGate(SolvedGate, TopKGate, RestrictableGate):
 
     _parameter_constraints: dict = {
         "alpha": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
-        "degree": [Options(Integral, {1, 2})],
+        "degree": [Options(Integral, {1, 2}), StrOptions({"auto"})],
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "balance": [Interval(Real, 0, None, closed="left")],
         "z_loss": [Interval(Real, 0, None, closed="left")],
@@ -374,13 +375,7 @@ class SoftmaxGate(SolvedGate, TopKGate, RestrictableGate):
         if not reset and is_valid_array(self, X, "d"):
             return X
         check_numeric_columns(X)
-        products = self.degree == 2 if reset else self.products_ is not None
-        if products and issparse(X):
-            raise ValueError(
-                "degree=2 multiplies features, which sparse X would not survive; use degree=1, or "
-                "give a dense array"
-            )
-        return validate_data(
+        X = validate_data(
             self,
             X,
             reset=reset,
@@ -389,6 +384,13 @@ class SoftmaxGate(SolvedGate, TopKGate, RestrictableGate):
             ensure_all_finite="allow-nan",
             ensure_min_samples=1 if reset else 0,
         )
+        products = self.degree == 2 if reset else self.products_ is not None
+        if products and issparse(X):
+            raise ValueError(
+                "degree=2 multiplies features, which sparse X would not survive; use degree=1, or "
+                "give a dense array"
+            )
+        return X
 
     def __setstate__(self, state):
         if "coef_" in state and "alpha_" not in state:  # from when alpha was always a number
@@ -400,5 +402,5 @@ class SoftmaxGate(SolvedGate, TopKGate, RestrictableGate):
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
-        tags.input_tags.sparse = self.degree == 1
+        tags.input_tags.sparse = self.degree != 2
         return tags

@@ -7,7 +7,7 @@ from scipy.ndimage import distance_transform_edt
 from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing
 
-from ._mixture import as_numbers, check_mixture, feature_names, gate_columns
+from ._mixture import as_numbers, check_mixture, feature_names, gate_columns, rows_of
 from ._plotting import marker, new_axes, rgb
 
 MOST_POINTS = 500
@@ -99,7 +99,7 @@ class GateRegionsDisplay:
             raise TypeError(
                 "X is sparse; give the array of the rows to show, X[:500].toarray() say"
             )
-        X = X if hasattr(X, "shape") else np.asarray(X)
+        X = rows_of(X)
         pair, names = two_features(model, X, features), feature_names(model)
         values = [numeric_column(X, column, names[column]) for column in pair]
         first, second = (axis_of(column, resolution) for column in values)
@@ -115,7 +115,7 @@ class GateRegionsDisplay:
             top=model.apply(_safe_indexing(X, shown)),
             feature_names=tuple(names[column] for column in pair),
             expert_names=tuple(model.named_experts_),
-            others=len(set(gate_columns(model, X)) - set(pair)) > 0,
+            others=len(set(gate_columns(model)) - set(pair)) > 0,
         ).plot(ax=ax)
 
     def plot(self, *, ax=None):
@@ -197,7 +197,7 @@ class GateRegionsDisplay:
 def two_features(model, X, features):
     """Positions of two features."""
     if features is None:
-        seen = gate_columns(model, X)
+        seen = gate_columns(model)
         if len(seen) != 2:
             raise ValueError(
                 f"the gate sees {len(seen)} features; give features=, a pair of names or positions"

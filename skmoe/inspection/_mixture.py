@@ -5,8 +5,7 @@ from numbers import Number
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing, check_consistent_length, column_or_1d
-from sklearn.utils._indexing import _get_column_indices
+from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils._missing import is_pandas_na
 from sklearn.utils.validation import check_is_fitted
 
@@ -74,22 +73,25 @@ def feature_names(model):
     return [f"x{column}" for column in range(model.n_features_in_)]
 
 
-def gate_columns(model, X):
-    """Positions of the columns that the gate sees, as `gate_features` says.
+def gate_columns(model):
+    """Positions of the columns of X that the gate sees.
 
     Parameters
     ----------
     model : fitted mixture
-    X : array-like, sparse matrix or frame of shape (n_samples, n_features)
 
     Returns
     -------
     columns : list of int
     """
-    chosen = model.gate_features(X) if callable(model.gate_features) else model.gate_features
-    if chosen is None:
-        return list(range(model.n_features_in_))
-    return [int(column) for column in _get_column_indices(X, chosen)]
+    return [int(column) for column in model.gate_columns_.seen]
+
+
+def rows_of(X):
+    """X in a form of which rows and columns can be taken."""
+    if hasattr(X, "columns") and not hasattr(X, "dtypes") and hasattr(X, "to_pandas"):
+        return X.to_pandas()
+    return X if hasattr(X, "shape") else np.asarray(X)
 
 
 def last_step(gate):
@@ -98,11 +100,10 @@ def last_step(gate):
 
 
 def gate_view(model, X):
-    """The features as the gate itself sees them: its columns, prepared if it is in a Pipeline."""
-    X = X if hasattr(X, "shape") else np.asarray(X)
+    """The features as the gate itself sees them: encoded, and prepared if it is in a Pipeline."""
+    X = rows_of(X)
     X = X.tocsr() if hasattr(X, "tocsr") else X  # of which columns can be taken
-    if model.gate_features is not None:
-        X = _safe_indexing(X, gate_columns(model, X), axis=1)
+    X = model.gate_columns_.transform(X)
     return model.gate_[:-1].transform(X) if isinstance(model.gate_, Pipeline) else X
 
 
@@ -119,10 +120,8 @@ def gate_input(model, X):
     Z : ndarray of shape (n_samples, n_gate_features), float64
     names : list of str
     """
-    X = X if hasattr(X, "shape") else np.asarray(X)
-    view, names = gate_view(model, X), feature_names(model)
+    view, names = gate_view(model, X), model.gate_columns_.get_feature_names_out().tolist()
     Z = (view.toarray() if hasattr(view, "toarray") else np.asarray(view)).astype(np.float64)
-    names = [names[column] for column in gate_columns(model, X)]
     if isinstance(model.gate_, Pipeline):
         try:
             names = [str(name) for name in model.gate_[:-1].get_feature_names_out(names)]

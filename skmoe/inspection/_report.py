@@ -10,11 +10,15 @@ from ._mixture import (
     feature_names,
     import_pandas,
     row_weights,
+    rows_of,
 )
 from ._reliability import with_floor
 
 MOST_CATEGORIES = 20
 """A column that is not a number is profiled if it has at most so many different values."""
+
+MEDIAN_ERROR = {"gaussian": 0.6744897501960817, "laplace": 0.6931471805599453}
+"""Median absolute error in units of the scale, by the likelihood of the mixture."""
 
 
 def expert_report(model, X, y, *, sample_weight=None, n_features=3):
@@ -46,8 +50,10 @@ def expert_report(model, X, y, *, sample_weight=None, n_features=3):
         - ``error_mixture``: of the whole mixture on the same rows;
         - ``error_elsewhere``: of the expert on the rows of the others: much larger if it is a
           specialist;
-        - ``calibration``: of a regression expert the size of its errors relative to its
-          ``scale_``, 1 if calibrated, above 1 if it is too sure; of a classification expert its
+        - ``calibration``: of a regression expert the median of its absolute errors relative to
+          the median that its ``scale_`` promises, 1 if calibrated, above 1 if it is too sure. (A
+          median, since a few rows that belong to another expert would be most of a mean: for
+          those see ``error``.) Of a classification expert its
           mean confidence minus its accuracy, 0 if calibrated, above 0 if it is too sure;
         - ``segment``: the features that set its rows apart, largest difference first, as in
           `segment_profile`.
@@ -66,7 +72,7 @@ def expert_report(model, X, y, *, sample_weight=None, n_features=3):
     """
     pd = import_pandas("expert_report")
     check_mixture(model)
-    X = X if hasattr(X, "shape") else np.asarray(X)
+    X = rows_of(X)
     top, proba = model.apply(X), model.gate_proba(X)
     weights = row_weights(sample_weight, len(top))
     measures = classification_errors if is_classifier(model) else regression_errors
@@ -122,7 +128,7 @@ def segment_profile(model, X, *, sample_weight=None):
     """
     pd = import_pandas("segment_profile")
     check_mixture(model)
-    X = X if hasattr(X, "shape") else np.asarray(X)
+    X = rows_of(X)
     top = model.apply(X)
     weights = row_weights(sample_weight, len(top))
     columns = numeric_columns(X, feature_names(model))
@@ -142,6 +148,8 @@ def numeric_columns(X, names):
         arrays = list(X.T)
     columns = {}
     for name, array in zip(names, arrays, strict=True):
+        if array.dtype.kind == "M":  # time
+            array = np.where(np.isnat(array), np.nan, array.astype("datetime64[s]").astype(float))
         numbers = as_numbers(array)
         if numbers is not None:
             columns[name] = numbers
@@ -205,10 +213,7 @@ def regression_errors(model, X, y, own):
         residual = (y - outputs[:, k]).reshape(shape)
         errors.append(np.square(residual).mean(axis=1))
         relative = np.abs(residual / model.scale_[k])
-        # The scale is the mean absolute deviation for "laplace", else a standard deviation.
-        power = 1 if model.likelihood == "laplace" else 2
-        typical = average((relative**power).mean(axis=1), of_expert)
-        calibration.append(typical ** (1 / power))
+        calibration.append(median(relative, of_expert) / MEDIAN_ERROR[model.likelihood])
     mixture = np.square((y - model.predict(X)).reshape(shape)).mean(axis=1)
     return np.array(errors), mixture, calibration
 
@@ -217,6 +222,15 @@ def mean_of(errors, weights, model):
     """Mean log-loss, or root mean squared error, of weighted rows."""
     mean = average(errors, weights)
     return mean if is_classifier(model) else np.sqrt(mean)
+
+
+def median(values, weights):
+    """Weighted median of (n, m) values of rows, NaN without any weight."""
+    if not weights.any():
+        return np.nan
+    order = np.argsort(values, axis=None)
+    reached = np.cumsum(np.repeat(weights, values.shape[1])[order])
+    return float(values.ravel()[order][np.searchsorted(reached, reached[-1] / 2)])
 
 
 def average(values, weights):

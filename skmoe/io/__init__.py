@@ -22,6 +22,7 @@ from ._errors import (
     UnsafePathError,
     UntrustedPayloadError,
 )
+from ._golden import invented_rows
 from ._manifest import Manifest
 from ._reader import load, read_manifest, verify
 from ._writer import dump
@@ -45,6 +46,7 @@ __all__ = [
     "UnsafePathError",
     "UntrustedPayloadError",
     "dump",
+    "invented_rows",
     "read_manifest",
     "load",
     "verify",

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import threading
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -56,6 +57,41 @@ def test_blas_has_one_thread_for_as_long_as_it_takes():
     with threadpool_limits(2):
         assert run_in_parts(counts, 2, 0) == [{1}]
         assert counts() == {2}
+
+
+def blas_threads():
+    return {lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_after_overlapping_computations_blas_may_use_what_it_might_before(fails):
+    """The second enters before the first leaves, and leaves after it."""
+    entered, both_inside, first_left = (threading.Event() for _ in range(3))
+
+    def first(start, stop):
+        entered.set()
+        assert both_inside.wait(5)
+        if fails:
+            raise ZeroDivisionError
+
+    def second(start, stop):
+        both_inside.set()
+        assert first_left.wait(5)
+
+    def run_first():
+        with suppress(ZeroDivisionError):
+            run_in_parts(first, 1, 0)
+        first_left.set()
+
+    before = blas_threads()
+    threads = [threading.Thread(target=run_first)]
+    threads.append(threading.Thread(target=run_in_parts, args=(second, 1, 0)))
+    threads[0].start()
+    assert entered.wait(5)
+    threads[1].start()
+    for thread in threads:
+        thread.join()
+    assert blas_threads() == before
 
 
 def test_errors_arrive():

@@ -1,5 +1,7 @@
 """Frames, sparse matrices, missing values, weights and targets of all kinds."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -189,6 +191,34 @@ def test_sparse(kind, gate_features):
     given = getattr(sparse, kind)(thin)
     np.testing.assert_allclose(model.predict(given), model.predict(thin), rtol=1e-10)
     assert sklearn.utils.get_tags(model).input_tags.sparse
+
+
+@pytest.mark.parametrize("init", ["leaves", "kmeans"])
+@pytest.mark.parametrize("kind", ["csr_array", "csc_array"])
+def test_sparse_with_long_indices(kind, init):
+    thin = getattr(sparse, kind)(np.where(np.abs(X) > 0.5, X, 0))
+    long = thin.copy()
+    long.indices, long.indptr = thin.indices.astype(np.int64), thin.indptr.astype(np.int64)
+    experts = [("forest", RandomForestRegressor(3)), ("linear", Ridge())]
+    for model in [regressor(init=init), regressor(experts, init=init)]:
+        expected = clone(model).fit(thin, Y).predict(thin)
+        np.testing.assert_array_equal(clone(model).fit(long, Y).predict(long), expected)
+    assert long.indices.dtype == np.int64  # the caller's matrix is left as it is
+
+
+@pytest.mark.parametrize("dense", [[], ["b"]], ids=["all sparse", "some sparse"])
+def test_pandas_frames_with_sparse_columns(dense):
+    thin = np.where(np.abs(X) > 0.5, X, 0)
+    frame = pd.DataFrame(thin, columns=list("abc")).astype(pd.SparseDtype(float, 0.0))
+    frame = frame.astype(dict.fromkeys(dense, float))
+    model = regressor(overlap="auto", init="auto").fit(frame, Y)  # also chooses a degree
+    assert np.isfinite(model.log_density(frame, Y)).all()
+    np.testing.assert_allclose(model.predict(frame[:3]), model.predict(frame)[:3])
+    model = regressor(init=START).fit(frame, Y)
+    expected = regressor(init=START).fit(thin, Y)
+    np.testing.assert_allclose(model.predict(frame), expected.predict(thin), atol=1e-3)
+    with pytest.raises(ValueError, match="degree=1") if not dense else nullcontext():
+        regressor(gate=SoftmaxGate(degree=2)).fit(frame, Y)
 
 
 def test_missing_values():

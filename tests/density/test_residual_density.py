@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from skmoe import PredictiveDistribution
-from skmoe._density.errors import Bins
+from skmoe._density.errors import ErrorBins
 from skmoe._density.opinions import Components, Opinions, as_gaussians, mixture_components
 from skmoe._density.residual import HeldOutRows, fit_residual_density
 from skmoe._shared_expert.expert import SharedExpert
@@ -157,12 +157,12 @@ def test_missing_and_huge_features():
 def test_bins():
     rng = np.random.RandomState(0)
     values = np.append(rng.standard_normal(600), [0.25] * 200)  # ties
-    bins = Bins.of(values, np.ones(800), 20)
+    bins = ErrorBins.of(values, np.ones(800), 20)
     assert np.all(np.diff(bins.centres) > 0)
     assert bins.mass.sum() == pytest.approx(1)
     np.testing.assert_allclose(bins.indicators(values).mean(axis=0), bins.mass)
-    twice = Bins.of(np.repeat(values, 2), np.ones(1600), 20)
-    weighted = Bins.of(values, np.full(800, 2.0), 20)
+    twice = ErrorBins.of(np.repeat(values, 2), np.ones(1600), 20)
+    weighted = ErrorBins.of(values, np.full(800, 2.0), 20)
     np.testing.assert_allclose(weighted.centres, twice.centres, atol=0.05)
 
 

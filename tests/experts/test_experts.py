@@ -16,9 +16,9 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._arithmetic.statistics import effective_rows
 from skmoe._data.folds import Folds
 from skmoe._data.weights import MIN_RESAMPLE, resampled_counts, weight_keyword
-from skmoe._experts.fitting import seeded
 from skmoe._experts.out_of_bag import offers_out_of_bag
 from skmoe._experts.pool import ExpertPool
+from skmoe._experts.seeds import seeded
 from skmoe._likelihoods import Categorical, regression_likelihood
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import small_mixtures as small
-from scipy.stats import kstest
+from scipy.stats import kstest, norm
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.metrics import log_loss
@@ -198,7 +198,8 @@ def test_report_of_regression(softmax):
         assert row["error_elsewhere"] == pytest.approx(np.sqrt(np.mean(residual[~own] ** 2)))
         mixed = NEW_Y - softmax.predict(frame(NEW))
         assert row["error_mixture"] == pytest.approx(np.sqrt(np.mean(mixed[own] ** 2)))
-        assert row["calibration"] == pytest.approx(row["error"] / softmax.scale_[k])
+        typical = np.sort(np.abs(residual[own]))[(own.sum() - 1) // 2]
+        assert row["calibration"] == pytest.approx(typical / softmax.scale_[k] / norm.ppf(0.75))
     profile = segment_profile(softmax, frame(NEW))
     first = report["segment"].iloc[0].split(", ")
     largest = profile.iloc[0].abs().idxmax()
@@ -223,11 +224,27 @@ def test_report_of_classification():
         expert_report(model, small.X, np.full(len(small.X), "unheard"))
 
 
-def test_calibration_is_in_units_of_the_scale_of_the_likelihood():
+@pytest.mark.parametrize("likelihood", ["gaussian", "laplace"])
+def test_calibration_of_calibrated_experts(likelihood):
+    """A few rows that the gate sends to the wrong expert have errors of many scales."""
+    rng = np.random.RandomState(0)
+    features = rng.normal(size=(1500, 2))
+    noise = {"gaussian": rng.normal, "laplace": rng.laplace}[likelihood](size=1500)
+    target = np.where(features[:, 0] > 0, 20.0, -20.0) * features[:, 1] + noise
+    model = small.regressor(LinearRegression(), overlap=0.0, likelihood=likelihood, max_iter=10)
+    model.fit(features[:1000], target[:1000])
+    report = expert_report(model, features[1000:], target[1000:])
+    np.testing.assert_allclose(report["calibration"], 1.0, atol=0.15)
+    assert (report["error"] > 1.3 * model.scale_).any()  # so that a mean would say otherwise
+
+
+def test_calibration_counts_weighted_rows():
     model = fit(mixture(likelihood="laplace"), X, Y)
-    report = expert_report(model, NEW, NEW_Y)
-    residual = np.abs(NEW_Y - model.predict_experts(NEW)[:, 0])[model.apply(NEW) == 0]
-    assert report["calibration"].iloc[0] == pytest.approx(residual.mean() / model.scale_[0])
+    weight = np.tile([1.0, 2.0, 0.0], len(NEW))[: len(NEW)]
+    repeated = np.repeat(np.arange(len(NEW)), weight.astype(int))
+    once = expert_report(model, NEW[repeated], NEW_Y[repeated])["calibration"]
+    weighted = expert_report(model, NEW, NEW_Y, sample_weight=weight)["calibration"]
+    np.testing.assert_allclose(weighted, once)
 
 
 def test_report_of_several_outputs_and_experts_without_rows(softmax):

@@ -162,6 +162,18 @@ def test_fewer_experts_for_more_error(forests):
     assert per_row[-1].max() == 1
 
 
+def test_logarithms_and_scores_of_few_experts(forests):
+    proba = forests.predict_proba(NEW, max_error=1.0)
+    np.testing.assert_array_equal(forests.predict_log_proba(NEW, max_error=1.0), np.log(proba))
+    labels = forests.predict(NEW, max_error=1.0)
+    assert forests.score(NEW, labels, max_error=1.0) == 1.0
+    assert forests.score(NEW, labels) < 1.0
+    model = MixtureOfExpertsRegressor(LinearRegression(), max_iter=3, random_state=0).fit(X, Y)
+    said = model.predict(NEW, max_error=0.5)
+    assert model.score(NEW, said, max_error=0.5) == 1.0
+    assert model.score(NEW, said) < 1.0
+
+
 def test_max_error_overrides_top_k(forests):
     expected = forests.predict_proba(NEW, max_error=0.01)
     try:

@@ -3,8 +3,6 @@
 import warnings
 
 import numpy as np
-import pandas as pd
-import polars as pl
 import pytest
 from scipy import sparse
 from scipy.optimize import minimize
@@ -13,17 +11,19 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold, cross_val_predict
 from small_mixtures import problem_of
 
-from skmoe._data.columns import numeric_columns
 from skmoe._data.folds import Folds
 from skmoe._likelihoods import Categorical, regression_likelihood
 from skmoe._shared_expert.blends import SMALLEST_PART, ClassBlend, MeanBlend, one_column
 from skmoe._shared_expert.consensus import (
     MIN_LEAF_ROWS,
     MOST_COLUMNS,
+    MOST_SPARSE_COLUMNS,
     N_TREES,
     Consensus,
     _evidence,
+    _forest_mean,
     _held_out_correction,
+    columns_to_see,
     fit_consensus,
 )
 
@@ -309,7 +309,9 @@ def test_that_judgement_is_the_one_that_is_used():
     evidence = _evidence(opinions, X, np.arange(2))
     left_over = (y - expected)[:, np.newaxis]
     forest.fit(evidence, left_over[:, 0])
-    correction = _held_out_correction(forest, evidence, left_over, np.ones(200), folds(200))
+    correction = _held_out_correction(
+        forest, evidence, left_over, np.ones(200), Folds.of(folds(200), 200)
+    )
     expected += consensus.strength * correction[:, 0]
     assert consensus.strength > 0
     np.testing.assert_allclose(held_out, expected)
@@ -361,18 +363,24 @@ def test_weights_count_as_rows():
     np.testing.assert_allclose(once, often.predict(opinions), atol=2e-3)
 
 
-@pytest.mark.parametrize("library", [pd, pl])
-def test_evidence_is_the_numeric_part(library):
-    numbers = [1.0, None, 3.0]
-    Z = library.DataFrame({"a": numbers, "town": ["x", None, "y"], "flag": [True, False, True]})
-    columns = numeric_columns(Z)
-    np.testing.assert_array_equal(columns, [0, 2])
-    evidence = _evidence(np.zeros((3, 2, 2)), Z, columns)
-    np.testing.assert_array_equal(evidence[:, :4], np.zeros((3, 4)))
-    np.testing.assert_array_equal(evidence[:, 4:], [[1, 1], [np.nan, 0], [3, 1]])
+def test_what_the_correction_sees():
+    opinions, features = np.zeros((3, 2, 2)), np.array([[1, np.nan], [2, 0], [3, 1]])
+    columns = columns_to_see(features)
+    evidence = _evidence(opinions, features, columns)
+    np.testing.assert_array_equal(evidence, np.hstack([np.zeros((3, 4)), features]))
+    few, many = sparse.csr_matrix(np.eye(3)), sparse.csr_matrix((3, MOST_SPARSE_COLUMNS + 1))
+    np.testing.assert_array_equal(_evidence(opinions, few, columns_to_see(few))[:, 4:], np.eye(3))
+    assert len(columns_to_see(many)) == 0
+    assert _evidence(opinions, many, columns_to_see(many)).shape == (3, 4)
 
 
-def test_evidence_of_arrays():
-    assert len(numeric_columns(sparse.csr_matrix(np.eye(3)))) == 0
-    assert len(numeric_columns(np.array([["a", 1.0]], dtype=object))) == 0
-    np.testing.assert_array_equal(numeric_columns(np.eye(3)), range(3))
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_the_forest_says_the_same_without_checks(n_outputs):
+    rng = np.random.RandomState(0)
+    evidence = rng.normal(size=(200, 4))
+    evidence[::5, 1] = np.nan
+    target = rng.normal(size=(200, n_outputs))
+    forest = ExtraTreesRegressor(7, random_state=0).fit(evidence, one_column(target))
+    expected = forest.predict(evidence).reshape(200, -1)
+    np.testing.assert_array_equal(_forest_mean(forest, evidence), expected)
+    np.testing.assert_array_equal(_forest_mean(forest, evidence[:1]), expected[:1])

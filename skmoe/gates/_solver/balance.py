@@ -133,5 +133,5 @@ def solve_balanced(
     norm = np.linalg.norm(found.jac)
     relative = norm / at_zero if at_zero > 0 else 0.0
     # The line search may give up at rounding errors, where the gradient is small enough.
-    converged = bool(found.success) or relative <= stopping.tol or norm <= ROUNDING
+    converged = bool(found.success or relative <= stopping.tol or norm <= ROUNDING)
     return Solution(coef - coef.mean(axis=0), int(found.nit), converged, float(relative))

@@ -91,7 +91,7 @@ def solve(
         return reduced._replace(coef=design.expand(reduced.coef))
     penalties = np.full(design.n_columns, float(penalty))
     penalties[-1] = 0.0
-    objective = kind(design, given, weights / weights.sum(), penalties)
+    objective = kind(design, given, weights / weights.sum(), penalties)  # type: ignore[arg-type]
     if start is None:
         minimum = find_minimum(objective, stopping)
     else:

@@ -1,0 +1,97 @@
+"""Estimators that compare a row with rows of the training data: support vectors, neighbours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ._graph import Graph
+
+
+def squared_distances(graph: Graph, X: str, points: np.ndarray) -> str:
+    """Squared distances to some points, (n_samples, n_points).
+
+    ``|x - v|^2 = |x|^2 - 2 x'v + |v|^2``, around the centre of the points, lest squares cancel.
+    """
+    centre = points.mean(axis=0)
+    points = points - centre
+    rows = graph.add("Sub", X, graph.constant(centre))
+    products = graph.add("MatMul", rows, graph.constant(2.0 * points.T))
+    lengths = sum_of_squares(graph, rows)
+    squares = graph.constant(np.square(points).sum(axis=1))
+    return graph.add("Sub", graph.add("Add", lengths, squares), products)
+
+
+def sum_of_squares(graph: Graph, X: str, axis: int = 1, keepdims: int = 1) -> str:
+    """Over one axis."""
+    squares = graph.add("Mul", X, X)
+    return graph.add("ReduceSum", squares, graph.constant(np.array([axis])), keepdims=keepdims)
+
+
+def support_vectors(graph: Graph, estimator: Any, X: str) -> str:
+    """`SVR` and `NuSVR`, for which ONNX Runtime has no float64 of its own."""
+    kernel = kernel_values(graph, estimator, X)
+    dual = graph.constant(np.asarray(estimator.dual_coef_, dtype=np.float64).T)
+    return graph.add(
+        "Add", graph.add("MatMul", kernel, dual), graph.constant(estimator.intercept_)
+    )
+
+
+def kernel_values(graph: Graph, estimator: Any, X: str) -> str:
+    """Kernel of each row and each support vector."""
+    if callable(estimator.kernel) or estimator.kernel == "precomputed":
+        raise ValueError(f"kernel={estimator.kernel!r} has no form in ONNX")
+    vectors = np.asarray(estimator.support_vectors_, dtype=np.float64)
+    gamma = graph.constant(float(estimator._gamma))
+    if estimator.kernel == "rbf":
+        distance = graph.add("Mul", squared_distances(graph, X, vectors), gamma)
+        return graph.add("Exp", graph.add("Neg", distance))
+    products = graph.add("MatMul", X, graph.constant(vectors.T))
+    if estimator.kernel == "linear":
+        return products
+    scaled = graph.add("Mul", products, gamma)
+    scaled = graph.add("Add", scaled, graph.constant(float(estimator.coef0)))
+    if estimator.kernel == "poly":
+        return graph.add("Pow", scaled, graph.constant(float(estimator.degree)))
+    return graph.add("Tanh", scaled)
+
+
+def neighbours(graph: Graph, estimator: Any, X: str) -> str:
+    """`KNeighborsRegressor` and `KNeighborsClassifier` with the Euclidean metric.
+
+    skl2onnx goes through the rows one by one, and knows no ``weights="distance"``.
+    """
+    points = np.asarray(estimator._fit_X, dtype=np.float64)
+    if estimator.effective_metric_ != "euclidean" or estimator.effective_metric_params_:
+        raise ValueError(f"metric={estimator.metric!r}: only the Euclidean one can be converted")
+    if estimator.weights not in ("uniform", "distance"):
+        raise ValueError("weights: a function has no form in ONNX")
+    targets = np.asarray(estimator._y)
+    if hasattr(estimator, "classes_"):
+        targets = np.eye(len(estimator.classes_))[targets]
+    targets = targets.reshape(len(targets), -1).astype(np.float64)
+    number = graph.constant(np.array([estimator.n_neighbors]))
+    distances = squared_distances(graph, X, points)
+    _, nearest = graph.add("TopK", distances, number, axis=1, largest=0, n_outputs=2)
+    said = graph.add("Gather", graph.constant(targets), nearest, axis=0)  # (n, k, n_outputs)
+    if estimator.weights == "distance":
+        weights = _inverse_distances(graph, X, points, nearest)
+        said = graph.add("Mul", said, weights)
+        total = graph.add("ReduceSum", weights, graph.constant(np.array([1])), keepdims=0)
+    else:
+        total = graph.constant(float(estimator.n_neighbors))
+    whole = graph.add("ReduceSum", said, graph.constant(np.array([1])), keepdims=0)
+    return graph.add("Div", whole, total)
+
+
+def _inverse_distances(graph: Graph, X: str, points: np.ndarray, nearest: str) -> str:
+    """Weights (n, k, 1): inverse distances; to a row at distance 0, those alone count."""
+    theirs = graph.add("Gather", graph.constant(points), nearest, axis=0)
+    own = graph.add("Unsqueeze", X, graph.constant(np.array([1])))
+    squares = sum_of_squares(graph, graph.add("Sub", theirs, own), axis=2)
+    inverse = graph.add("Div", graph.constant(1.0), graph.add("Sqrt", squares))
+    same = graph.cast(graph.add("Equal", squares, graph.constant(0.0)), np.float64)
+    found = graph.add("ReduceSum", same, graph.constant(np.array([1])), keepdims=1)
+    found = graph.cast(found, np.bool_)
+    return graph.add("Where", found, same, inverse)

@@ -1,0 +1,290 @@
+"""A mixture as a graph: gate, routing, experts, shared expert."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.base import is_classifier
+
+from .._likelihoods import MIN_FLOOR
+from .._shared_expert.blends import (
+    SMALLEST_OPINION,
+    SMALLEST_PART,
+    ClassBlend,
+    LinearClassBlend,
+    MeanBlend,
+)
+from .._shared_expert.consensus import Consensus
+from ._columns import numeric_view, seen_columns
+from ._errors import ConversionError
+from ._estimators import bare, estimator_output
+from ._features import Features
+from ._gates import gate_log_proba
+from ._graph import Graph
+
+
+class MixtureOutputs(NamedTuple):
+    """Tensors of a mixture, float64.
+
+    Attributes
+    ----------
+    prediction : str
+        Class probabilities (n_samples, n_classes), or means (n_samples, n_outputs).
+    gate_proba : str
+        (n_samples, n_experts).
+    experts : tuple of str
+        What each expert says, (n_samples, n_classes or n_outputs).
+    """
+
+    prediction: str
+    gate_proba: str
+    experts: tuple[str, ...]
+
+
+def mixture_outputs(graph: Graph, mixture: Any, features: Features) -> MixtureOutputs:
+    """Write a fitted mixture.
+
+    All experts are evaluated for all rows, whatever `top_k` is; those that a row is not routed to
+    have weight 0.
+
+    Parameters
+    ----------
+    graph : Graph
+    mixture : MixtureOfExpertsClassifier or MixtureOfExpertsRegressor
+    features : Features
+
+    Returns
+    -------
+    outputs : MixtureOutputs
+
+    Raises
+    ------
+    ConversionError
+        If parts of it cannot be converted: names all of them.
+    """
+    parts = _Parts(graph)
+    gate = parts.write("the gate", mixture.gate_, lambda: log_gate(graph, mixture, features))
+    outputs = []
+    for name, expert in mixture.named_experts_.items():
+        outputs.append(
+            parts.write(
+                f"expert {name!r}", expert, lambda e=expert: aligned(graph, mixture, e, features)
+            )
+        )
+    shared = answering_shared_expert(mixture)
+    if shared is not None and not isinstance(shared, Consensus):
+        generalist = parts.write(
+            "the generalist", shared, lambda: aligned(graph, mixture, shared, features)
+        )
+    parts.check()
+    gate_proba = graph.add("Exp", gate)
+    weights = routed(graph, gate_proba, mixture.top_k, mixture.n_experts_)
+    opinions = stacked(graph, outputs, n_columns(mixture))
+    mixed = weighted(graph, mixture, opinions, weights)
+    if shared is None:
+        return MixtureOutputs(mixed, gate_proba, tuple(outputs))
+    if isinstance(shared, Consensus):
+        seen = seen_columns(graph, mixture.gate_columns_, features)
+        said = consensus(graph, mixture, shared, opinions, seen)
+    else:
+        said = generalist
+    if is_classifier(mixture):
+        said = with_floor(graph, said, float(mixture.shared_dispersion_[0]), len(mixture.classes_))
+    weight = mixture.shared_weight_
+    own = graph.add("Mul", mixed, graph.constant(1.0 - weight))
+    whole = graph.add("Add", own, graph.add("Mul", said, graph.constant(weight)))
+    return MixtureOutputs(whole, gate_proba, tuple(outputs))
+
+
+def log_gate(graph: Graph, mixture: Any, features: Features) -> str:
+    """Log-probabilities of the experts, from all features."""
+    seen = seen_columns(graph, mixture.gate_columns_, features)
+    return gate_log_proba(graph, mixture.gate_, seen)
+
+
+class _Parts:
+    """Writes the parts of a mixture, and remembers those that cannot be."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.failures: dict[str, Exception] = {}
+
+    def write(self, name: str, estimator: Any, converter: Any) -> str:
+        """Tensor of a part, "" if it cannot be converted."""
+        try:
+            return converter()
+        except ConversionError as error:
+            self.failures[f"{name} ({type(bare(estimator)).__name__})"] = error
+            return ""
+
+    def check(self) -> None:
+        """Raise if there is a part that cannot be converted."""
+        if self.failures:
+            lines = "\n".join(f"- {name}: {error}" for name, error in self.failures.items())
+            raise ConversionError(
+                f"these parts of the mixture have no form in ONNX:\n{lines}\nReplace them, or "
+                "register a converter with skl2onnx.update_registered_converter"
+            ) from next(iter(self.failures.values()))
+
+
+def n_columns(mixture: Any) -> int:
+    """Numbers that an expert says of a row."""
+    if is_classifier(mixture):
+        return len(mixture.classes_)
+    return np.size(mixture.scale_) // mixture.n_experts_
+
+
+def answering_shared_expert(mixture: Any) -> Any:
+    """The shared expert if it has a part in predictions, else None.
+
+    As in `predict`: a consensus has to hear all experts, so where only few are asked, these answer
+    without it.
+    """
+    if mixture.shared_weight_ == 0.0:
+        return None
+    few = mixture.top_k not in (None, mixture.n_experts_)
+    if few and isinstance(mixture.shared_expert_, Consensus):
+        return None
+    return mixture.shared_expert_
+
+
+def aligned(graph: Graph, mixture: Any, expert: Any, features: Features) -> str:
+    """An expert's output, its classes in the order of the mixture's."""
+    output = estimator_output(graph, expert, features)
+    return of_all_classes(graph, mixture, expert, output) if is_classifier(mixture) else output
+
+
+def of_all_classes(graph: Graph, mixture: Any, model: Any, proba: str) -> str:
+    """Probabilities with one column per class of the mixture, 0 for those a model missed."""
+    classes = mixture.classes_
+    if len(model.classes_) == len(classes):
+        return proba
+    place = np.eye(len(classes))[np.searchsorted(classes, model.classes_)]
+    return graph.add("MatMul", proba, graph.constant(place))
+
+
+def routed(graph: Graph, gate_proba: str, top_k: int | None, n_experts: int) -> str:
+    """Weights of the experts: with `top_k`, of the most probable ones, renormalised."""
+    if top_k is None or top_k == n_experts:
+        return gate_proba
+    values, indices = graph.add(
+        "TopK", gate_proba, graph.constant(np.array([top_k])), axis=1, n_outputs=2
+    )
+    total = graph.add("ReduceSum", values, graph.constant(np.array([1])), keepdims=1)
+    nothing = graph.add("Mul", gate_proba, graph.constant(0.0))
+    return graph.add("ScatterElements", nothing, indices, graph.add("Div", values, total), axis=1)
+
+
+def stacked(graph: Graph, outputs: list[str], n_columns: int) -> str:
+    """Outputs of experts, (n_samples, n_experts, n_columns)."""
+    side_by_side = graph.add("Concat", *outputs, axis=1)
+    # 0 keeps the number of rows, also where there are none.
+    shape = graph.constant(np.array([0, len(outputs), n_columns]))
+    return graph.add("Reshape", side_by_side, shape)
+
+
+def weighted(graph: Graph, mixture: Any, opinions: str, weights: str) -> str:
+    """Weighted sum of what the experts say, (n_samples, n_columns).
+
+    ``sum_k w_k [(1 - e_k) q_k + e_k / C]``: the floors are taken out of the brackets.
+    """
+    if not is_classifier(mixture):
+        return sum_over_experts(graph, opinions, weights)
+    floor = mixture.floor_
+    kept = graph.add("Mul", weights, graph.constant(1.0 - floor))
+    given = graph.constant((floor / len(mixture.classes_))[:, np.newaxis])
+    mixed = sum_over_experts(graph, opinions, kept)
+    return graph.add("Add", mixed, graph.add("MatMul", weights, given))
+
+
+def sum_over_experts(graph: Graph, opinions: str, weights: str) -> str:
+    """``sum_k w_ik o_ikc``."""
+    row = graph.add("Unsqueeze", weights, graph.constant(np.array([1])))
+    return graph.add("Squeeze", graph.add("MatMul", row, opinions), graph.constant(np.array([1])))
+
+
+def with_floor(graph: Graph, proba: str, floor: float, n_classes: int) -> str:
+    """``(1 - e) q + e / C``."""
+    kept = graph.add("Mul", proba, graph.constant(1.0 - floor))
+    return graph.add("Add", kept, graph.constant(floor / n_classes))
+
+
+def consensus(
+    graph: Graph, mixture: Any, shared: Consensus, opinions: str, features: Features
+) -> str:
+    """What all experts say together, corrected; see `Consensus`.
+
+    Parameters
+    ----------
+    graph : Graph
+    mixture : fitted mixture
+    shared : Consensus
+    opinions : str
+        Tensor (n_samples, n_experts, n_columns).
+    features : Features
+        Those of the gate.
+
+    Returns
+    -------
+    output : str
+        Tensor (n_samples, n_columns).
+    """
+    blended = blend(graph, mixture, shared.blend, opinions)
+    if shared.correction is None:
+        return blended
+    evidence = graph.add("Flatten", opinions, axis=1)
+    if len(shared.columns):
+        own = numeric_view(graph, shared.view, features)
+        own = own.select(graph, list(shared.columns)).matrix(graph)
+        evidence = graph.add("Concat", evidence, own, axis=1)
+    correction = estimator_output(graph, shared.correction, Features(evidence, -1))
+    correction = graph.add("Mul", correction, graph.constant(shared.strength))
+    if isinstance(shared.blend, MeanBlend):
+        return graph.add("Add", blended, correction)
+    return corrected_classes(graph, blended, correction, len(mixture.classes_))
+
+
+def blend(graph: Graph, mixture: Any, fitted: Any, opinions: str) -> str:
+    """A blend of all opinions with constant weights."""
+    if isinstance(fitted, MeanBlend):
+        weights = graph.constant(fitted.weights[np.newaxis])
+        return graph.add(
+            "Squeeze", graph.add("MatMul", weights, opinions), graph.constant(np.array([1]))
+        )
+    if isinstance(fitted, LinearClassBlend):
+        said = opinions
+    elif isinstance(fitted, ClassBlend):
+        logs = graph.add("Log", graph.add("Max", opinions, graph.constant(SMALLEST_OPINION)))
+        total = graph.add("ReduceSum", logs, graph.constant(np.array([2])), keepdims=1)
+        mean = graph.add("Div", total, graph.constant(float(len(mixture.classes_))))
+        said = graph.add("Sub", logs, mean)
+    else:
+        raise ConversionError(f"there is no converter for a blend of the class {type(fitted)}")
+    if len(mixture.classes_) == 2:  # one says what the other does
+        said = graph.add("Gather", said, graph.constant(np.array([1])), axis=2)
+    seen = Features(graph.add("Flatten", said, axis=1), -1)
+    proba = estimator_output(graph, fitted.model, seen)
+    proba = of_all_classes(graph, mixture, fitted.model, proba)
+    return with_floor(graph, proba, MIN_FLOOR, len(mixture.classes_))
+
+
+def corrected_classes(graph: Graph, blended: str, correction: str, n_classes: int) -> str:
+    """Corrected class probabilities; no class loses all that it had."""
+    if n_classes == 2:
+        correction = graph.add("MatMul", correction, graph.constant(np.array([[-1.0, 1.0]])))
+    least = graph.add("Mul", blended, graph.constant(SMALLEST_PART))
+    proba = graph.add("Max", graph.add("Add", blended, correction), least)
+    total = graph.add("ReduceSum", proba, graph.constant(np.array([1])), keepdims=1)
+    return graph.add("Div", proba, total)
+
+
+def class_labels(graph: Graph, mixture: Any, proba: str) -> tuple[str, str]:
+    """Most probable class of each row, and the type of labels."""
+    best = graph.add("ArgMax", proba, axis=1, keepdims=0)
+    classes = mixture.classes_
+    if classes.dtype.kind in "iubf":
+        kind = "float64" if classes.dtype.kind == "f" else "int64"
+    else:
+        kind, classes = "string", classes.astype(str)
+    return graph.add("Gather", graph.constant(classes), best), kind
