@@ -127,7 +127,7 @@ def fit_scale(leaves, error, weight, judge, smallest):
 
 @dataclass(frozen=True, eq=False)
 class ErrorBins(Record):
-    """ErrorBins of standardised errors, each of which becomes a component.
+    """Bins of standardised errors, each of which becomes a component.
 
     Attributes
     ----------
