@@ -29,6 +29,7 @@ __all__ = [
     "onnx",
     "metrics",
     "read_manifest",
+    "tables",
     "to_onnx",
 ]
 

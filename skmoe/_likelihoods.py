@@ -67,6 +67,10 @@ class Likelihood(ABC):
         """Loss (n,) of mixed predictions (n, ...)."""
 
     @abstractmethod
+    def mixing_loss(self, y: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A smooth loss (n,) whose size is about 1, and its derivative (n, ...)."""
+
+    @abstractmethod
     def component(self, outputs: np.ndarray, dispersion: Any) -> np.ndarray:
         """What an expert adds to the mixed prediction."""
 
@@ -106,6 +110,9 @@ class Categorical(Record, Likelihood):
             raise ValueError(
                 f"it gave probabilities of the shape {proba.shape} for {len(known)} classes"
             )
+        same_kind = known.shape == self.classes.shape and known.dtype == self.classes.dtype
+        if same_kind and (known == self.classes).all():
+            return np.array(proba, dtype=np.float64)
         columns = np.searchsorted(self.classes, known)
         if not np.array_equal(self.classes.take(columns, mode="clip"), known):
             raise ValueError(f"its classes_ are {list(known)}, which y does not hold")
@@ -152,6 +159,14 @@ class Categorical(Record, Likelihood):
     def loss(self, y, probabilities):
         """Log-loss (n,) of predicted probabilities (n, C), none of which may be 0."""
         return -np.log(probabilities[np.arange(len(y)), y])
+
+    def mixing_loss(self, y, probabilities):
+        """Log-loss (n,) of probabilities (n, C), and its derivative (n, C)."""
+        rows = np.arange(len(y))
+        own = probabilities[rows, y]
+        slope = np.zeros_like(probabilities)
+        slope[rows, y] = -1.0 / own
+        return -np.log(own), slope
 
     def component(self, outputs, dispersion):
         """What an expert adds to the mixture: its probabilities mixed with the uniform."""
@@ -201,6 +216,13 @@ class _LocationScale(Record, Likelihood):
     def initial_dispersion(self, n_experts):
         """Scales of shape (K, m) to start from: the spread of the target itself."""
         return np.tile(self.min_scale / MIN_RELATIVE_SCALE, (n_experts, 1))
+
+    def mixing_loss(self, y, prediction):
+        """Half the squared error (n,) in units of the target's variance, and its derivative."""
+        scale = (self.min_scale / MIN_RELATIVE_SCALE).reshape(self.output_shape)
+        residual = (prediction - y) / scale
+        loss = 0.5 * np.square(residual).reshape(len(y), -1).sum(axis=1)
+        return loss, residual / scale
 
     def component(self, outputs, dispersion):
         """What an expert adds to the mixture's mean: its prediction."""

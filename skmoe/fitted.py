@@ -16,6 +16,7 @@ from ._prediction.utilization import Utilization
 from ._shared_expert.blends import ClassBlend, LinearClassBlend, MeanBlend
 from ._shared_expert.consensus import Consensus
 from ._shared_expert.expert import SharedExpert
+from ._shared_expert.opinion_gate import OpinionGate
 from ._training.lift import Lift
 from .gates._features import Scaling
 from .gates._renormalised import RenormalisedGate
@@ -41,6 +42,7 @@ __all__ = [
     "Numbers",
     "Neighbours",
     "NumericView",
+    "OpinionGate",
     "Products",
     "RenormalisedGate",
     "ResidualDensity",

@@ -5,6 +5,7 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn import get_config
 from sklearn.base import _fit_context, clone
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -360,15 +361,21 @@ class SoftmaxGate(SolvedGate, TopKGate, RestrictableGate):
         """Completed columns, and the coefficients and intercepts of the logits."""
         if not hasattr(self, "coef_"):  # to ask that is ten times quicker
             check_is_fitted(self)
-        X = complete(
-            self._validate_features(X, reset=False), self.feature_means_, self.missing_features_
-        )
+        whole = is_valid_array(self, X, "d") and not len(self.missing_features_)
+        if not whole or get_config()["assume_finite"]:  # in which case nobody has looked for NaN
+            X = complete(
+                self._validate_features(X, reset=False),
+                self.feature_means_,
+                self.missing_features_,
+            )
         coef = self.coef_
         if len(self.missing_features_):
             coef = np.hstack([coef, self.missing_coef_])
         if self.products_ is not None:
             X = np.hstack([X, self.products_.columns(X[:, : self.coef_.shape[1]])])
             coef = np.hstack([coef, self.product_coef_])
+        if self.temperature == 1:
+            return X, coef, self.intercept_
         return X, coef / self.temperature, self.intercept_ / self.temperature
 
     def _validate_features(self, X, reset):
