@@ -2,7 +2,8 @@
 
 Run ``python benchmarks/http_load.py [--requests N]`` where the extra ``serve`` is installed. It
 starts ``examples/serve_fastapi.py`` with a pool of five on this machine, asks it over loopback
-with 1, 8 and 32 clients, one row a request, and stops it. Clients and service share the processors.
+with 1, 8 and 32 clients, one row a request, and stops it. Clients and service share the
+processors.
 """
 
 import argparse

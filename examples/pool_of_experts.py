@@ -44,7 +44,7 @@ print(f"Of the mixture's prediction, {moe.shared_weight_:.0%} is the consensus."
 print(f"\n{moe.lift_}\n\n{moe.utilization(X_test)}")
 
 # Who answers for the first three rows, if two experts may be asked?
-indices, weights, mass = moe.route(X_test[:3], top_k=2)
+indices, weights, mass, _ = moe.route(X_test[:3], top_k=2)
 for row in range(3):
     asked = ", ".join(
         f"{pool[k][0]} {w:.2f}" for k, w in zip(indices[row], weights[row], strict=True)

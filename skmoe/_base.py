@@ -8,20 +8,20 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from sklearn.base import MetaEstimatorMixin, _fit_context
-from sklearn.utils import get_tags
+from sklearn.utils import check_consistent_length, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import _BaseComposition
 
 from ._arithmetic import check_top_k
 from ._compat import RevivedWithDefaults
 from ._data.columns import GateColumns, names_of_array
+from ._data.domains import Domains
 from ._data.rows import check_features, check_magnitude, keep_weighted_rows
 from ._diagram import diagram
 from ._experts.checks import check_experts
 from ._prediction.methods import MixturePrediction
-from ._prediction.utilization import Utilization
 from ._surgery import ExpertSurgery
-from ._training.continuation import NewFit, WarmStart
+from ._training.continuation import Continuation, NewFit, WarmStart
 from ._training.gate import as_gate
 from ._training.train import train
 from .gates._base import takes_numbers_only
@@ -52,7 +52,11 @@ class BaseMixtureOfExperts(
         "overlap": [Interval(Real, 0, 1, closed="both"), StrOptions({"auto"})],
         "e_step": [StrOptions({"auto", "crossfit", "oob", "insample"})],
         "cv": ["cv_object"],
-        "init": [StrOptions({"auto", "leaves", "kmeans", "random"}), "array-like", callable],
+        "init": [
+            StrOptions({"auto", "leaves", "kmeans", "linear", "random"}),
+            "array-like",
+            callable,
+        ],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
@@ -106,10 +110,13 @@ class BaseMixtureOfExperts(
         self._set_params("experts", **params)
         return self
 
-    # Rows of one group are to be kept together whoever splits them.
-    __metadata_request__fit = {"groups": True}
+    # Rows of one group are to be kept together whoever splits them, and a domain is one whoever
+    # calls fit.
+    __metadata_request__fit = {"groups": True, "domains": True}
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Self:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, domains: Any = None
+    ) -> Self:
         """Train experts and gate.
 
         Parameters
@@ -127,6 +134,13 @@ class BaseMixtureOfExperts(
             Labels of rows that belong together (several of one patient, say), for `cv`: a number
             of folds keeps groups together, a splitter is given them. Requested by default where
             metadata are routed.
+        domains : array-like of shape (n_samples,), default=None
+            Labels of where rows come from (a hospital, a season), as a start: there is an expert
+            for each, `n_experts` or not, named like its domain, and fitted on the rows of that
+            domain first, with `overlap`. The gate learns to route rows whose domain is not
+            given: ``predict`` is not told. A list of experts must hold these names; of
+            different kinds, they start with an overlap of 0.1 if it is "auto". Requested by
+            default where metadata are routed.
 
         Returns
         -------
@@ -139,7 +153,11 @@ class BaseMixtureOfExperts(
             known before. If an expert raises, the error names it and chains the cause.
         """
         goes_on = self.warm_start and hasattr(self, "experts_")
-        return self._fit(X, y, sample_weight, groups, WarmStart(self) if goes_on else NewFit())
+        continuation: Continuation = WarmStart(self) if goes_on else NewFit()
+        if domains is not None:
+            check_consistent_length(X, y, domains)
+            continuation = continuation.from_domains(self, Domains.of(domains, sample_weight))
+        return self._fit(X, y, sample_weight, groups, continuation)
 
     @_fit_context(prefer_skip_nested_validation=False)
     def _fit(self, X, y, sample_weight, groups, continuation):
@@ -150,6 +168,7 @@ class BaseMixtureOfExperts(
         names, templates = check_experts(
             self, self.experts, continuation.most_experts(self), self._default_expert()
         )
+        names = continuation.names(self, names)
         continuation = continuation.with_experts(self, names)
         X = check_features(checked, X, reset=continuation.fitted is None)
         data = keep_weighted_rows(X, self._check_target(y), sample_weight, groups)
@@ -163,6 +182,8 @@ class BaseMixtureOfExperts(
         check_magnitude(Z, "X")
         plan = continuation.plan(self, data, names, templates, numbers, gate, Z)
         trained = continuation.restored(train(data, target, likelihood, plan), names)
+        report = continuation.report(data, trained)  # now: a warm start compares with itself
+        self.surgery_ = report
         self._set_fitted(checked, trained, names[: len(trained.experts)], columns, likelihood, Z)
         return self
 
@@ -223,8 +244,7 @@ class BaseMixtureOfExperts(
         self.converged_ = trained.converged
         self.n_held_out_ = trained.n_held_out
         self.lift_ = trained.lift
-        proba = trained.gate.predict_proba(Z)
-        self.utilization_ = Utilization.from_proba(proba, names, self.top_k)
+        self.utilization_ = self._utilization(trained.gate.predict_proba(Z))
         self.gate_columns_ = columns
         self._likelihood = likelihood
 

@@ -38,10 +38,12 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     experts : estimator, list of (str, estimator), or None, default=None
         Classifiers with ``predict_proba``: one, of which `n_experts` clones are made, or a list
         of different ones with names. ``"drop"`` in place of an estimator leaves it out. A
-        `FrozenEstimator` is never refitted and judged as it is. None means
+        `FrozenEstimator` is never refitted and judged as it is: the rows given to `fit` must be
+        rows that it has not seen, on which alone it shows what it knows. None means
         ``LogisticRegression()``.
     n_experts : int or "auto", default=4
-        Number of clones if `experts` is one estimator. "auto" goes from 4 to 8 and 16 as long as
+        Number of clones if `experts` is one estimator and ``fit`` is given no domains, which are
+        as many as there are. "auto" goes from 4 to 8 and 16 as long as
         the held-out likelihood after five iterations rises by more than three standard errors, or
         to 2 if that is better; with at least 25 rows for each expert. With ``e_step="insample"``
         it is 4.
@@ -86,14 +88,18 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         stratified by class.
         If ``fit`` is given groups, an int means folds of whole groups, and a splitter is given
         them. No row may be in two test parts; of rows in none, experts learn, and nothing else.
-    init : {"auto", "leaves", "kmeans", "random"}, array of shape (n_samples, n_experts) or \
-            callable, default="auto"
+    init : {"auto", "leaves", "kmeans", "linear", "random"}, array of shape \
+            (n_samples, n_experts) or callable, default="auto"
         Starting responsibilities. "leaves": the leaves of a small decision tree, where the target
-        differs most; "kmeans": clusters of the gate's features; "auto": whichever of these two has
-        the larger held-out likelihood after five iterations ("kmeans" if `overlap` is 1);
-        "random"; given; or ``init(X, y, n_experts, random_state)``. Different experts that all see
-        all rows (`overlap` 1) are told apart without: what is named has no effect on them, unless
-        something else asks for EM (a capacity, exploration, or an in-sample E-step).
+        differs most; "kmeans": clusters of the gate's features; "linear": those of scouts, a
+        mixture of linear experts (of the features that are numbers) that is trained first and
+        decides on the number of experts and the degree of the gate, too. "auto": "linear" for
+        clones of trees, forests and boosted models of scikit-learn; for others whichever of
+        "leaves" and "kmeans" has the larger held-out likelihood after five iterations ("kmeans"
+        if `overlap` is 1); "random"; given; or ``init(X, y, n_experts, random_state)``.
+        Different experts that all see all rows (`overlap` 1) are told apart without: what is
+        named has no effect on them, unless something else asks for EM (a capacity, exploration,
+        or an in-sample E-step).
     n_init : int, default=1
         Number of starts by k-means, at random, or by a callable. Each gets five iterations; that
         with the largest held-out likelihood goes on.
@@ -172,7 +178,11 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         Held-out gain in log-likelihood over the best single expert and over constant weights,
         with standard errors. Prints as one line.
     utilization_ : Utilization
-        How the training rows are spread over the experts. Prints as a table.
+        How the training rows are spread over the experts, beside the part of the shared expert.
+        Prints as a table.
+    surgery_ : SurgeryReport or None
+        After an operation on single experts (`add_expert` and its like) with data, what it did to
+        these rows: their loss held out, before and after. Prints as a table. None after ``fit``.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Only if X was a frame with string column names.

@@ -97,11 +97,17 @@ def migrated_mixture(state: dict[str, Any]) -> dict[str, Any]:
         renamed = {"expert_share": "expert_mass"}
         history = state["history_"].items()
         state["history_"] = {renamed.get(name, name): value for name, value in history}
+    if "utilization_" in state and "surgery_" not in state and state.get("shared_weight_"):
+        # From before a utilization knew that a shared expert has a part in what is said.
+        shared_weight = state["shared_weight_"]
+        state["utilization_"] = state["utilization_"].beside_shared(shared_weight)
     return state
 
 
 def migrated_utilization(state: dict[str, Any]) -> dict[str, Any]:
     """State of a `Utilization`: before 0.1 there were fractions of rows led, and rows asked."""
+    if "gate_mass" not in state:  # before 0.1 the shared expert was left out
+        state = state | {"gate_mass": state["mass"]}
     if "rows" not in state:
         return state
     n_rows = np.rint(state["mean_weight"] @ state["rows"])  # the weights of a row sum to 1

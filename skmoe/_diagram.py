@@ -16,6 +16,8 @@ MOST_PARTS = 16
 def diagram(mixture, default_expert):
     """Gate, experts and shared expert as scikit-learn draws estimators; once fitted, with shares.
 
+    Weights are parts of the prediction: those of the experts leave room for the shared expert's.
+
     Experts that are made of many parts are drawn as one box each.
 
     What stands before the colon of a label is how scikit-learn prefixes the names of parameters
@@ -60,7 +62,10 @@ def diagram(mixture, default_expert):
     ]
     shared = getattr(mixture, "shared_expert_", None)
     if shared is not None:
-        weight = f"shared expert: {mixture.shared_weight_:.0%} of the prediction"
+        # A consensus is not heard if `top_k` asks few experts: then it is not in the figures.
+        figures = getattr(mixture, "utilization_", None)
+        heard = mixture.shared_weight_ if figures is None else figures.shared_weight
+        weight = f"shared expert: {heard:.0%} of the prediction"
         drawn = _drawable(shared) if isinstance(shared, BaseEstimator) else type(shared).__name__
         parts.append(_VisualBlock("parallel", [drawn], names=[weight], dash_wrapped=False))
     return _VisualBlock("serial", parts, dash_wrapped=False)

@@ -7,6 +7,7 @@ an operation does not touch are the same objects in both.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from ._data.weights import last_step
 from ._experts.labels import EncodedLabels
 from ._training.continuation import Surgery, as_frozen, start_for
+from ._training.old_rows import with_old_rows
 from .gates._renormalised import without_expert
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ FIGURES = (
     "n_held_out_",
     "lift_",
     "utilization_",
+    "surgery_",
 )
 """What was measured in training; no longer true of a mixture that changed without data."""
 
@@ -50,6 +53,11 @@ class ExpertSurgery:
     the gate is trained on nothing else. And they should be rows that the experts have not seen:
     an expert that memorises, such as a forest, looks better on its own training rows than it
     is, and the gate would trust it too much.
+
+    ``surgery_`` of the new mixture says what became of the rows, held out, before and after, and
+    there is a warning where they got worse by more than a standard error, or those that one
+    expert led before by more than two. The mixture keeps no rows: who has some of those that it
+    served before gives them as `old_rows`, and the gate is trained on both.
     """
 
     experts_: list
@@ -61,6 +69,7 @@ class ExpertSurgery:
     _held_out_scores: Any
     _per_expert_attributes: tuple[str, ...]
     _shared: Any
+    _validate_names: Callable
 
     def add_expert(
         self,
@@ -70,6 +79,7 @@ class ExpertSurgery:
         y: Any,
         sample_weight: Any = None,
         groups: Any = None,
+        old_rows: Any = None,
     ) -> Self:
         """Train one more expert and let the gate learn where to use it.
 
@@ -87,6 +97,10 @@ class ExpertSurgery:
             Classes that are new to a classifier are added to ``classes_``.
         sample_weight, groups : array-like of shape (n_samples,), default=None
             As for ``fit``.
+        old_rows : pair (X_old, y_old), default=None
+            Rows such as the mixture has served so far, where X are others. Training is on both,
+            each old row with weight 1, and ``surgery_`` tells them apart. Not with `groups`:
+            then give all rows as X and y.
 
         Returns
         -------
@@ -116,17 +130,23 @@ class ExpertSurgery:
                 f"there is an expert {name!r} already; choose another name, or use refit_expert"
             )
         mixture = _copy_with(self, [*_members(self), (name, estimator)])
-        return mixture._fit(X, y, sample_weight, groups, Surgery(self))
+        return _trained(mixture, Surgery(self), (X, y, sample_weight, groups), old_rows)
 
     def refit_expert(
-        self, name: str, X: Any, y: Any, sample_weight: Any = None, groups: Any = None
+        self,
+        name: str,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        groups: Any = None,
+        old_rows: Any = None,
     ) -> Self:
         """Train one expert anew, and the gate.
 
         Parameters
         ----------
         name : str
-        X, y, sample_weight, groups
+        X, y, sample_weight, groups, old_rows
             As for `add_expert`. The expert forgets the rows that it was trained on before.
 
         Returns
@@ -148,7 +168,8 @@ class ExpertSurgery:
                 f"set_params({name}=...) first, or use drop_expert and add_expert"
             )
         mixture = _copy_with(self, members)
-        return mixture._fit(X, y, sample_weight, groups, Surgery(self, refit=name))
+        surgery = Surgery(self, refit=name)
+        return _trained(mixture, surgery, (X, y, sample_weight, groups), old_rows)
 
     def drop_expert(
         self,
@@ -157,19 +178,20 @@ class ExpertSurgery:
         y: Any = None,
         sample_weight: Any = None,
         groups: Any = None,
+        old_rows: Any = None,
     ) -> Self:
         """Remove an expert.
 
         Without data the gate's probabilities of the other experts are renormalised, which is
         exact (the gate given that it is not this expert), and the figures of training, which no
         longer hold, are removed: ``log_likelihood_``, ``history_``, ``n_iter_``, ``converged_``,
-        ``n_held_out_``, ``lift_`` and ``utilization_``. A consensus, which was trained to hear
-        all experts, is removed as well. With data the gate is trained.
+        ``n_held_out_``, ``lift_``, ``utilization_`` and ``surgery_``. A consensus, which was
+        trained to hear all experts, is removed as well. With data the gate is trained.
 
         Parameters
         ----------
         name : str
-        X, y, sample_weight, groups
+        X, y, sample_weight, groups, old_rows
             As for `add_expert`; default None.
 
         Returns
@@ -180,16 +202,19 @@ class ExpertSurgery:
         Raises
         ------
         ValueError
-            If there is no such expert, or no other, or if only one of X and y is given.
+            If there is no such expert, or no other, or if only one of X and y is given, or old
+            rows without them.
         """
         check_is_fitted(self)
         position = _position(self, name)
         if (X is None) != (y is None):
             raise ValueError("give both X and y to train the gate, or neither to renormalise it")
+        if X is None and old_rows is not None:
+            raise ValueError("old_rows are trained on beside X and y; give them as X and y")
         if self.n_experts_ == 1:
             raise ValueError(f"{name!r} is the only expert; a mixture needs at least one")
         if X is not None:
-            return self._reduced({name}, X, y, sample_weight, groups)
+            return self._reduced({name}, (X, y, sample_weight, groups), old_rows)
         members = _members(self)
         del members[position]
         mixture = _copy_with(self, members)
@@ -284,20 +309,83 @@ class ExpertSurgery:
                 f"{ {name: round(own, 4) for name, own in mass.items()} }"
             )
         if idle:
-            mixture = self._reduced(idle, X, y, sample_weight, groups)
+            mixture = self._reduced(idle, (X, y, sample_weight, groups))
         else:
             mixture = _copy_with(self, _members(self))
         mixture.pruned_experts_ = idle
         return mixture
 
-    def _reduced(self, names, X, y, sample_weight, groups):
+    def rename_experts(self, names: dict[str, str]) -> Self:
+        """Call experts by other names, in the parameter `experts` and in all reports.
+
+        Predictions and figures stay what they were.
+
+        Parameters
+        ----------
+        names : dict of str to str
+            New names by the names so far; experts that are not in it keep theirs.
+
+        Returns
+        -------
+        mixture : estimator
+            A new fitted one; this one is left as it was.
+
+        Raises
+        ------
+        ValueError
+            If there is no expert of a name, if two would have the same, or if one cannot be a
+            name: it contains a double underscore, or is that of a parameter.
+        TypeError
+            If `names` is no dict.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from skmoe import MixtureOfExpertsRegressor
+        >>> X = np.linspace(-1, 1, 200).reshape(-1, 1)
+        >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(X, np.abs(X[:, 0]))
+        >>> list(moe.rename_experts({"expert_0": "night"}).named_experts_)
+        ['night', 'expert_1']
+        """
+        check_is_fitted(self)
+        if not isinstance(names, dict):
+            raise TypeError(f"names must be a dict of new names by old ones, got {names!r}")
+        for name in names:
+            _position(self, name)
+        renamed = [names.get(name, name) for name in self.named_experts_]
+        if not all(isinstance(name, str) for name in renamed):
+            raise ValueError(f"names of experts must be strings, got {names!r}")
+        twice = sorted({name for name in renamed if renamed.count(name) > 1})
+        if twice:
+            raise ValueError(f"two experts would be called {twice}; each needs a name of its own")
+        self._validate_names(renamed)
+        members = _members(self)
+        mixture = _copy_with(self, members)
+        mixture.experts = [
+            (name, expert) for name, (_, expert) in zip(renamed, members, strict=True)
+        ]
+        mixture._set_experts(renamed, list(self.experts_))
+        for report in ("lift_", "utilization_", "surgery_"):
+            if getattr(self, report, None) is not None:
+                setattr(mixture, report, getattr(self, report).renamed(names))
+        return mixture
+
+    def _reduced(self, names, rows, old_rows=None):
         members = [member for member in _members(self) if member[0] not in names]
-        return _copy_with(self, members)._fit(X, y, sample_weight, groups, Surgery(self))
+        return _trained(_copy_with(self, members), Surgery(self), rows, old_rows)
 
     def _set_experts(self, names, experts):
         self.experts_ = experts
         self.named_experts_ = Bunch(**dict(zip(names, experts, strict=True)))
         self.n_experts_ = len(experts)
+
+
+def _trained(mixture, surgery, rows, old_rows):
+    """The copy trained on rows (X, y, sample_weight, groups), and on old ones if there are any."""
+    if old_rows is None:
+        return mixture._fit(*rows, surgery)
+    rows, n_old = with_old_rows(surgery.fitted, rows, old_rows)
+    return mixture._fit(*rows, replace(surgery, n_old=n_old))
 
 
 def _copy_with(mixture, members):

@@ -17,6 +17,7 @@ from ._shared_expert.blends import ClassBlend, LinearClassBlend, MeanBlend
 from ._shared_expert.consensus import Consensus
 from ._shared_expert.expert import SharedExpert
 from ._shared_expert.opinion_gate import OpinionGate
+from ._training.consequences import SurgeryReport
 from ._training.lift import Lift
 from .gates._features import Scaling
 from .gates._renormalised import RenormalisedGate
@@ -48,6 +49,7 @@ __all__ = [
     "ResidualDensity",
     "Scaling",
     "SharedExpert",
+    "SurgeryReport",
     "Utilization",
 ]
 

@@ -79,3 +79,8 @@ def assert_same(first, second):
     assert first.keys() == second.keys()
     for name in first:
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+
+
+def answers_of(model, X):
+    """What the whole predicts: class probabilities or means."""
+    return model.predict_proba(X) if hasattr(model, "classes_") else model.predict(X)

@@ -185,7 +185,7 @@ def test_top_k_of_all_experts_is_no_limit():
 
 def test_top_k_mixes_what_route_says():
     model = regressor(tree(), n_experts=3, top_k=2).fit(X, Y)
-    indices, weights, mass = model.route(X)
+    indices, weights, mass, _ = model.route(X)
     each = np.take_along_axis(model.predict_experts(X), indices, axis=1)
     np.testing.assert_allclose(model.predict(X), (weights * each).sum(axis=1))
     gate = np.take_along_axis(model.gate_proba(X), indices, axis=1)
@@ -228,7 +228,7 @@ def test_methods_and_attributes(top_k):
         assert model.apply(X).dtype == np.intp
 
         route = model.route(X, top_k=2)
-        assert route._fields == ("indices", "weights", "mass")
+        assert route._fields == ("indices", "weights", "mass", "shared_weight")
         np.testing.assert_array_equal(route.indices, np.argsort(-proba, axis=1, kind="stable"))
         np.testing.assert_allclose(route.weights.sum(axis=1), 1)
         np.testing.assert_allclose(route.mass, 1)

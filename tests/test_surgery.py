@@ -1,17 +1,22 @@
 """Operations on single experts: what changes, what must not, and what a failure leaves behind."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
+from scipy.sparse import csr_array
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, SoftmaxGate
+from skmoe.gates._base import RestrictableGate
 from skmoe.gates._renormalised import RenormalisedGate, without_expert
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -43,6 +48,7 @@ FIGURES = [
     "n_held_out_",
     "lift_",
     "utilization_",
+    "surgery_",
 ]
 
 
@@ -286,7 +292,10 @@ def test_rows_that_were_only_for_the_expert_that_went():
     np.testing.assert_allclose(without_expert(Certain(), 1).predict_proba(X[:2]), [[1, 0]] * 2)
 
 
-class OwnWay(Certain):
+class OwnWay(Certain, RestrictableGate):
+    def fit(self, X, R, sample_weight=None):
+        raise NotImplementedError
+
     def without(self, expert):
         return f"without {expert}"
 
@@ -385,6 +394,236 @@ def test_the_place_of_a_new_expert_is_free(lines):
     assert warm.score(X_TEST, Y_TEST) > 0.9
 
 
+# what became of the rows -------------------------------------------------------------------
+
+
+BEYOND = X[:, 0] > 1  # which neither "lines" nor "trees" were trained on
+X_KEPT, Y_KEPT = rows(300, regimes=2)  # of the old regimes, and new to both
+
+
+def old_rows(model):
+    labels = np.where(Y_KEPT > 0, "up", "down")
+    return X_KEPT, labels if hasattr(model, "classes_") else Y_KEPT
+
+
+def loss(model, X, y):
+    """In the units of the report, of the mixture of all experts."""
+    if hasattr(model, "classes_"):
+        chosen = np.searchsorted(model.classes_, y)
+        return -np.log(model.predict_proba(X)[np.arange(len(y)), chosen]).mean()
+    return np.sqrt(np.mean((model.predict(X) - y) ** 2))
+
+
+def line(report, title):
+    position = report.titles().index(title)
+    return {name: getattr(report, name)[position] for name in ("rows", "before", "after", "z")}
+
+
+@pytest.fixture(params=["lines", "trees"])
+def mixture(request):
+    return request.getfixturevalue(request.param)
+
+
+def expert_for(model, **parameters):
+    kind = DecisionTreeClassifier if hasattr(model, "classes_") else LinearRegression
+    return kind(**parameters)
+
+
+def test_the_report_has_what_the_mixture_before_says(mixture):
+    y = target(mixture)
+    report = mixture.add_expert("c", expert_for(mixture), X, y).surgery_
+    whole = line(report, "new rows")
+    assert whole["rows"] == len(X)
+    np.testing.assert_allclose(whole["before"], loss(mixture, X, y))
+    assert report.held_out and report.groups[0] == "new rows" and not report.of_expert[0]
+    leader = mixture.apply(X)
+    for k, name in enumerate(mixture.named_experts_):
+        own = leader == k
+        if own.any():
+            led = line(report, f"led by {name!r}")
+            assert led["rows"] == own.sum()
+            np.testing.assert_allclose(led["before"], loss(mixture, X[own], y[own]))
+    assert report.rows[report.of_expert].sum() == len(X)
+    assert "no old rows were given" in repr(report) and report.loss in repr(report)
+
+
+def test_the_report_is_of_rows_held_out(lines):
+    """A tree that memorises is perfect on its own rows, and the report is of others."""
+    report = lines.add_expert("c", DecisionTreeRegressor(), X[BEYOND], Y[BEYOND]).surgery_
+    model = lines.add_expert("c", DecisionTreeRegressor(), X[BEYOND], Y[BEYOND])
+    beyond = X_TEST[:, 0] > 1
+    delivered = loss(model, X_TEST[beyond], Y_TEST[beyond])
+    seen = loss(model, X[BEYOND], Y[BEYOND])
+    told = line(report, "new rows")["after"]
+    assert seen < 0.5 * delivered
+    assert abs(told - delivered) < 0.25 * delivered
+
+
+def test_z_is_that_of_paired_differences(lines):
+    model = lines.drop_expert("a", X, Y)  # nothing is fitted: what is left is what it says
+    report, squared = model.surgery_, [(m.predict(X) - Y) ** 2 for m in (lines, model)]
+    difference = squared[1] - squared[0]
+    own = lines.apply(X) == 0
+    expected = [
+        d.mean() / (d.std(ddof=1) / np.sqrt(len(d))) for d in (difference, difference[own])
+    ]
+    found = [line(report, title)["z"] for title in ("new rows", "led by 'a'")]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    np.testing.assert_allclose(line(report, "new rows")["after"], loss(model, X, Y))
+
+
+def test_old_rows_that_are_missing_are_missed(lines):
+    """Rows of a new regime alone teach the gate to ask the new expert for everything."""
+    with pytest.warns(UserWarning, match=r"next to none of these rows.*\['b'\].*old_rows="):
+        model = lines.add_expert("c", LinearRegression(), X[BEYOND], Y[BEYOND])
+    assert model.surgery_.missed == ("b",)
+    old = X_TEST[:, 0] < 1
+    before = loss(lines, X_TEST[old], Y_TEST[old])
+    assert loss(model, X_TEST[old], Y_TEST[old]) > 3 * before
+    both = lines.add_expert(
+        "c", LinearRegression(), X[BEYOND], Y[BEYOND], old_rows=old_rows(lines)
+    )
+    assert loss(both, X_TEST[old], Y_TEST[old]) < 1.5 * before
+    assert loss(both, X_TEST[~old], Y_TEST[~old]) < 0.1 * loss(lines, X_TEST[~old], Y_TEST[~old])
+    assert both.surgery_.missed == ()
+
+
+def test_old_rows_are_trained_on_beside_the_others(mixture):
+    X_old, y_old = old_rows(mixture)
+    X_new, y_new = X[BEYOND], target(mixture)[BEYOND]
+    weight = RNG.uniform(0.5, 1.5, size=len(y_new))
+    weight[:5] = 0.0
+    expert = expert_for(mixture)
+    model = mixture.add_expert(
+        "c", expert, X_new, y_new, sample_weight=weight, old_rows=(X_old, y_old)
+    )
+    joined = mixture.add_expert(
+        "c",
+        expert,
+        np.concatenate([X_old, X_new]),
+        np.concatenate([y_old, y_new]),
+        sample_weight=np.concatenate([np.ones(len(y_old)), weight]),
+    )
+    np.testing.assert_array_equal(answers(model), answers(joined))
+    report = model.surgery_
+    assert line(report, "old rows")["rows"] == len(y_old)
+    assert line(report, "new rows")["rows"] == len(y_new) - 5
+    np.testing.assert_allclose(line(report, "old rows")["before"], loss(mixture, X_old, y_old))
+    assert report.rows[report.of_expert].sum() == len(y_old)
+    assert "no old rows" not in repr(report)
+
+
+@pytest.mark.parametrize("operation", ["refit", "drop"])
+def test_other_operations_take_old_rows(mixture, operation):
+    first = next(iter(mixture.named_experts_))
+    y = target(mixture)
+    model = getattr(mixture, f"{operation}_expert")(first, X, y, old_rows=old_rows(mixture))
+    assert line(model.surgery_, "old rows")["rows"] == len(X_KEPT)
+
+
+def test_old_rows_that_got_worse_are_warned_of(lines):
+    three = lines.add_expert("c", LinearRegression(), X, Y)
+    with pytest.warns(UserWarning, match="rows got worse.*led by 'a'.*standard errors"):
+        three.drop_expert("a", X, Y)
+    few = (X_KEPT[:60], Y_KEPT[:60])
+    with pytest.warns(UserWarning, match="rows got worse.*old rows: "):
+        lines.add_expert("c", LinearRegression(), X[BEYOND], Y[BEYOND], old_rows=few)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        lines.add_expert("c", LinearRegression(), X, Y)  # where all gain there is no word
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame, csr_array])
+def test_old_rows_of_any_form(frame):
+    def table(X):
+        return (
+            csr_array(X)
+            if frame is csr_array
+            else frame(X, [*"pqr"] if frame is pl.DataFrame else None)
+        )
+
+    tables = [table(part) for part in (X_OLD, X, X_KEPT)]
+    if frame is pd.DataFrame:
+        tables = [part.set_axis(list("pqr"), axis=1) for part in tables]
+    model = small(MixtureOfExpertsRegressor, [("a", Ridge()), ("b", Ridge())], tables[0], Y_OLD)
+    grown = model.add_expert("c", Ridge(), tables[1], Y, old_rows=(tables[2], Y_KEPT))
+    assert line(grown.surgery_, "old rows")["rows"] == len(X_KEPT)
+
+
+def test_a_class_that_was_unknown_cost_infinitely_much(trees):
+    labels = np.where(BEYOND, "new", LABELS)
+    model = trees.add_expert("c", DecisionTreeClassifier(max_depth=3), X, labels)
+    whole = line(model.surgery_, "new rows")
+    assert whole["before"] == np.inf and np.isfinite(whole["after"]) and np.isnan(whole["z"])
+
+
+@pytest.mark.parametrize("likelihood", ["gaussian", "laplace"])
+def test_units_of_the_report(likelihood):
+    outputs = np.c_[Y_OLD, 100 * Y_OLD]
+    for y, scale in ((Y_OLD, 1.0), (outputs, outputs.std(axis=0))):
+        model = small(
+            MixtureOfExpertsRegressor, [("a", Ridge()), ("b", Ridge())], y=y, likelihood=likelihood
+        )
+        report = model.refit_expert("a", X_OLD, y).surgery_
+        error = (model.predict(X_OLD) - y) / scale
+        rmse, mae = np.sqrt(np.mean(error**2)), np.abs(error).mean()
+        expected = rmse if likelihood == "gaussian" else mae
+        np.testing.assert_allclose(report.before[0], expected)
+        assert report.loss == ("RMSE" if likelihood == "gaussian" else "mean absolute error")
+
+
+def test_reports_come_and_go(lines):
+    assert lines.surgery_ is None
+    model = lines.add_expert("c", LinearRegression(), X, Y)
+    copied = pickle.loads(pickle.dumps(model.surgery_))
+    assert repr(copied) == repr(model.surgery_)
+    assert model.freeze("a").surgery_ is model.surgery_
+    assert clone(model).fit(X, Y).surgery_ is None
+    insample = small(
+        MixtureOfExpertsRegressor, [("a", Ridge()), ("b", Ridge())], e_step="insample"
+    )
+    report = insample.add_expert("c", Ridge(), X, Y).surgery_
+    assert not report.held_out and "in-sample" in repr(report)
+
+
+# rename -------------------------------------------------------------------------------------
+
+
+def test_renamed_experts_are_called_so_everywhere(mixture):
+    first, second, *others = mixture.named_experts_
+    model = mixture.rename_experts({first: "night", second: first})  # a swap is no clash
+    assert_consistent(model, ["night", first, *others])
+    np.testing.assert_array_equal(answers(model), answers(mixture))
+    assert model.log_likelihood_ == mixture.log_likelihood_
+    assert model.experts_[0] is mixture.experts_[0]
+    changed = {first: "night", second: first}
+    best = mixture.lift_.best_expert
+    assert model.lift_.best_expert == changed.get(best, best)
+    grown = mixture.add_expert("c", expert_for(mixture), X, target(mixture))
+    renamed = grown.rename_experts({first: "night", "c": "day"}).surgery_
+    told = {"night" if name == first else name for name in grown.surgery_.groups}
+    assert set(renamed.groups) == told
+    assert list(
+        clone(model).fit(X_OLD, LABELS_OLD if hasattr(model, "classes_") else Y_OLD).named_experts_
+    ) == ["night", first, *others]
+    assert list(model.drop_expert("night").named_experts_) == [first, *others]
+
+
+def test_names_are_given_by_names(lines):
+    with pytest.raises(TypeError, match="dict of new names by old ones"):
+        lines.rename_experts(["night", "day"])
+
+
+def test_renaming_keeps_a_start_that_was_given():
+    start = np.where(X_OLD[:, :1] > -1, [0.9, 0.1], [0.1, 0.9])
+    model = small(MixtureOfExpertsRegressor, LinearRegression(), n_experts=2, init=start)
+    renamed = model.rename_experts({"expert_0": "east", "expert_1": "west"})
+    np.testing.assert_array_equal(renamed.init, start)
+    again = renamed.rename_experts({"east": "expert_0", "west": "expert_1"})
+    np.testing.assert_array_equal(answers(again), answers(model))
+
+
 # failures and details -----------------------------------------------------------------------
 
 
@@ -412,6 +651,21 @@ class Raising(RegressorMixin, BaseEstimator):
         (lambda m: m.drop_expert("a", X), "both X and y"),
         (lambda m: m.drop_expert("a").drop_expert("b"), "'b' is the only expert"),
         (lambda m: m.freeze(["a", "z"]), "no expert 'z'"),
+        (lambda m: m.rename_experts({"z": "y"}), r"no expert 'z'.*\['a', 'b'\]"),
+        (lambda m: m.rename_experts({"a": "b"}), r"two experts would be called \['b'\]"),
+        (lambda m: m.rename_experts({"a": "c", "b": "c"}), r"two experts would be called \['c'\]"),
+        (lambda m: m.rename_experts({"a": "a__b"}), "a__b"),
+        (lambda m: m.rename_experts({"a": "gate"}), "gate"),
+        (lambda m: m.rename_experts({"a": 3}), "names of experts must be strings"),
+        (lambda m: clone(m).rename_experts({"a": "c"}), "not fitted"),
+        (lambda m: m.add_expert("c", Ridge(), X, Y, old_rows=X), "pair .X_old, y_old."),
+        (lambda m: m.add_expert("c", Ridge(), X, Y, old_rows=(X[:, :2], Y)), "old_rows: .*2 feat"),
+        (lambda m: m.add_expert("c", Ridge(), X, Y, old_rows=(X, Y[:3])), "old_rows: .*inconsist"),
+        (
+            lambda m: m.add_expert("c", Ridge(), X, Y, groups=Y > 0, old_rows=(X, Y)),
+            "old_rows have no groups",
+        ),
+        (lambda m: m.drop_expert("a", old_rows=(X, Y)), "old_rows are trained on beside X and y"),
         (lambda m: m.prune(X, Y, min_mass="small"), "min_mass must be a number between 0 and 1"),
         (lambda m: m.prune(X, Y, min_mass=1.5), "min_mass must be a number between 0 and 1"),
         (lambda m: m.prune(X[:0], Y[:0]), "(?i)weight"),

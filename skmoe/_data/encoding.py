@@ -74,7 +74,7 @@ class Levels(Record):
         n_columns = len(codes) + self.missing
         absent = n_columns - 1 if self.missing else -1
         items = values.tolist()
-        found = [absent if _is_missing(item) else codes.get(item, -1) for item in items]
+        found = [absent if is_missing(item) else codes.get(item, -1) for item in items]
         columns = np.zeros((len(items), n_columns))
         code = np.array(found, dtype=np.intp)
         known = np.flatnonzero(code >= 0)
@@ -135,7 +135,7 @@ def encoding_of(column) -> Numbers | Levels | Moments | None:
             days = _days(moments)
             whole = np.all((days == np.floor(days)) | np.isnan(days))
             return Moments(tuple(DAYS_OF_CYCLE)[: 2 if whole else 3])
-    known = [value for value in values.tolist() if not _is_missing(value)]
+    known = [value for value in values.tolist() if not is_missing(value)]
     try:
         levels = Counter(known)
     except TypeError:  # lists, arrays, ...
@@ -160,7 +160,7 @@ def as_numbers(values: np.ndarray) -> np.ndarray | None:
         return np.where(np.isnat(values), np.nan, values / np.timedelta64(1, "D"))
     if values.dtype.kind != "O":
         return None
-    known = [np.nan if _is_missing(value) else value for value in values.tolist()]
+    known = [np.nan if is_missing(value) else value for value in values.tolist()]
     if not all(isinstance(value, Number) and not isinstance(value, complex) for value in known):
         return None
     return np.array(known, dtype=np.float64)
@@ -175,11 +175,11 @@ def as_moments(values: np.ndarray) -> np.ndarray | None:
     made = []
     for value in values.tolist():
         moment = getattr(value, "start_time", value)  # of a period
-        if not _is_missing(value) and not isinstance(moment, datetime.date):
+        if not is_missing(value) and not isinstance(moment, datetime.date):
             return None
         if isinstance(moment, datetime.datetime) and moment.tzinfo is not None:
             moment = moment.astimezone(datetime.timezone.utc).replace(tzinfo=None)
-        made.append("NaT" if _is_missing(value) else moment)
+        made.append("NaT" if is_missing(value) else moment)
     return np.array(made, dtype="datetime64[us]")
 
 
@@ -195,7 +195,7 @@ def _or_refuse(encoded, values, what):
     return encoded
 
 
-def _is_missing(value):
+def is_missing(value):
     if value is None or is_pandas_na(value) or type(value).__name__ == "NaTType":
         return True
     return isinstance(value, float) and value != value

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import issparse
+from scipy.sparse import vstack as sparse_rows
 from sklearn import get_config
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
@@ -138,6 +139,38 @@ def check_features(estimator, X, reset):
         ensure_min_samples=1 if reset else 0,
     )
     return with_short_indices(X) if issparse(X) else X
+
+
+def stacked(first, second):
+    """The rows of two tables, which have been checked, one after the other.
+
+    Parameters
+    ----------
+    first, second : arrays, sparse matrices or frames of the same library
+
+    Returns
+    -------
+    X : array, CSR matrix or frame
+
+    Raises
+    ------
+    TypeError
+        If only one of them is a frame, or they are frames of different libraries.
+    """
+    if type(first) is not type(second) and (is_frame(first) or is_frame(second)):
+        raise TypeError(
+            f"X is a {type(second).__name__} and these rows are a {type(first).__name__}; "
+            "give both in the same form"
+        )
+    if is_frame(first):
+        if hasattr(first, "vstack"):  # of polars
+            return first.vstack(second.select(first.columns))
+        import pandas as pd
+
+        return pd.concat([first, second], ignore_index=True)
+    if issparse(first) or issparse(second):
+        return sparse_rows([first, second], format="csr")
+    return np.concatenate([first, second])
 
 
 def with_short_indices(X):

@@ -49,13 +49,18 @@ def check_experts(estimator, experts, n_experts, default):
     """
     if not isinstance(experts, list):
         template = default if experts is None else experts
-        members = [(f"expert_{k}", template) for k in range(n_experts)]
+        members = [(name, template) for name in clone_names(n_experts)]
     else:
         members = _check_members(estimator, experts)
     for name, template in members:
         _check_expert(estimator, name, template)
     names, templates = zip(*members, strict=True)
     return names, templates
+
+
+def clone_names(n_experts):
+    """Names of the clones of one estimator."""
+    return tuple(f"expert_{k}" for k in range(n_experts))
 
 
 def _check_members(estimator, experts):

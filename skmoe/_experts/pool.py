@@ -71,6 +71,9 @@ class ExpertPool:
         For the resampling of rows for experts that take no weights.
     out_of_bag : bool
         Whether experts that offer out-of-bag predictions are judged by those.
+    features : tuple or None
+        For each expert the X that it is fitted on, and judged by, until it is final; None if that
+        is the problem's for all of them. See `prepared_features`.
     """
 
     problem: Problem
@@ -78,12 +81,17 @@ class ExpertPool:
     templates: tuple[Any, ...]
     seeds: tuple[int, ...]
     out_of_bag: bool = False
+    features: tuple[Any, ...] | None = None
 
     def first(self, n_experts: int) -> ExpertPool:
         """The first `n_experts` of them."""
         few = slice(n_experts)
         return replace(
-            self, names=self.names[few], templates=self.templates[few], seeds=self.seeds[few]
+            self,
+            names=self.names[few],
+            templates=self.templates[few],
+            seeds=self.seeds[few],
+            features=self.features and self.features[few],
         )
 
     def fit_held_out(
@@ -189,14 +197,16 @@ class ExpertPool:
         -------
         models : list of fitted estimators
         """
-        weights = self.problem.folds.held_out(held_out.weights)
+        problem = self.problem
+        weights = problem.folds.held_out(held_out.weights)
         models = [
             template if isinstance(template, FrozenEstimator) else model
             for template, model in zip(self.templates, held_out.models, strict=True)
         ]
         missing = [k for k, model in enumerate(models) if model is None]
-        fitted = Parallel(n_jobs=self.problem.n_jobs)(
-            delayed(fit_finally)(self._job(k, weights[:, k], "the last step")) for k in missing
+        fitted = Parallel(n_jobs=problem.n_jobs)(
+            delayed(fit_finally)(self._job(k, weights[:, k], "the last step", problem.X))
+            for k in missing
         )
         for k, model in zip(missing, fitted, strict=True):
             models[k] = model
@@ -236,14 +246,14 @@ class ExpertPool:
         few = np.s_[:, :100]
         return not (np.array_equal(now[few], then[few]) and np.array_equal(now, then))
 
-    def _job(self, k, weight, stage):
+    def _job(self, k, weight, stage, X):
         problem = self.problem
         return FitTask(
             k,
             f"{self.names[k]!r} (expert {k + 1} of {len(self.names)}) in {stage}",
             self.templates[k],
             self.seeds[k],
-            problem.X,
+            X,
             problem.y,
             problem.target,
             weight,
@@ -254,12 +264,13 @@ class ExpertPool:
     def _tasks(self, k, weights, iteration):
         """What fits expert k and asks it, for weights (n_folds, n_samples), and the arguments."""
         stage, folds = f"EM iteration {iteration}", self.problem.folds
-        job = self._job(k, folds.held_out(weights), stage)
+        X = self.problem.X if self.features is None else self.features[k]
+        job = self._job(k, folds.held_out(weights), stage, X)
         if isinstance(self.templates[k], FrozenEstimator):
             return [(predict_frozen, (job,))]
         if self.out_of_bag and offers_out_of_bag(self.templates[k]):
             return [(predict_out_of_bag, (job,))]
         return [
-            (predict_fold, (self._job(k, weights[fold], stage), train, test))
+            (predict_fold, (self._job(k, weights[fold], stage, X), train, test))
             for fold, (train, test) in enumerate(folds.splits)
         ]

@@ -80,8 +80,12 @@ class MixturePrediction:
             (n_samples, k), renormalised; ``mass`` (n_samples,), the probability kept;
             ``experts_per_row`` (n_samples,), how many are evaluated. With `max_error`, k is the
             largest of these, and rows that need fewer experts are padded with weight 0.
+            ``shared_weight`` is the part of each prediction that is not theirs but the shared
+            expert's.
         """
-        return self._route(self._check_X(X), top_k, max_error)
+        chosen = self._route(self._check_X(X), top_k, max_error)
+        width = chosen.indices.shape[1] if max_error is None else 0
+        return chosen._replace(shared_weight=self._heard_weight(width))
 
     def utilization(self, X: Any) -> Utilization:
         """How rows are spread over the experts.
@@ -93,10 +97,10 @@ class MixturePrediction:
         Returns
         -------
         utilization : Utilization
-            Rows, probability mass and mean weight per expert; measures of balance. Prints
-            as a table; ``to_frame()`` gives a pandas frame.
+            Rows, probability mass and mean weight per expert, with the shared part taken off;
+            measures of balance. Prints as a table; ``to_frame()`` gives a pandas frame.
         """
-        return Utilization.from_proba(self.gate_proba(X), tuple(self.named_experts_), self.top_k)
+        return self._utilization(self.gate_proba(X))
 
     def predict_experts(self, X: Any) -> np.ndarray:
         """Predictions of each expert alone.
@@ -162,6 +166,19 @@ class MixturePrediction:
         return check_features(self, X, reset=False)
 
     # From here on X has been checked.
+
+    def _utilization(self, gate_proba):
+        shared_weight = self._heard_weight(self.top_k or self.n_experts_)
+        return Utilization.from_proba(
+            gate_proba, tuple(self.named_experts_), self.top_k, shared_weight
+        )
+
+    def _heard_weight(self, n_asked):
+        """Weight of the shared expert where `n_asked` experts are asked about each row."""
+        shared = self._shared
+        if shared is None or (shared.needs_all_experts and n_asked < self.n_experts_):
+            return 0.0
+        return float(shared.weight)
 
     def _gate_proba(self, X):
         return self.gate_.predict_proba(self.gate_columns_.transform(X))

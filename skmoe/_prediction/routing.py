@@ -21,16 +21,27 @@ class Route(NamedTuple):
         Their gate probabilities, renormalised to sum 1.
     mass : ndarray of shape (n_samples,)
         Gate probability that the chosen experts had before; 1 if all are chosen.
+    shared_weight : float
+        Part of each row's prediction that is the shared expert's; `weights` are shares of the
+        rest. 0 if there is none.
     """
 
     indices: np.ndarray
     weights: np.ndarray
     mass: np.ndarray
+    shared_weight: float = 0.0
 
     @property
     def experts_per_row(self) -> np.ndarray:
         """Experts that are evaluated for each row, shape (n_samples,)."""
         return np.count_nonzero(self.weights, axis=1)
+
+    def __repr__(self) -> str:
+        rest = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._fields)
+        if not self.shared_weight:
+            return f"Route({rest})"
+        said = f"{self.shared_weight:.0%} of each prediction is the shared expert's"
+        return f"Route({rest}; {said})"
 
 
 def route(gate_proba, top_k):

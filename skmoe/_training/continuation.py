@@ -15,11 +15,15 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 
 from .._arithmetic import log_softmax
+from .._data.domains import Domains
 from .._data.rows import TrainingData
+from .._experts.checks import clone_names
+from .._experts.kinds import of_different_kinds
 from .._experts.out_of_bag import offers_out_of_bag
 from .._shared_expert.training import shared_kind
 from ..gates._softmax import SoftmaxGate
-from .candidates import degrees_to_try, most_experts, numbers_to_try
+from .candidates import FIRST_OVERLAP, degrees_to_try, most_experts, numbers_to_try
+from .consequences import SurgeryReport, measure_surgery, warn_of_harm
 from .settings import TrainingSettings
 from .train import Plan, TrainedMixture
 
@@ -34,9 +38,20 @@ class Continuation(ABC):
         """The same, knowing the names of the experts from now on."""
         return self
 
+    def from_domains(self, mixture: Any, domains: Domains) -> Continuation:
+        """The same, starting from domains."""
+        raise ValueError(
+            "domains are where a fit starts, and this one goes on from a fitted mixture; leave "
+            "them out, or set warm_start=False to start anew"
+        )
+
     @abstractmethod
     def most_experts(self, mixture: Any) -> int:
         """How many clones there may be."""
+
+    def names(self, mixture: Any, names: tuple[str, ...]) -> tuple[str, ...]:
+        """What the experts are called."""
+        return names
 
     def numbers(self, mixture: Any, n_experts: int, n_samples: int) -> tuple[int, ...]:
         """Numbers of experts to choose from, in rising order."""
@@ -57,7 +72,7 @@ class Continuation(ABC):
         Z: Any,
     ) -> Plan:
         """What training has to do."""
-        settings = self._settings(TrainingSettings.of(mixture), templates)
+        settings = self._settings(TrainingSettings.of(mixture), names, templates)
         degrees: tuple[int | None, ...] = (None,)
         if isinstance(gate, SoftmaxGate) and gate.degree == "auto":
             degrees = self._degrees(settings, Z)
@@ -81,7 +96,11 @@ class Continuation(ABC):
         """The result of training with what was kept as it was."""
         return trained
 
-    def _settings(self, settings, templates):
+    def report(self, data: TrainingData, trained: TrainedMixture) -> SurgeryReport | None:
+        """What the fit did to the rows at hand, if there was a mixture to compare with."""
+        return None
+
+    def _settings(self, settings, names, templates):
         return settings
 
     @abstractmethod
@@ -112,6 +131,21 @@ class Continuation(ABC):
 class NewFit(Continuation):
     """Nothing is known but the parameters."""
 
+    def from_domains(self, mixture: Any, domains: Domains) -> Continuation:
+        """A fit in which each expert starts from a domain.
+
+        Raises
+        ------
+        ValueError
+            If the mixture is told to start otherwise.
+        """
+        if not (isinstance(mixture.init, str) and mixture.init == "auto"):
+            raise ValueError(
+                "domains and init are both starts; give one of them, and leave the other as it is "
+                "(domains=None, init='auto')"
+            )
+        return DomainFit(domains)
+
     def most_experts(self, mixture: Any) -> int:
         """As many as the search may choose."""
         return most_experts(mixture)
@@ -130,10 +164,62 @@ class NewFit(Continuation):
 
 
 @dataclass(frozen=True)
+class DomainFit(NewFit):
+    """One expert for each domain, which is fitted on the rows of that domain first."""
+
+    domains: Domains
+
+    def most_experts(self, mixture: Any) -> int:
+        """One for each domain."""
+        return len(self.domains.names)
+
+    def numbers(self, mixture: Any, n_experts: int, n_samples: int) -> tuple[int, ...]:
+        """Nothing to choose."""
+        return (n_experts,)
+
+    def names(self, mixture: Any, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of the domains, which a list of experts must have.
+
+        Raises
+        ------
+        ValueError
+            If they are others, or no names of experts.
+        """
+        if not isinstance(mixture.experts, list):
+            try:
+                mixture._validate_names(self.domains.names)
+            except ValueError as error:
+                raise ValueError(
+                    f"domains become names of experts, which they cannot: {error}; rename them"
+                ) from error
+            return self.domains.names
+        if set(names) != set(self.domains.names):
+            raise ValueError(
+                f"there are {len(self.domains.names)} domains, {_few(self.domains.names)}, and "
+                f"{len(names)} experts, {_few(names)}; a list of experts must have one for each "
+                "domain, named like it (or give one estimator, to be cloned for each)"
+            )
+        return names
+
+    def _settings(self, settings, names, templates):
+        """Settings in which the rows of each domain start with its expert."""
+        changes: dict[str, Any] = {"init": self.domains.start(names)}
+        if settings.overlap == "auto" and of_different_kinds(templates):
+            changes["overlap"] = FIRST_OVERLAP  # with 1, which "auto" takes, a start is nothing
+        return dataclasses.replace(settings, **changes)
+
+
+@dataclass(frozen=True)
 class WarmStart(Continuation):
     """All experts of a fitted mixture are trained on, from its responsibilities."""
 
     previous: Any
+
+    def names(self, mixture: Any, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Clones keep theirs: those of domains, say."""
+        fitted = tuple(self.previous.named_experts_)
+        clones = not isinstance(mixture.experts, list)
+        return fitted if clones and len(fitted) == len(names) else names
 
     def with_experts(self, mixture: Any, names: tuple[str, ...]) -> Continuation:
         """A warm start, or surgery if there are further experts.
@@ -156,8 +242,9 @@ class WarmStart(Continuation):
 
     def most_experts(self, mixture: Any) -> int:
         """As many as before, where that was left to decide."""
-        auto = mixture.n_experts == "auto"
-        return len(self.previous.experts_) if auto else mixture.n_experts
+        from_domains = tuple(self.previous.named_experts_) != clone_names(self.previous.n_experts_)
+        fitted = mixture.n_experts == "auto" or from_domains
+        return len(self.previous.experts_) if fitted else mixture.n_experts
 
     def _degrees(self, settings, Z):
         return _degree_of(self.previous)
@@ -175,12 +262,15 @@ class Surgery(Continuation):
     fitted : fitted mixture
     refit : str or None
         Expert of it that is to be trained anew.
+    n_old : int
+        So many of the rows, the first ones, are old.
     kept : tuple of str
         Experts that stay, once those that are wanted are known.
     """
 
     fitted: Any
     refit: str | None = None
+    n_old: int = 0
     kept: tuple[str, ...] = ()
 
     def with_experts(self, mixture: Any, names: tuple[str, ...]) -> Surgery:
@@ -215,7 +305,14 @@ class Surgery(Continuation):
             shared = dataclasses.replace(shared, model=self.fitted._shared.model)
         return trained._replace(experts=experts, output_range=ranges, shared=shared)
 
-    def _settings(self, settings, templates):
+    def report(self, data: TrainingData, trained: TrainedMixture) -> SurgeryReport | None:
+        """Losses before and after; warns where old rows got worse."""
+        held_out = trained.n_held_out > 0
+        report = measure_surgery(self.fitted, data, trained.row_loss, held_out, self.n_old)
+        warn_of_harm(report, self.kept)
+        return report
+
+    def _settings(self, settings, names, templates):
         """Settings that ask nothing of the kept experts.
 
         Out-of-bag predictions only if an expert offers them; and if no expert is trained, all
@@ -314,3 +411,8 @@ def start_for(init, fitted, names):
     kept = np.divide(kept, total, out=np.full(kept.shape, 1.0 / len(known)), where=total > 0)
     start[:, known] = len(known) / len(names) * kept
     return start
+
+
+def _few(names):
+    """Names for an error, not too many."""
+    return f"{list(names[:10])}" + (" and so on" if len(names) > 10 else "")

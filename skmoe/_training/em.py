@@ -127,7 +127,7 @@ def initial_state(responsibilities: np.ndarray, dispersion: np.ndarray, n_folds:
 
     Parameters
     ----------
-    responsibilities : ndarray of shape (n, K)
+    responsibilities : ndarray of shape (n, K), or (F, n, K) if each fold has its own
     dispersion : ndarray of shape (K, ...)
     n_folds : int
 
@@ -135,7 +135,8 @@ def initial_state(responsibilities: np.ndarray, dispersion: np.ndarray, n_folds:
     -------
     state : EMState
     """
-    in_each_fold = np.tile(responsibilities, (n_folds, 1, 1))
+    shape = (n_folds, *responsibilities.shape[-2:])
+    in_each_fold = np.broadcast_to(responsibilities, shape).copy()
     return EMState(None, None, dispersion, in_each_fold, np.empty(0), np.empty(0), -np.inf)
 
 

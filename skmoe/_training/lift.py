@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -48,6 +48,10 @@ class Lift(Record):
     constant_weights: np.ndarray
     over_shared: float | None = None
     over_shared_se: float | None = None
+
+    def renamed(self, names: dict[str, str]) -> Lift:
+        """The same with other names of experts."""
+        return replace(self, best_expert=names.get(self.best_expert, self.best_expert))
 
     def __repr__(self) -> str:
         figures: dict[str, tuple[float, float | None]] = {

@@ -33,6 +33,9 @@ line with noise, where more experts can do no good, they gained up to 2.9 standa
 SHORT_RUN = 5
 """Iterations of a trial."""
 
+SCOUTED_RUN = 2
+"""Iterations of a trial that starts from what scouts have found: little is left to settle."""
+
 
 def only_the_gate_learns(setup: Setup) -> bool:
     """Whether the last step does all that EM would do once the experts are fitted.
@@ -108,7 +111,7 @@ class _Trial(NamedTuple):
 
 def best_run(
     setup: Setup,
-    start: np.ndarray | None,
+    start: Start | None,
     degrees: tuple[int | None, ...],
     numbers: tuple[int, ...],
     rng: np.random.RandomState,
@@ -119,8 +122,8 @@ def best_run(
     ----------
     setup : Setup
         With the largest number of experts.
-    start : ndarray of shape (n, K) or None
-        Responsibilities of an earlier model to go on from; overrides ``init``.
+    start : Start or None
+        What an earlier model, or scouts, have found; overrides ``init``.
     degrees : tuple of int
         Degrees of the gate to choose from; (None,) if the gate is given.
     numbers : tuple of int
@@ -133,12 +136,14 @@ def best_run(
     """
     settings = setup.settings
     overlaps = candidate_overlaps(settings.overlap, setup.experts.templates)
-    overlap = FIRST_OVERLAP if FIRST_OVERLAP in overlaps else overlaps[0]
-    degrees = degrees if len(overlaps) > 1 else degrees[:1]
+    scouted = start is not None and start.scouted
+    overlap = FIRST_OVERLAP if FIRST_OVERLAP in overlaps and not scouted else overlaps[0]
     number = FIRST_NUMBER if FIRST_NUMBER in numbers else numbers[0]
     starts = _starts(setup, start, overlaps, rng)
     nothing_to_choose = len(starts) == len(overlaps) == len(degrees) == len(numbers) == 1
     max_iter = settings.max_iter if nothing_to_choose else _short(setup)
+    if scouted:
+        max_iter = min(SCOUTED_RUN, max_iter)
 
     def attempt(choice):
         return _trial(setup, choice, max_iter)
@@ -152,7 +157,8 @@ def best_run(
     best = _best_along("overlap", overlaps, best, attempt, _is_more_likely)
     best = _best_along("degree", degrees, best, attempt, _is_more_likely)
     best = _best_along("n_experts", numbers, best, attempt, _deserves_experts)
-    return Found(best.setup, best.choice.overlap, _finished(best, max_iter))
+    finish = _finished_by_evidence if scouted else _finished
+    return Found(best.setup, best.choice.overlap, finish(best, max_iter))
 
 
 def _trial(setup, choice, max_iter):
@@ -171,17 +177,17 @@ def _trial(setup, choice, max_iter):
 
 def _state(setup, responsibilities):
     problem = setup.problem
-    dispersion = problem.likelihood.initial_dispersion(responsibilities.shape[1])
+    dispersion = problem.likelihood.initial_dispersion(responsibilities.shape[-1])
     return initial_state(responsibilities, dispersion, len(problem.folds))
 
 
 def _starts(setup, given, overlaps, rng):
     """Starts to compare."""
     if given is not None:
-        return [Start(lambda *_: given, 0)]
+        return [given]
     init, n_init = setup.settings.init, setup.settings.n_init
     matters = overlaps != (1.0,) and len(setup.experts.names) > 1
-    if isinstance(init, str) and init == "auto" and not matters:
+    if isinstance(init, str) and init in ("auto", "linear") and not matters:
         init = "kmeans"  # all experts see all rows, and the gate soon forgets where it started
     return starts_of(init, n_init, rng)
 
@@ -256,6 +262,26 @@ def _finished(trial, n_iter):
         return _run(
             setup, run.best, choice.overlap, max_iter, f"going on with {choice}", run.history
         )
+    return run
+
+
+def _finished_by_evidence(trial, n_iter):
+    """The trial's run, and more of it for as long as an iteration gains a standard error.
+
+    Where scouts have parted the rows, real experts move few of them: what goes on for longer
+    follows the noise of one fit and the next.
+    """
+    setup, choice, run = trial
+    max_iter, weight = setup.settings.max_iter, setup.problem.judged_weight
+    described = f"going on with {choice}"
+    while len(run.history) < max_iter and not run.converged:
+        further = _run(
+            setup, run.best, choice.overlap, len(run.history) + 1, described, run.history
+        )
+        gain, error = paired(further.best.row_log_likelihood - run.best.row_log_likelihood, weight)
+        run = further
+        if gain <= error:
+            return run._replace(converged=True, improving=False)
     return run
 
 

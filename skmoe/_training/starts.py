@@ -33,10 +33,19 @@ class Start(NamedTuple):
     init : {"leaves", "kmeans", "random"}, array of shape (n_given, n_experts) or callable
     seed : int
         Of what is random about it.
+    known : ndarray of shape (n, K) or (n_folds, n, K), or None
+        Responsibilities that have been found already, for the rows that are learned from.
+        `init` is then no more than their name.
     """
 
     init: Any
     seed: int
+    known: np.ndarray | None = None
+
+    @property
+    def scouted(self) -> bool:
+        """Whether scouts have found it."""
+        return self.known is not None and self.name == "linear"
 
     @property
     def name(self):
@@ -49,8 +58,8 @@ def starts_of(init, n_init, random_state):
 
     Parameters
     ----------
-    init : {"auto", "leaves", "kmeans", "random"}, array-like or callable
-        "auto" is "leaves" and "kmeans".
+    init : {"auto", "leaves", "kmeans", "linear", "random"}, array-like or callable
+        "auto" is "leaves" and "kmeans", and so is "linear" where scouts are of no use.
     n_init : int
         Number of starts of one kind; leaves, and responsibilities that are given, are one.
     random_state : numpy.random.RandomState
@@ -61,7 +70,7 @@ def starts_of(init, n_init, random_state):
     """
     drawn = callable(init) or (isinstance(init, str) and init != "leaves")
     seeds = random_state.randint(np.iinfo(np.int32).max, size=n_init if drawn else 1)
-    if isinstance(init, str) and init == "auto":
+    if isinstance(init, str) and init in ("auto", "linear"):
         return [Start("leaves", int(seeds[0])), *(Start("kmeans", int(seed)) for seed in seeds)]
     return [Start(init, int(seed)) for seed in seeds]
 
@@ -87,7 +96,7 @@ def starting_responsibilities(start, gate, Z, data, target, n_experts):
     Returns
     -------
     responsibilities : ndarray of shape (n, K)
-        Non-negative, rows sum to 1.
+        Non-negative, rows sum to 1. Of shape (n_folds, n, K) if that is known of a start.
 
     Raises
     ------
@@ -95,6 +104,8 @@ def starting_responsibilities(start, gate, Z, data, target, n_experts):
         If what was given, or a callable returns, has another shape, or a row that is no
         distribution.
     """
+    if start.known is not None:
+        return start.known
     n_samples, random_state = len(data.sample_weight), np.random.RandomState(start.seed)
     if not isinstance(start.init, str):
         if not callable(start.init):  # its rows are those that were given, weight 0 included

@@ -16,17 +16,22 @@ from .._data.rows import TrainingData
 from .._density.residual import ResidualDensity
 from .._experts.out_of_bag import offers_out_of_bag
 from .._experts.pool import ExpertPool
+from .._experts.prepared import prepared_features
 from .._experts.seeds import seeded
 from .._likelihoods import Categorical, Likelihood
+from .._prediction.dispatch import mix_outputs
 from .._shared_expert.expert import SharedExpert
+from .candidates import candidate_overlaps
 from .density import train_density
 from .exploration import dead_experts
 from .final_gate import single_expert_log_density, train_final_gate, train_shared
 from .gate import gate_trainer
 from .lift import Lift, measure_lift
+from .scouts import scout, scouts_go_first
 from .search import best_run, fitted_once, only_the_gate_learns
 from .settings import TrainingSettings
 from .setup import Setup
+from .starts import Start
 
 GATE_ACCURACY = 0.1
 """Accuracy of the gate's M-step, as a fraction of the tolerance of EM."""
@@ -36,7 +41,10 @@ TREES_FOR_OUT_OF_BAG = 30
 
 
 class TrainedMixture(NamedTuple):
-    """What training yields; the estimators copy it to their fitted attributes."""
+    """What training yields; the estimators copy it to their fitted attributes.
+
+    `row_loss` is the held-out loss (n,) of the whole, NaN for rows that no fold tests.
+    """
 
     experts: list
     gate: Any
@@ -51,6 +59,7 @@ class TrainedMixture(NamedTuple):
     lift: Lift
     density: ResidualDensity | None
     held_out_scores: np.ndarray | None
+    row_loss: np.ndarray
 
 
 class Plan(NamedTuple):
@@ -115,7 +124,7 @@ def train(
     if not plan.same_template and only_the_gate_learns(setup):
         found = fitted_once(setup)
     else:
-        found = best_run(setup, plan.start, plan.degrees, plan.numbers, rng)
+        found = _found(setup, plan, rng)
     _warn(found)
     setup, final, run = found.setup, found.run.best, found.run
     if plan.settings.e_step != "insample":
@@ -145,7 +154,31 @@ def train(
         ),
         density=density.density,
         held_out_scores=density.scores,
+        row_loss=_row_loss(problem, final, shared),
     )
+
+
+def _row_loss(problem, final, shared):
+    """Loss (n,) of the held-out predictions of the whole; NaN for rows that have none."""
+    loss = shared.row_loss
+    if loss is None:
+        gate_proba = np.exp(problem.folds.held_out(final.gate.log_proba))
+        outputs, likelihood = final.experts.outputs, problem.likelihood
+        mixed = mix_outputs(outputs, gate_proba, likelihood, final.dispersion)
+        loss = likelihood.loss(problem.target, mixed)
+    return np.where(problem.folds.judged, loss, np.nan)
+
+
+def _found(setup, plan, rng):
+    """What the search has found, with scouts ahead of it or without."""
+    start, degrees, numbers = None, plan.degrees, plan.numbers
+    if plan.start is not None:
+        start = Start("given", 0, plan.start)
+    if len(candidate_overlaps(plan.settings.overlap, plan.templates)) == 1:
+        degrees = degrees[:1]
+    if scouts_go_first(setup, plan.same_template):
+        start, degrees, numbers = scout(setup, degrees, numbers, rng) or (None, degrees, numbers)
+    return best_run(setup, start, degrees, numbers, rng)
 
 
 def _setup(data, target, likelihood, plan, rng):
@@ -157,7 +190,9 @@ def _setup(data, target, likelihood, plan, rng):
     gate = gate_trainer(seeded(plan.gate, rng, False), plan.Z, folds, GATE_ACCURACY * settings.tol)
     problem = Problem(data, target, folds, likelihood, settings.n_jobs)
     out_of_bag = _out_of_bag(templates, settings, data.groups, plan.shared)
-    pool = ExpertPool(problem, names, templates, seeds, out_of_bag)
+    # In-sample, the models of the last iteration are the final ones, which need X as it is.
+    features = None if folds.is_in_sample else prepared_features(templates, data.X)
+    pool = ExpertPool(problem, names, templates, seeds, out_of_bag, features)
     return Setup.of(pool, gate, settings, fresh=plan.start is None)
 
 

@@ -18,7 +18,8 @@ class RoutingDrift:
     ----------
     names : tuple of str, length K
     mass_reference, mass_new : ndarray of shape (K,)
-        Mean gate probability of each expert.
+        Mean gate probability of each expert, whatever part a shared expert has in the prediction
+        (``gate_mass`` of a `Utilization`).
     z : ndarray of shape (K,)
         Change of mass over its standard error.
     p_value_of_expert : ndarray of shape (K,)
@@ -125,7 +126,9 @@ def routing_drift(model, X_reference, X_new):
     The tests take rows for independent and rest on the normal approximation, for which each
     expert needs some tens of rows. Drift within the region of one expert moves no mass; only a
     gate with a density of the features (`GaussianGate`) can see it. With much data, differences
-    that are too small to matter become significant: look at the changes first.
+    that are too small to matter become significant: look at the changes first. Where a shared
+    expert has nearly all the say (``shared_weight_``), a drift of the routing hardly moves the
+    predictions; it is still a change of the features.
 
     Examples
     --------
@@ -145,7 +148,7 @@ def routing_drift(model, X_reference, X_new):
     if len(new) < 2:
         raise ValueError(f"X_new has {len(new)} rows; a test needs two or more")
     if X_reference is None:
-        reference, old_mass = None, figure_of_training(model, "utilization_").mass
+        reference, old_mass = None, figure_of_training(model, "utilization_").gate_mass
     else:
         reference = model.gate_proba(X_reference)
         old_mass = reference.mean(axis=0)

@@ -4,7 +4,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ._mixture import check_mixture, gate_input, import_pandas, last_step, row_labels
+from ._mixture import (
+    check_mixture,
+    gate_input,
+    import_pandas,
+    last_step,
+    row_labels,
+    warn_if_unheard,
+)
 
 
 class GateLogits(NamedTuple):
@@ -96,7 +103,9 @@ def explain_routing(model, X, *, to=None, X_reference=None):
     explanation : pandas.DataFrame
         One row per row of X. The columns have two levels:
 
-        - ``routing``: ``expert``, ``runner_up``, ``log_odds`` and ``baseline``;
+        - ``routing``: ``expert``, ``runner_up``, ``log_odds`` and ``baseline``; and
+          ``shared_weight``, the part of the prediction that is not the gate's to give away but
+          the shared expert's (there is a warning if it leaves less than a tenth);
         - ``contribution``: one column per feature of the gate; with the baseline they sum to
           the log-odds;
         - ``border``: ``expert`` on the other side, ``distance`` in standard deviations (0 if the
@@ -137,6 +146,7 @@ def explain_routing(model, X, *, to=None, X_reference=None):
         raise ValueError(
             "standard deviations need two rows or more: give X_reference, the training rows say"
         )
+    shared_weight = warn_if_unheard(model, X, "explain_routing")
     experts = np.array(list(model.named_experts_), dtype=object)
     target = None if to is None else expert_index(to, list(experts))
     routing, contribution = log_odds(gate, Z)
@@ -148,6 +158,7 @@ def explain_routing(model, X, *, to=None, X_reference=None):
             "runner_up": experts[runner_up],
             "log_odds": total,
             "baseline": baseline,
+            "shared_weight": np.full(len(Z), shared_weight),
         },
         "contribution": dict(zip(names, contribution.T, strict=True)),
         "border": {"expert": experts[border], "distance": distance, "reached": reached},

@@ -7,7 +7,14 @@ from scipy.ndimage import distance_transform_edt
 from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing
 
-from ._mixture import as_numbers, check_mixture, feature_names, gate_columns, rows_of
+from ._mixture import (
+    as_numbers,
+    check_mixture,
+    feature_names,
+    gate_columns,
+    rows_of,
+    warn_if_unheard,
+)
 from ._plotting import marker, new_axes, rgb
 
 MOST_POINTS = 500
@@ -101,6 +108,7 @@ class GateRegionsDisplay:
             )
         X = rows_of(X)
         pair, names = two_features(model, X, features), feature_names(model)
+        warn_if_unheard(model, X, "GateRegionsDisplay")
         values = [numeric_column(X, column, names[column]) for column in pair]
         first, second = (axis_of(column, resolution) for column in values)
         across, up = np.meshgrid(first, second)

@@ -1,5 +1,6 @@
 """What reports and displays ask of a mixture, by its public attributes."""
 
+import warnings
 from numbers import Number
 
 import numpy as np
@@ -55,6 +56,37 @@ def figure_of_training(model, name):
             "drop or prune with data, or fit again, to have it"
         )
     return getattr(model, name)
+
+
+LEAST_SAY = 0.1
+"""Weight of the gate's part in the prediction below which an explanation of it may mislead."""
+
+
+def warn_if_unheard(model, X, what):
+    """Warn where next to nothing of the prediction is the gate's to decide.
+
+    Parameters
+    ----------
+    model : fitted mixture
+    X : {array-like, sparse matrix, frame} of shape (n_samples, n_features)
+    what : str
+        What explains the gate.
+
+    Returns
+    -------
+    shared_weight : float
+        Part of the prediction that is the shared expert's.
+    """
+    shared_weight = model.route(X).shared_weight
+    if shared_weight > 1 - LEAST_SAY + 1e-9:  # weights are rounded
+        warnings.warn(
+            f"{what} explains a gate that has {1 - shared_weight:.0%} of the say in the "
+            f"prediction: the rest is the shared expert's (shared_weight_={shared_weight:.2f}). "
+            "With shared_expert=None, or another pool of experts, the gate decides",
+            UserWarning,
+            stacklevel=3,
+        )
+    return shared_weight
 
 
 def import_pandas(name):

@@ -11,6 +11,7 @@ from ._mixture import (
     import_pandas,
     row_weights,
     rows_of,
+    warn_if_unheard,
 )
 from ._reliability import with_floor
 
@@ -42,10 +43,13 @@ def expert_report(model, X, y, *, sample_weight=None, n_features=3):
     Returns
     -------
     report : pandas.DataFrame
-        Indexed by expert. NaN where there are no rows to measure on. Columns:
+        Indexed by expert. NaN where there are no rows to measure on. Where a shared expert has
+        a part in the prediction, the last line is its: no rows of its own, its weight as mass,
+        and the error of the whole on all rows. Columns:
 
         - ``rows``: number of rows, or sum of their weights;
-        - ``mass``: mean gate probability over all rows;
+        - ``mass``: mean gate probability over all rows, with the part of a shared expert
+          taken off;
         - ``error``: of the expert on its rows: root mean squared error, or log-loss;
         - ``error_mixture``: of the whole mixture on the same rows;
         - ``error_elsewhere``: of the expert on the rows of the others: much larger if it is a
@@ -74,14 +78,15 @@ def expert_report(model, X, y, *, sample_weight=None, n_features=3):
     check_mixture(model)
     X = rows_of(X)
     top, proba = model.apply(X), model.gate_proba(X)
+    shared_weight = model.route(X).shared_weight
     weights = row_weights(sample_weight, len(top))
     measures = classification_errors if is_classifier(model) else regression_errors
     own = np.where(top == np.arange(model.n_experts_)[:, np.newaxis], weights, 0)
     errors, mixture, calibration = measures(model, X, y, own)
-    profile = segment_profile(model, X, sample_weight=sample_weight)
+    profile = profile_of(model, X, sample_weight)
     report = {
         "rows": own.sum(axis=1),
-        "mass": np.average(proba, axis=0, weights=weights),
+        "mass": (1 - shared_weight) * np.average(proba, axis=0, weights=weights),
         "error": [mean_of(errors[k], own[k], model) for k in range(len(own))],
         "error_mixture": [mean_of(mixture, rows, model) for rows in own],
         "error_elsewhere": [mean_of(errors[k], weights - own[k], model) for k in range(len(own))],
@@ -89,7 +94,12 @@ def expert_report(model, X, y, *, sample_weight=None, n_features=3):
         "segment": segments(profile, n_features),
     }
     index = pd.Index(list(model.named_experts_), name="expert")
-    return pd.DataFrame({name: np.asarray(values) for name, values in report.items()}, index=index)
+    report = pd.DataFrame({name: np.asarray(values) for name, values in report.items()}, index)
+    if shared_weight:
+        of_all = mean_of(mixture, weights, model)
+        line = [0, shared_weight, np.nan, of_all, np.nan, np.nan, ""]
+        report.loc["(shared part)"] = line
+    return report
 
 
 def segment_profile(model, X, *, sample_weight=None):
@@ -126,9 +136,15 @@ def segment_profile(model, X, *, sample_weight=None):
     >>> bool((profile["season"].abs() > 1).all() and (profile["size"].abs() < 0.3).all())
     True
     """
-    pd = import_pandas("segment_profile")
     check_mixture(model)
     X = rows_of(X)
+    warn_if_unheard(model, X, "segment_profile")
+    return profile_of(model, X, sample_weight)
+
+
+def profile_of(model, X, sample_weight):
+    """The profile of `segment_profile`, of checked rows."""
+    pd = import_pandas("segment_profile")
     top = model.apply(X)
     weights = row_weights(sample_weight, len(top))
     columns = numeric_columns(X, feature_names(model))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._mixture import check_mixture
+from ._mixture import check_mixture, warn_if_unheard
 from ._plotting import new_axes
 
 
@@ -64,6 +64,7 @@ class RoutingHeatmapDisplay:
         display : RoutingHeatmapDisplay
         """
         check_mixture(model)
+        warn_if_unheard(model, X, "RoutingHeatmapDisplay")
         names = tuple(model.named_experts_)
         return cls(gate_proba=model.gate_proba(X), expert_names=names).plot(ax=ax)
 

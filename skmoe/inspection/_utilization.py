@@ -55,7 +55,8 @@ class UtilizationDisplay:
         X : {array-like, sparse matrix, frame} of shape (n_samples, n_features), default=None
             New rows; None shows the training rows alone.
         quantity : {"mass", "top"}, default="mass"
-            Mean gate probability, or fraction of rows of which the expert is the most probable.
+            Mean gate probability, with the part of a shared expert taken off and shown as a bar
+            of its own; or fraction of rows of which the expert is the most probable.
         ax : matplotlib Axes, default=None
             None makes a new figure.
 
@@ -82,25 +83,35 @@ class UtilizationDisplay:
         display : UtilizationDisplay
             The same object, with the artists as attributes.
         """
-        titles = {"mass": "mean gate probability", "top": "fraction of rows with this top expert"}
+        titles = {
+            "mass": "mean weight in the mixture",
+            "top": "fraction of rows with this top expert",
+        }
         if quantity not in titles:
             raise ValueError(f"quantity must be one of {sorted(titles)}, got {quantity!r}")
-        names = self.training.names
+        names = list(self.training.names)
         shown = [("training", self.training, colour(0))]
         if self.new is not None:
             shown.append(("new rows", self.new, colour(1)))
+        shared = [utilization.shared_weight for _, utilization, _ in shown]
+        with_shared = quantity == "mass" and any(shared)
+        if with_shared:
+            names.append("(shared part)")
+        balance = "gate_mass" if quantity == "mass" else "top"
         height = 0.8 / len(shown)
         self.ax_ = ax = new_axes(ax, type(self).__name__, (7, 1.6 + 0.45 * len(names)))
         self.figure_ = ax.figure
         positions, self.bars_ = np.arange(len(names)), []
         for number, (label, utilization, shade) in enumerate(shown):
-            values = getattr(utilization, quantity)
+            values, spread = getattr(utilization, quantity), getattr(utilization, balance)
+            if with_shared:
+                values = np.append(values, utilization.shared_weight)
             bars = ax.barh(
                 positions + (number - (len(shown) - 1) / 2) * height,
                 values,
                 0.92 * height,
                 color=shade,
-                label=f"{label} (coefficient of variation {variation(values):.2f})",
+                label=f"{label} (coefficient of variation {variation(spread):.2f})",
             )
             size = 8 if len(names) <= 12 else 6
             # The background keeps the line of equal shares from crossing a number.
@@ -108,7 +119,11 @@ class UtilizationDisplay:
             ax.bar_label(bars, fmt="%.2f", padding=3, fontsize=size, bbox=background)
             self.bars_.append(bars)
         self.balanced_ = ax.axvline(
-            1 / len(names), color="0.35", linestyle="--", linewidth=1, label="equal shares"
+            (1 - with_shared * shared[0]) / len(self.training.names),
+            color="0.35",
+            linestyle="--",
+            linewidth=1,
+            label="equal shares",
         )
         ax.set_yticks(positions, names)
         ax.invert_yaxis()

@@ -20,9 +20,17 @@ ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 LINE_BREAK = re.compile(r"\n\s*")
 
-SUMMARY = ("log_likelihood_", "converged_", "n_iter_", "overlap_", "scale_", "floor_")
+SUMMARY = (
+    "log_likelihood_",
+    "converged_",
+    "n_iter_",
+    "overlap_",
+    "shared_weight_",
+    "scale_",
+    "floor_",
+)
 
-REPORTS = ("lift_", "utilization_", "history_")
+REPORTS = ("lift_", "utilization_", "surgery_", "history_")
 
 
 def describe(model: Any) -> dict[str, Any]:
@@ -216,7 +224,7 @@ class Manifest:
 
     @property
     def training(self) -> dict[str, Any]:
-        """Rows, log-likelihood, lift, utilization and history of the training."""
+        """Rows, log-likelihood, shared weight, lift, utilization and history of the training."""
         return self._part("training")
 
     @property

@@ -30,6 +30,7 @@ def report(manifest: Any) -> str:
         size = human_size(sizes.get(str(expert.get("member"))))
         lines += field("experts" if number == 0 else "", f"{text}, {size}")
     lines += field("training", trained(training))
+    lines += field("weights", weights(training.get("utilization")))
     lines += field("parameters", pairs(model.get("parameters")))
     rows = golden.get("source")
     lines += field("golden rows", "none" if rows is None else f"{clean(rows)}")
@@ -58,6 +59,23 @@ def trained(training: dict[str, Any]) -> str:
     """Figures of the training that fit on a line."""
     keys = ("rows", "log_likelihood", "n_iter", "converged", "overlap")
     return pairs({key: training[key] for key in keys if key in training})
+
+
+def weights(utilization: Any) -> str:
+    """Whose the prediction is: the mean weight of each expert, and that of the shared part."""
+    if not isinstance(utilization, dict):
+        return "unknown"
+    names, mass = utilization.get("names"), utilization.get("mass")
+    if not isinstance(names, list) or not isinstance(mass, list):
+        return "unknown"
+    parts = {name: value for name, value in zip(names, mass, strict=False)}
+    if utilization.get("shared_weight"):
+        parts["(shared part)"] = utilization["shared_weight"]
+    return ", ".join(
+        f"{clean(name)} {clean(value) if isinstance(value, str) else format(value, '.0%')}"
+        for name, value in parts.items()
+        if isinstance(value, int | float | str)
+    )
 
 
 def payload(manifest: Any) -> str:

@@ -1,0 +1,135 @@
+"""Scouts: cheap, stiff experts that find the regimes for experts which could fit everything.
+
+A tree, a forest or a boosted model explains much of what it is given whatever that is, so that
+experts of these kinds hardly part: each has learned a little of every regime before the gate has
+told them apart. Linear experts cannot, and cost next to nothing. So a mixture of those is trained
+first, as far as EM goes, and leaves behind a degree of the gate, a number of experts, and
+responsibilities to start from; what remains to be found with the real experts is the overlap.
+
+This stays honest: scouts are trained on the same folds, and what is handed on are the
+responsibilities of each fold *for that fold*, as from one iteration of EM to the next. (Leaves and
+clusters are the same in all folds, and leaves have seen all targets: a start from few and large
+regions tells next to nothing of a row. The responsibilities of scouts are sharper than that.)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn.base import is_classifier
+from sklearn.ensemble import (
+    BaseEnsemble,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+)
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import BaseDecisionTree
+
+from .._data.columns import NumericView, giving_arrays
+from .._data.weights import last_step
+from .._experts.logistic import LogisticPool
+from .._experts.pool import ExpertPool
+from .candidates import candidate_overlaps
+from .search import best_run
+from .setup import Setup
+from .starts import Start
+
+FLEXIBLE = (
+    BaseDecisionTree,
+    BaseEnsemble,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+)
+"""Kinds of experts that scouts go ahead of unasked: those for which it was measured."""
+
+
+class Scouted(NamedTuple):
+    """What scouts have found.
+
+    Attributes
+    ----------
+    start : Start
+        Their responsibilities, fold by fold.
+    degrees : tuple of int or None
+        The degree of the gate.
+    numbers : tuple of int
+        The number of experts.
+    """
+
+    start: Start
+    degrees: tuple[int | None, ...]
+    numbers: tuple[int, ...]
+
+
+def scouts_go_first(setup: Setup, same_template: bool) -> bool:
+    """Whether scouts look for a start: where it is asked for, or helps and is left to decide."""
+    settings, templates = setup.settings, setup.experts.templates
+    if not setup.fresh or not isinstance(settings.init, str):
+        return False
+    matters = len(templates) > 1 and candidate_overlaps(settings.overlap, templates) != (1.0,)
+    flexible = same_template and isinstance(last_step(templates[0]), FLEXIBLE)
+    unasked = settings.init == "auto" and settings.e_step != "insample" and flexible
+    return matters and (settings.init == "linear" or unasked)
+
+
+def scout(
+    setup: Setup,
+    degrees: tuple[int | None, ...],
+    numbers: tuple[int, ...],
+    rng: np.random.RandomState,
+) -> Scouted | None:
+    """Train scouts, with overlap 0, in place of the experts of a setup.
+
+    Parameters
+    ----------
+    setup : Setup
+    degrees : tuple of int or None
+    numbers : tuple of int
+        What there is to choose from; see `best_run`.
+    rng : numpy.random.RandomState
+
+    Returns
+    -------
+    scouted : Scouted or None
+        None if the rows have no numbers that a linear model could learn from.
+    """
+    X = _numbers(setup)
+    if X is None:
+        return None
+    found = best_run(_with_scouts(setup, X), None, degrees, numbers, rng)
+    degree = None if degrees == (None,) else found.setup.gate.template.degree
+    start = Start("linear", 0, found.run.best.responsibilities)
+    return Scouted(start, (degree,), (len(found.setup.experts.names),))
+
+
+def _numbers(setup):
+    """The features that are numbers, or can be told in numbers, standardised; None if too many."""
+    data = setup.problem.data
+    try:
+        X = NumericView.fit(None, data.X, data.y)[1]
+    except ValueError:
+        return None
+    if issparse(X) or not 0 < X.shape[1] < len(X):
+        return None
+    prepare = make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler())
+    return np.ascontiguousarray(giving_arrays(prepare).fit_transform(X))
+
+
+def _with_scouts(setup, X):
+    """The setup with stiff experts, which see numbers only, and with nothing to explore."""
+    pool, settings = setup.experts, setup.settings
+    classes = is_classifier(pool.templates[0])
+    kind: Any = LogisticRegression() if classes else Ridge()
+    problem = setup.problem._replace(data=setup.problem.data._replace(X=X))
+    templates = (kind,) * len(pool.names)
+    scouts = (LogisticPool if classes else ExpertPool)(problem, pool.names, templates, pool.seeds)
+    settings = dataclasses.replace(
+        settings, init="auto", overlap=0.0, capacity_factor=None, expert_dropout=0.0, annealing=1.0
+    )
+    return Setup.of(scouts, setup.gate, settings, fresh=True)
