@@ -3,6 +3,7 @@
 from . import fitted
 from ._classifier import MixtureOfExpertsClassifier
 from ._compat import name_publicly
+from ._prediction.distribution import PredictiveDistribution
 from ._regressor import MixtureOfExpertsRegressor
 from ._version import __version__
 from .gates import ClassifierGate, CosineGate, GaussianGate, HierarchicalGate, SoftmaxGate
@@ -15,6 +16,7 @@ __all__ = [
     "HierarchicalGate",
     "MixtureOfExpertsClassifier",
     "MixtureOfExpertsRegressor",
+    "PredictiveDistribution",
     "SoftmaxGate",
     "__version__",
     "datasets",
@@ -25,6 +27,7 @@ __all__ = [
     "io",
     "load",
     "onnx",
+    "metrics",
     "read_manifest",
     "tables",
     "to_onnx",

@@ -237,6 +237,8 @@ class BaseMixtureOfExperts(
         self.gate_ = trained.gate
         self.overlap_ = trained.overlap
         self._set_shared(trained.shared)
+        self._density = trained.density
+        self._held_out_scores = trained.held_out_scores
         self.log_likelihood_ = trained.log_likelihood
         self.history_ = trained.history
         self.n_iter_ = len(trained.history["log_likelihood"])

@@ -13,6 +13,12 @@ from sklearn.utils.metadata_routing import UNUSED
 
 from ._base import BaseMixtureOfExperts
 from ._data.rows import check_class_target
+from ._density.conformal import (
+    check_coverage,
+    held_out_scores,
+    likely_labels,
+    score_threshold,
+)
 from ._experts.checks import check_frozen_classes
 from ._likelihoods import Categorical
 from ._prediction.max_error import probability_bound
@@ -348,6 +354,53 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         score : float
         """
         return accuracy_score(y, self.predict(X, max_error), sample_weight=sample_weight)
+
+    def predict_set(self, X: Any, coverage: float = 0.9) -> np.ndarray:
+        """Classes that hold the right one with a given probability, as few as that takes.
+
+        Split conformal prediction with the least ambiguous sets (Sadinle et al., 2019): those
+        classes whose probability is at least as large as that of the right class was in a
+        fraction `coverage` of the held-out rows of training. The most probable class is always
+        one of them.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
+        coverage : float, default=0.9
+            Between 0 and 1. For rows like those of training the right class is in the set about
+            as often, over all rows and not in each region or class; that is not guaranteed,
+            since the models of all folds differ from the final one.
+
+        Returns
+        -------
+        chosen : ndarray of shape (n_samples, n_classes), dtype bool
+            Columns in the order of ``classes_``. All classes where there are too few held-out
+            rows to vouch for `coverage`.
+
+        Raises
+        ------
+        ValueError
+            If `coverage` is not between 0 and 1, or if there are no held-out rows to learn from:
+            with ``e_step="insample"``, and after an operation on the experts without data.
+
+        References
+        ----------
+        Sadinle, M., Lei, J. and Wasserman, L. (2019). Least ambiguous set-valued classifiers with
+        bounded error levels. Journal of the American Statistical Association, 114(525), 223-234.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from skmoe import MixtureOfExpertsClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> mixture = MixtureOfExpertsClassifier(n_experts=2, random_state=0).fit(X, y)
+        >>> mixture.predict_set(X[:1], coverage=0.95)
+        array([[ True, False, False]])
+        """
+        threshold = score_threshold(
+            held_out_scores(self, "prediction sets"), float(check_coverage(coverage))
+        )
+        return likely_labels(self.predict_proba(X), threshold)
 
     def _default_expert(self):
         return LogisticRegression()

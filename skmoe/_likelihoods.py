@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -177,12 +177,16 @@ class Categorical(Record, Likelihood):
 class _LocationScale(Record, Likelihood):
     """Noise around the expert's prediction, independent over the outputs.
 
+    `noise` is its name, by which the kernels of predictive distributions are found.
+
     Parameters
     ----------
     min_scale : ndarray of shape (m,)
         Smallest scale per output, in units of y. Without it an expert could collapse onto
         a few rows that it fits exactly: the likelihood is unbounded there.
     """
+
+    noise: ClassVar[str]
 
     min_scale: np.ndarray
 
@@ -238,6 +242,8 @@ class _LocationScale(Record, Likelihood):
 class Gaussian(_LocationScale):
     """Gaussian noise; the scale is its standard deviation."""
 
+    noise = "gaussian"
+
     def loss(self, y, prediction):
         """Squared error (n,) of predicted means (n,) or (n, m), summed over the outputs."""
         return np.square(self._relative_errors(y, prediction)).sum(axis=1)
@@ -263,6 +269,8 @@ class Gaussian(_LocationScale):
 class Laplace(_LocationScale):
     """Laplace noise, which forgives outliers; the scale is the mean absolute residual."""
 
+    noise = "laplace"
+
     def loss(self, y, prediction):
         """Absolute error (n,) of predictions (n,) or (n, m), summed over the outputs."""
         return self._relative_errors(y, prediction).sum(axis=1)
@@ -279,7 +287,7 @@ class Laplace(_LocationScale):
         return np.maximum(scale, self.min_scale)
 
 
-REGRESSION_LIKELIHOODS = {"gaussian": Gaussian, "laplace": Laplace}
+REGRESSION_LIKELIHOODS = {kind.noise: kind for kind in (Gaussian, Laplace)}
 
 
 def regression_likelihood(name, y, weight):

@@ -65,6 +65,8 @@ class ExpertSurgery:
     n_experts_: int
     gate_: Any
     route: Callable
+    _density: Any
+    _held_out_scores: Any
     _per_expert_attributes: tuple[str, ...]
     _shared: Any
     _validate_names: Callable
@@ -224,6 +226,7 @@ class ExpertSurgery:
             setattr(mixture, attribute, np.delete(getattr(self, attribute), position, axis=0))
         if self._shared is not None and self._shared.needs_all_experts:
             mixture._set_shared(None)
+        mixture._density = mixture._held_out_scores = None
         for figure in FIGURES:
             if hasattr(mixture, figure):  # not so after an earlier drop
                 delattr(mixture, figure)

@@ -7,6 +7,9 @@ Files of models name these classes by this module, wherever they are defined. Th
 from ._compat import name_publicly
 from ._data.columns import GateColumns, NumericView
 from ._data.encoding import Levels, Moments, Numbers
+from ._density.errors import ErrorBins, ErrorScale, ErrorShape
+from ._density.neighbours import LeafTable, Neighbours
+from ._density.residual import ResidualDensity
 from ._experts.labels import EncodedLabels
 from ._likelihoods import Categorical, Gaussian, Laplace
 from ._prediction.routing import Route
@@ -26,20 +29,26 @@ __all__ = [
     "ClassBlend",
     "Consensus",
     "EncodedLabels",
+    "ErrorBins",
+    "ErrorScale",
+    "ErrorShape",
     "GateColumns",
     "Gaussian",
     "Laplace",
+    "LeafTable",
     "Levels",
     "Lift",
     "LinearClassBlend",
     "MeanBlend",
     "Moments",
     "Numbers",
+    "Neighbours",
     "NumericView",
     "OpinionGate",
     "Products",
     "RenormalisedGate",
     "Route",
+    "ResidualDensity",
     "Scaling",
     "SharedExpert",
     "Splines",

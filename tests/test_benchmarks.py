@@ -301,3 +301,30 @@ def test_parts_of_a_mixture_make_up_its_prediction(experts):
     parts, weight = outputs_of_parts(moe, X), moe.shared_weight_
     assert weight > 0 and ("blend" in parts) == (experts == "pool")
     assert_allclose((1 - weight) * parts["gate"] + weight * parts["shared"], moe.predict(X))
+
+
+def test_figures_of_distributions_that_are_right():
+    import distributions
+    from _density_methods import LEVELS_OF_BOOSTING, Normal, _interpolated
+    from scipy.stats import norm
+
+    class Right(Normal):
+        def moments(self, X):
+            return X[:, 0], np.ones(len(X))
+
+    class Quantiles:
+        def quantiles(self, X, levels):
+            known = X[:, :1] + norm.ppf(LEVELS_OF_BOOSTING)
+            return _interpolated(known, LEVELS_OF_BOOSTING, levels)
+
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(4000, 1))
+    y = X[:, 0] + rng.normal(size=4000)
+    closed, counted = (distributions.figures(model, X, y) for model in (Right(), Quantiles()))
+    assert_allclose(closed["nll"], 0.5 * np.log(2 * np.pi) + 0.5, atol=0.05)
+    assert_allclose(closed["crps"], 1 / np.sqrt(np.pi), atol=0.03)
+    for level in distributions.LEVELS:
+        assert_allclose(closed[f"coverage_{100 * level:.0f}"], level, atol=0.03)
+    assert closed["pit"] < 0.03
+    for name in counted:  # the same by quantiles, of which 99 stand for all
+        assert_allclose(counted[name], closed[name], rtol=0.02, atol=1e-3)

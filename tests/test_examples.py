@@ -35,6 +35,13 @@ def check_drift(said):
     assert (density[weeks >= 20] > 3).all()
 
 
+def check_distributions(said):
+    auto, mixture = (said["scores"][name] for name in ("auto", "mixture"))
+    assert auto[0] < 0.96 * mixture[0]
+    assert auto[1] < 0.95 * mixture[1]
+    assert abs(auto[2] - 0.9) < 0.03 < abs(mixture[2] - 0.9)
+
+
 def check_em_path(said):
     reported, delivered = said["moe"].log_likelihood_, said["delivered"]
     assert abs(reported - delivered["crossfit"]) < 0.2

@@ -131,9 +131,10 @@ MODELS = [
     C(EXACT_LOGISTIC, overlap="auto"),
 ]
 for model in MODELS:
-    model.set_params(
-        shared_expert=None
-    )  # whose standard error knows repeated rows from heavy ones
+    # whose standard error knows repeated rows from heavy ones
+    model.set_params(shared_expert=None)
+    if isinstance(model, R):
+        model.set_params(density="mixture")  # the other is learned by trees that draw rows
 
 
 def fitted(model, e_step, rows, weight=None):

@@ -113,6 +113,8 @@ class Consensus(Record):
 
     def uncorrected(self, opinions, evidence):
         """What is said before the correction, for evidence as `_evidence` makes it."""
+        if self.parts is None:  # stored when a consensus was its blend
+            return self.blend.predict(opinions)
         components = _components(opinions, self.dispersion, self.likelihood)
         statistics = _statistics(opinions, evidence, self.likelihood)
         said = (
@@ -196,7 +198,7 @@ def fit_consensus(
         Of the consensus beside the mixture.
     """
     view, features = NumericView.fit(gate, Z, problem.y)
-    columns = _columns_to_see(features)
+    columns = columns_to_see(features)
     rows, folds = problem.folds.judged_only()
     held_out = opinions.outputs.mean(axis=1)
     outputs, mixture = opinions.outputs[rows], opinions.mixed[rows]
@@ -329,7 +331,7 @@ def _forest_mean(forest, evidence):
     return total / len(forest.estimators_)
 
 
-def _columns_to_see(features):
+def columns_to_see(features):
     """Positions of the features that a forest can use."""
     if issparse(features) and features.shape[1] > MOST_SPARSE_COLUMNS:
         return np.empty(0, dtype=np.intp)
@@ -343,10 +345,12 @@ def _statistics(opinions, evidence, likelihood):
     return np.hstack([features, opinion_statistics(opinions, classifier)])
 
 
+def seen_by_trees(features, columns):
+    """These features as an array (n_samples, n_columns)."""
+    features = features[:, columns]
+    return features.toarray() if issparse(features) else features
+
+
 def _evidence(opinions, features, columns):
     """What the correction sees: opinions and features, side by side."""
-    parts = [opinions.reshape(len(opinions), -1)]
-    if len(columns):
-        features = features[:, columns]
-        parts.append(features.toarray() if issparse(features) else features)
-    return np.hstack(parts)
+    return np.hstack([opinions.reshape(len(opinions), -1), seen_by_trees(features, columns)])

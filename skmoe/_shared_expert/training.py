@@ -40,12 +40,15 @@ class SharedTraining(NamedTuple):
         Held out, of the whole.
     row_loss : ndarray of shape (n_samples,) or None
         Loss of the prediction of the whole, held out; None if that is the mixture's.
+    held_out : ndarray of shape (n_samples, ...) or None
+        What the shared expert predicts.
     """
 
     expert: SharedExpert | None
     log_density: np.ndarray | None
     row_log_likelihood: np.ndarray
     row_loss: np.ndarray | None = None
+    held_out: np.ndarray | None = None
 
 
 def shared_kind(setting, *, templates, same_template, e_step, top_k, n_samples):
@@ -183,8 +186,13 @@ def weigh(
     expert = SharedExpert(model, weight, density_weight, dispersion)
     row_log_likelihood = -surprise(expert.density_weight)
     useless = expert.weight == expert.density_weight == 0.0
-    expert_or_none = None if useless else expert
-    return SharedTraining(expert_or_none, log_density, row_log_likelihood, loss(expert.weight))
+    return SharedTraining(
+        None if useless else expert,
+        log_density,
+        row_log_likelihood,
+        loss(expert.weight),
+        held_out,
+    )
 
 
 def _credible_weight(loss, sample_weight):

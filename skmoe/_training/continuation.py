@@ -86,6 +86,7 @@ class Continuation(ABC):
             terms,
             numbers,
             self._shared(mixture, templates, len(data.sample_weight)),
+            self._density(mixture),
             self._start(data, names),
             settings,
             mixture.random_state,
@@ -116,6 +117,10 @@ class Continuation(ABC):
             top_k=mixture.top_k,
             n_samples=n_samples,
         )
+
+    def _density(self, mixture):
+        """What density to learn; classes have no choice."""
+        return getattr(mixture, "density", "mixture")
 
     @abstractmethod
     def _start(self, data, names):
@@ -331,6 +336,10 @@ class Surgery(Continuation):
         if mixture.shared_expert == "consensus" or (shared and shared.needs_all_experts):
             return "consensus"
         return None if shared is None else as_frozen(shared.model)
+
+    def _density(self, mixture):
+        """That of EM: the errors of experts that are kept may be those of rows they know."""
+        return "mixture"
 
     def _start(self, data, names):
         return starting_responsibilities_of(self.fitted, data.X, names)

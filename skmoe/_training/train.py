@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 from .._data.folds import Folds, check_splits
 from .._data.problem import Problem
 from .._data.rows import TrainingData
+from .._density.residual import ResidualDensity
 from .._experts.out_of_bag import offers_out_of_bag
 from .._experts.pool import ExpertPool
 from .._experts.prepared import prepared_features
@@ -21,6 +22,7 @@ from .._likelihoods import Categorical, Likelihood
 from .._prediction.dispatch import mix_outputs
 from .._shared_expert.expert import SharedExpert
 from .candidates import candidate_overlaps
+from .density import train_density
 from .exploration import dead_experts
 from .final_gate import single_expert_log_density, train_final_gate, train_shared
 from .gate import gate_trainer
@@ -56,6 +58,8 @@ class TrainedMixture(NamedTuple):
     converged: bool
     n_held_out: int
     lift: Lift
+    density: ResidualDensity | None
+    held_out_scores: np.ndarray | None
     row_loss: np.ndarray
 
 
@@ -77,6 +81,8 @@ class Plan(NamedTuple):
         How many experts there may be, in rising order up to K.
     shared : {"generalist", "consensus"}, FrozenEstimator or None
         Kind of the shared expert, or a generalist that is not to be fitted again.
+    density : {"auto", "mixture"}
+        See `train_density`.
     start : ndarray of shape (n, K) or None
         Responsibilities of an earlier model to go on from; overrides ``settings.init``.
     settings : TrainingSettings
@@ -91,6 +97,7 @@ class Plan(NamedTuple):
     terms: tuple[str | None, ...]
     numbers: tuple[int, ...]
     shared: Any
+    density: str
     start: np.ndarray | None
     settings: TrainingSettings
     random_state: Any
@@ -127,16 +134,10 @@ def train(
     say("gate trained on what the experts say of held-out rows; next the shared expert")
     weight, held_out = problem.judged_weight, problem.folds.held_out(final.responsibilities)
     shared = train_shared(setup, final, plan.shared, rng)
-    row_log_likelihood = shared.row_log_likelihood
+    density = train_density(setup, final, shared, plan.density, rng)
     say(f"fitting {len(pool.names)} experts to all of their rows", passing=True)
     experts = pool.refit(final.experts)
-    weight_of_shared = 0.0 if shared.expert is None else shared.expert.weight
-    log_likelihood = float(np.average(row_log_likelihood, weights=weight))
-    say(
-        f"done: {len(pool.names)} experts, overlap {found.overlap:g}, {len(run.history)} "
-        f"iterations, shared expert {weight_of_shared:.0%}: log-likelihood {log_likelihood:.4f} "
-        "per held-out row"
-    )
+    say(_summary(found, shared, density.log_likelihood))
     return TrainedMixture(
         experts=experts,
         gate=setup.gate.refit(final.gate, held_out, weight),
@@ -144,19 +145,31 @@ def train(
         output_range=_range(final.experts.outputs[problem.folds.judged]),
         overlap=found.overlap,
         shared=shared.expert,
-        log_likelihood=log_likelihood,
+        log_likelihood=density.log_likelihood,
         history=_as_arrays(run.history),
         converged=run.converged,
         n_held_out=0 if problem.folds.is_in_sample else int(problem.folds.judged.sum()),
         lift=measure_lift(
-            row_log_likelihood,
+            shared.row_log_likelihood,
             final.log_density,
             single_expert_log_density(problem, final),
             weight,
             pool.names,
             shared.log_density,
         ),
+        density=density.density,
+        held_out_scores=density.scores,
         row_loss=_row_loss(problem, final, shared),
+    )
+
+
+def _summary(found, shared, log_likelihood):
+    """What came of it, in a line."""
+    weight = 0.0 if shared.expert is None else shared.expert.weight
+    return (
+        f"done: {len(found.setup.experts.names)} experts, overlap {found.overlap:g}, "
+        f"{len(found.run.history)} iterations, shared expert {weight:.0%}: log-likelihood "
+        f"{log_likelihood:.4f} per held-out row"
     )
 
 

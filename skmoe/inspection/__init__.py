@@ -1,5 +1,7 @@
 """Pictures and reports that show what a fitted mixture does; they need nothing private of it."""
 
+from ._density import DensityDisplay
+from ._density_calibration import DensityCalibrationDisplay
 from ._drift import RoutingDrift, routing_drift
 from ._em_path import EMPathDisplay
 from ._equations import Equation, equation
@@ -12,6 +14,8 @@ from ._routing_heatmap import RoutingHeatmapDisplay
 from ._utilization import UtilizationDisplay
 
 __all__ = [
+    "DensityCalibrationDisplay",
+    "DensityDisplay",
     "EMPathDisplay",
     "Equation",
     "GateRegionsDisplay",

@@ -10,7 +10,7 @@ import contextlib
 import copy
 import importlib.util
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -119,7 +119,7 @@ def invented_rows(model: Any) -> Any:
 
 
 class Overheard:
-    """Stands in for an expert that the mixture asks, and keeps what it says of all rows.
+    """Stands in for an expert that the mixture asks, and asks it once about all rows.
 
     To predict is the larger part of the work with golden rows: what the mixture has asked need
     not be asked again.
@@ -141,42 +141,56 @@ class Overheard:
 
     def predict(self, X: Any) -> Any:
         """Prediction of a regressor."""
-        return self._keep(X, self.expert.predict(X))
+        return self._once(X, self.expert.predict)
 
     def predict_proba(self, X: Any) -> Any:
         """Class probabilities of a classifier."""
-        return self._keep(X, self.expert.predict_proba(X))
+        return self._once(X, self.expert.predict_proba)
 
-    def _keep(self, X: Any, answer: Any) -> Any:
-        if X.shape[0] == self.n_rows:
-            self.answer = answer
-        return answer
+    def _once(self, X: Any, ask: Callable[[Any], Any]) -> Any:
+        if X.shape[0] != self.n_rows:
+            return ask(X)
+        if self.answer is None:
+            self.answer = ask(X)
+        return self.answer
 
 
 def answers(model: Any, X: Any) -> dict[str, Any]:
-    """Predictions of a mixture, its gate, and each of its experts; of other models the first."""
+    """Predictions of a mixture with their quantiles, its gate, and each of its experts.
+
+    Of other models only the predictions.
+    """
     if not is_mixture(type(model)):
         with parallel_config(backend="sequential"):
             return {"predictions": numbers_to_record(mixture_answer(model, X)), "experts": []}
-    asked = {
-        name: stand_in(Overheard, type(expert).__name__)(expert, X.shape[0])
-        for name, expert in model.named_experts_.items()
-    }
-    overheard = copy.copy(model)
-    overheard.experts_, overheard.named_experts_ = list(asked.values()), Bunch(**asked)
+    overheard = asking_once(model, X.shape[0])
     with parallel_config(backend="sequential"):
         predictions = mixture_answer(overheard, X)
         experts = [
             expert_answer(each.expert, is_classifier(model), X)
             if each.answer is None
             else each.answer
-            for each in asked.values()
+            for each in overheard.experts_
         ]
-        return {
+        record = {
             "predictions": numbers_to_record(predictions),
             "gate_proba": numbers_to_record(model.gate_proba(X)),
             "experts": [numbers_to_record(answer) for answer in experts],
         }
+        if not is_classifier(model):
+            record["quantiles"] = numbers_to_record(overheard.predict_quantiles(X))
+        return record
+
+
+def asking_once(model: Any, n_rows: int) -> Any:
+    """A copy of the mixture that asks each expert once about rows of this number."""
+    asked = {
+        name: stand_in(Overheard, type(expert).__name__)(expert, n_rows)
+        for name, expert in model.named_experts_.items()
+    }
+    overheard = copy.copy(model)
+    overheard.experts_, overheard.named_experts_ = list(asked.values()), Bunch(**asked)
+    return overheard
 
 
 def mixture_answer(model: Any, X: Any) -> Any:
@@ -221,8 +235,13 @@ def replay(model: Any, record: dict[str, Any], whole: bool) -> float:
             if "gate_proba" in record:
                 moved = difference(record["gate_proba"], model.gate_proba(X))
             if whole or "gate_proba" not in record:
+                if "quantiles" in record:
+                    model = asking_once(model, X.shape[0])
                 answer = mixture_answer(model, X)
                 moved = max(moved, difference(record["predictions"], answer))
+                if "quantiles" in record:  # not so of classifiers, and before there were any
+                    answer = model.predict_quantiles(X)
+                    moved = max(moved, difference(record["quantiles"], answer))
         except ImportError:
             raise
         except MemoryError:

@@ -14,7 +14,8 @@ from bundle_models import X as ROWS
 from sklearn.linear_model import Ridge
 
 import skmoe
-from skmoe.io import BundleWarning
+from skmoe.io import BundleWarning, GoldenRowsError
+from skmoe.io._golden import golden_record, replay
 from skmoe.io._json import from_json, to_json
 from skmoe.io._rows import first_rows, rows_from_record, rows_to_record
 
@@ -98,6 +99,26 @@ def test_what_takes_no_made_up_rows_says_so():
 def test_golden_rows_that_are_none(rows):
     with pytest.raises(ValueError, match="golden"):
         saved(fitted("ridge")[0], golden_rows=rows)
+
+
+def test_golden_rows_hold_the_distribution():
+    """A density that has changed since is noticed, though the predictions are the same."""
+    model = regressor(Ridge()).fit(ROWS, Y)
+    content = saved(model, golden_rows=ROWS)
+    golden = skmoe.read_manifest(io.BytesIO(content)).golden
+    expected = model.predict_quantiles(ROWS[:5])
+    assert golden["quantiles"]["values"] == expected.ravel().tolist()
+    again = skmoe.load(io.BytesIO(content))
+    np.testing.assert_array_equal(again.predict_quantiles(ROWS), model.predict_quantiles(ROWS))
+    np.testing.assert_array_equal(
+        again.predict_interval(ROWS, 0.8, conformal=True),
+        model.predict_interval(ROWS, 0.8, conformal=True),
+    )
+    record = golden_record(model, ROWS)
+    wider = copy.copy(model)
+    wider._density = None
+    with pytest.raises(GoldenRowsError, match="something else"):
+        replay(wider, record, whole=True)
 
 
 class OfTheLayout(Ridge):

@@ -22,12 +22,12 @@ from skmoe._shared_expert.consensus import (
     N_TREES,
     Opinions,
     Rows,
-    _columns_to_see,
     _credible_strength,
     _evidence,
     _forest_mean,
     _held_out_correction,
     _weighed,
+    columns_to_see,
     fit_consensus,
 )
 
@@ -386,13 +386,13 @@ def test_weights_count_as_rows():
 
 def test_what_the_correction_sees():
     opinions, features = np.zeros((3, 2, 2)), np.array([[1, np.nan], [2, 0], [3, 1]])
-    columns = _columns_to_see(features)
+    columns = columns_to_see(features)
     evidence = _evidence(opinions, features, columns)
     np.testing.assert_array_equal(evidence, np.hstack([np.zeros((3, 4)), features]))
     few, many = sparse.csr_matrix(np.eye(3)), sparse.csr_matrix((3, MOST_SPARSE_COLUMNS + 1))
-    np.testing.assert_array_equal(_evidence(opinions, few, _columns_to_see(few))[:, 4:], np.eye(3))
-    assert len(_columns_to_see(many)) == 0
-    assert _evidence(opinions, many, _columns_to_see(many)).shape == (3, 4)
+    np.testing.assert_array_equal(_evidence(opinions, few, columns_to_see(few))[:, 4:], np.eye(3))
+    assert len(columns_to_see(many)) == 0
+    assert _evidence(opinions, many, columns_to_see(many)).shape == (3, 4)
 
 
 @pytest.mark.parametrize("n_outputs", [1, 2])

@@ -1,0 +1,1 @@
+"""The predictive density of a regression mixture, learned from the errors of held-out rows."""
