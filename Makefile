@@ -11,13 +11,16 @@ BOOTSTRAP := $(or $(strip $(PYTHON)),python3)
 VENV := .venv
 BIN := $(VENV)/bin
 FLOOR := .venv-floor
+NEXT := .venv-next
+SDIST := build/sdist
 WORKERS ?= auto
 MARKERS := $(if $(filter 1,$(SLOW)),,-m "not slow")
 PYTEST_ARGS = -q -n $(WORKERS) $(MARKERS) $(ARGS)
-PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+# Twice quiet: its warnings are of no concern to who runs the tests; errors are shown.
+PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check --root-user-action=ignore
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-nojit test-floor lint format docs benchmarks clean
+.PHONY: help demo test test-nojit test-floor test-sdist test-next lint format docs benchmarks clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -36,6 +39,31 @@ test-nojit: $(VENV)/.stamp  ## the kernels' tests as plain Python
 test-floor: $(FLOOR)/.stamp  ## all tests on the oldest supported versions
 	@echo "== tests on the oldest supported versions"
 	@$(FLOOR)/bin/python -m pytest $(PYTEST_ARGS) tests
+
+test-sdist: $(VENV)/.stamp  ## all tests and doctests, of an unpacked source distribution
+	@echo "== tests of the source distribution on the newest supported versions"
+	@rm -rf $(SDIST) && mkdir -p $(SDIST)
+	@$(BIN)/python -m hatchling build -t sdist -d $(SDIST) > $(SDIST).log 2>&1 \
+	    || { cat $(SDIST).log >&2; exit 1; }
+	@tar -xzf $(SDIST)/skmoe-*.tar.gz -C $(SDIST) --strip-components=1
+	@cd $(SDIST) && SKMOE_REFERENCE="$${SKMOE_REFERENCE:-$(CURDIR)/../shared/reference}" \
+	    SKMOE_DATA="$${SKMOE_DATA:-$(CURDIR)/../shared/data}" \
+	    $(CURDIR)/$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# What is pinned is the newest release; a pre-release of the next one is there for some weeks a year.
+test-next: $(VENV)/.stamp  ## the contracts with scikit-learn on its next release, if there is one
+	@pin=$$($(BIN)/python -c 'import sklearn; print(sklearn.__version__)'); \
+	if $(BIN)/python $(PIP_INSTALL) --dry-run --no-deps --pre "scikit-learn>$$pin" 2> /dev/null; then \
+	    echo "== tests on the next scikit-learn"; \
+	    rm -rf $(NEXT) && $(BOOTSTRAP) -m venv $(NEXT) \
+	    && grep -v '^scikit-learn==' constraints.txt > $(NEXT)/constraints.txt \
+	    && $(NEXT)/bin/python $(PIP_INSTALL) --pre -c $(NEXT)/constraints.txt \
+	        "scikit-learn>$$pin" hatchling \
+	    && $(NEXT)/bin/python $(PIP_INSTALL) --pre -c $(NEXT)/constraints.txt \
+	        --no-build-isolation -e '.[test]' \
+	    && $(NEXT)/bin/python -m pytest $(PYTEST_ARGS) tests/test_sklearn_contract.py \
+	        tests/test_behaviour.py tests/io/test_bundle_history.py; \
+	else echo "== no scikit-learn newer than $$pin can be had: nothing to test"; fi
 
 lint: $(VENV)/.stamp-dev  ## ruff and mypy
 	@echo "== ruff check";  $(BIN)/ruff check .
@@ -56,7 +84,7 @@ benchmarks: $(VENV)/.stamp  ## measure accuracy and speed against other models
 	@$(BIN)/python -m benchmarks
 
 clean:  ## remove environments, caches and built files
-	rm -rf .venv .venv-floor build dist docs/_build docs/generated
+	rm -rf .venv .venv-floor .venv-next build dist docs/_build docs/generated
 	rm -rf .pytest_cache .ruff_cache .mypy_cache htmlcov .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -114,3 +114,40 @@ def draw_excess(table, goal, path: Path):
     figure.legend(loc="outside upper center", ncols=len(drawn), frameon=False)
     figure.savefig(path, dpi=130)
     plt.close(figure)
+
+
+def draw_domains(results, reference, path: Path):
+    """Lines: loss over that of the reference against the number of calibration rows."""
+    plt = _pyplot()
+    kinds = [kind for kind in (False, True) if (results["alike"] == kind).any()]
+    figure, axes = plt.subplots(
+        1, len(kinds), figsize=(6.2 * len(kinds), 4.6), sharey=True, squeeze=False
+    )
+    shown = {
+        "skmoe": ("#0072B2", "-", 2.4),
+        "skmoe, top_k=1": ("#56B4E9", "-", 1.4),
+        "constant weights": ("#999999", "-", 1.4),
+        "stacking, trees with passthrough": ("#E69F00", "-", 1.4),
+        "told the domain": ("#000000", ":", 1.4),
+        "one model of all rows": ("#009E73", ":", 1.4),
+    }
+    for ax, kind in zip(axes[0], kinds, strict=True):
+        own = results[results["alike"] == kind]
+        pivot = own.pivot_table("loss", ["case", "rows", "seed"], "method")
+        logs = np.log(pivot.div(pivot[reference], axis=0)).groupby("rows").mean()
+        for name, (colour, style, width) in shown.items():
+            if name in logs:
+                ax.plot(logs.index, np.exp(logs[name]), style, color=colour, lw=width, label=name)
+        ax.axhline(1, color="0.6", lw=0.8)
+        ax.set(
+            xscale="log",
+            xlabel="labelled rows of all domains",
+            title="domains that hardly differ" if kind else "domains that differ",
+        )
+        ax.set_xticks(list(logs.index), [str(rows) for rows in logs.index])
+        ax.minorticks_off()
+    axes[0, 0].set_ylabel(f"loss / loss of {reference}, mean of the cases")
+    axes[0, 0].legend(frameon=False, fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=130)
+    plt.close(figure)

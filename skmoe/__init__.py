@@ -1,6 +1,8 @@
 """Mixtures of experts over arbitrary scikit-learn estimators."""
 
+from . import fitted
 from ._classifier import MixtureOfExpertsClassifier
+from ._compat import name_publicly
 from ._regressor import MixtureOfExpertsRegressor
 from ._version import __version__
 from .gates import ClassifierGate, CosineGate, GaussianGate, HierarchicalGate, SoftmaxGate
@@ -17,14 +19,18 @@ __all__ = [
     "__version__",
     "datasets",
     "dump",
+    "fitted",
     "gates",
     "inspection",
     "io",
     "load",
     "onnx",
     "read_manifest",
+    "tables",
     "to_onnx",
 ]
+
+name_publicly(globals())
 
 
 def __getattr__(name):

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ._version import __version__
 from .io import BundleError, read_manifest, verify
 
 
@@ -37,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m skmoe", description="Look at bundles without executing anything in them."
     )
+    top.add_argument("--version", action="version", version=f"skmoe {__version__}")
     commands = top.add_subparsers(dest="command", required=True)
     show = commands.add_parser("inspect", help="print what a bundle says about itself")
     show.add_argument("file")

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from ._compat import Record
+
 MIN_FLOOR = 1e-6
 """Smallest floor of a classifier: no class ever has probability 0."""
 
@@ -65,12 +67,16 @@ class Likelihood(ABC):
         """Loss (n,) of mixed predictions (n, ...)."""
 
     @abstractmethod
+    def mixing_loss(self, y: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A smooth loss (n,) whose size is about 1, and its derivative (n, ...)."""
+
+    @abstractmethod
     def component(self, outputs: np.ndarray, dispersion: Any) -> np.ndarray:
         """What an expert adds to the mixed prediction."""
 
 
 @dataclass(frozen=True)
-class Categorical(Likelihood):
+class Categorical(Record, Likelihood):
     """Class probabilities with a floor: ``p_k(y|x) = (1 - e_k) q_k(y|x) + e_k / C``.
 
     Parameters
@@ -154,13 +160,21 @@ class Categorical(Likelihood):
         """Log-loss (n,) of predicted probabilities (n, C), none of which may be 0."""
         return -np.log(probabilities[np.arange(len(y)), y])
 
+    def mixing_loss(self, y, probabilities):
+        """Log-loss (n,) of probabilities (n, C), and its derivative (n, C)."""
+        rows = np.arange(len(y))
+        own = probabilities[rows, y]
+        slope = np.zeros_like(probabilities)
+        slope[rows, y] = -1.0 / own
+        return -np.log(own), slope
+
     def component(self, outputs, dispersion):
         """What an expert adds to the mixture: its probabilities mixed with the uniform."""
         return (1.0 - dispersion) * outputs + dispersion / len(self.classes)
 
 
 @dataclass(frozen=True)
-class _LocationScale(Likelihood):
+class _LocationScale(Record, Likelihood):
     """Noise around the expert's prediction, independent over the outputs.
 
     Parameters
@@ -198,6 +212,13 @@ class _LocationScale(Likelihood):
     def initial_dispersion(self, n_experts):
         """Scales of shape (K, m) to start from: the spread of the target itself."""
         return np.tile(self.min_scale / MIN_RELATIVE_SCALE, (n_experts, 1))
+
+    def mixing_loss(self, y, prediction):
+        """Half the squared error (n,) in units of the target's variance, and its derivative."""
+        scale = (self.min_scale / MIN_RELATIVE_SCALE).reshape(self.output_shape)
+        residual = (prediction - y) / scale
+        loss = 0.5 * np.square(residual).reshape(len(y), -1).sum(axis=1)
+        return loss, residual / scale
 
     def component(self, outputs, dispersion):
         """What an expert adds to the mixture's mean: its prediction."""

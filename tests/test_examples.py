@@ -88,6 +88,28 @@ def check_shared_expert(said):
         assert whole < 1.01 * min(mixed, alone)
 
 
+def check_tables(said):
+    """The columns are seen for what they are; dropout costs little and saves what it can."""
+    assert list(said["kinds"].values()) == ["numeric", "code", "categorical", "datetime", "text"]
+    plain, trained = (said["loss"][name] for name in said["models"])
+    assert trained["none"] < 1.1 * plain["none"] and trained["text"] < 0.9 * plain["text"]
+    assert plain.drop("none").min() > plain["none"]
+
+
+def check_time_split(said):
+    weight, rmse = said["weight"], said["rmse"]
+    assert weight.is_monotonic_decreasing and weight[1] > 0.9 and weight[96] < 0.5
+    assert rmse.loc["all", "mixture"] < 0.9 * rmse.loc["all", ["season", "latest"]].min()
+
+
+def check_two_targets(said):
+    losses = said["losses"]
+    assert (losses["the number's gate"] < 0.97 * losses["a gate of its own"]).all()
+    assert (losses["a gate of its own"] < losses["one model"]).all()
+    shared, number = said["sharing"], said["of_number"]
+    np.testing.assert_allclose(shared.gate_proba(said["X"]), number.gate_proba(said["X"]))
+
+
 def check_utilization(said):
     new, training = said["moe"].utilization(said["X_new"]).mass, said["moe"].utilization_.mass
     assert training.min() > 0.2 and np.sum(new < 0.15) == 1

@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing, check_array
 from sklearn.utils._indexing import _get_column_indices
 
+from .._compat import Record
 from .encoding import encoding_of, is_numeric, values_of
 from .protection import protected
 from .rows import is_frame
@@ -25,7 +26,7 @@ REMEDIES = (
 
 
 @dataclass(frozen=True, eq=False)
-class GateColumns:
+class GateColumns(Record):
     """The columns that a gate sees, and how it sees them; learned once, from the training rows.
 
     Numbers and booleans are seen as they are; a category of few levels as one column per level,
@@ -46,7 +47,7 @@ class GateColumns:
     Examples
     --------
     >>> import pandas as pd
-    >>> from skmoe._data.columns import GateColumns
+    >>> from skmoe.fitted import GateColumns
     >>> X = pd.DataFrame({"age": [22.0, 38.0, None, 35.0], "sex": ["m", "f", "f", "m"]})
     >>> columns = GateColumns.of(X, None, encode=True)
     >>> columns
@@ -184,7 +185,7 @@ class GateColumns:
 
 
 @dataclass(frozen=True, eq=False)
-class NumericView:
+class NumericView(Record):
     """The numbers that a gate learns from: what its own preprocessing makes, encoded if need be.
 
     Attributes

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils._missing import is_pandas_na
 
+from .._compat import Record
+
 MOST_LEVELS = 40
 """Categories of more levels say who a row is, not what kind of row it is."""
 
@@ -31,7 +33,7 @@ def is_numeric(dtype):
 
 
 @dataclass(frozen=True)
-class Numbers:
+class Numbers(Record):
     """Numbers and booleans, as they are; NaN where one is missing."""
 
     def names(self, name: str) -> list[str]:
@@ -47,7 +49,7 @@ class Numbers:
 
 
 @dataclass(frozen=True)
-class Levels:
+class Levels(Record):
     """A category: one column per level, and one for missing values if there were some in training.
 
     A level that is new, and a value missing where none was before, is in none of the columns.
@@ -84,7 +86,7 @@ class Levels:
 
 
 @dataclass(frozen=True)
-class Moments:
+class Moments(Record):
     """Dates: time in years, and sine and cosine of the place in each cycle; NaN if missing.
 
     Attributes

@@ -182,8 +182,8 @@ def check_splits(cv: Any, data: TrainingData, classifier: bool, random_state: in
     if len(np.unique(tested)) < len(tested):
         raise ValueError(
             f"cv={_in_brief(cv)} tests some rows more than once; give folds of which no two have "
-            "a row in common (such as KFold), since each row is judged by the experts that did not "
-            "see it"
+            "a row in common (such as KFold), since each row is judged by the experts that did "
+            "not see it"
         )
     return Folds.of(splits, len(data.kept))
 

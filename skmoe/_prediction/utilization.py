@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._compat import Record
 from .routing import route
 
 
 @dataclass(frozen=True, eq=False)
-class Utilization:
+class Utilization(Record):
     """How a set of rows is spread over the experts; each row counts once.
 
     Attributes

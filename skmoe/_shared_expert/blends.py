@@ -10,6 +10,7 @@ from scipy.optimize import nnls
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 
+from .._compat import Record
 from .._likelihoods import MIN_FLOOR, Categorical
 
 SMALLEST_OPINION = 1e-3
@@ -26,7 +27,7 @@ Weaker ones are left out: 1 was chosen where rows are few, and did harm to new o
 
 
 @dataclass(frozen=True, eq=False)
-class MeanBlend:
+class MeanBlend(Record):
     """Mean of real opinions with constant weights, none negative, that sum to 1 (Breiman, 1996).
 
     Attributes
@@ -75,7 +76,7 @@ class MeanBlend:
 
 
 @dataclass(frozen=True, eq=False)
-class ClassBlend:
+class ClassBlend(Record):
     """Logistic regression on the logarithms of the experts' probabilities.
 
     A product of powers of the opinions, so that experts that know different things add up what

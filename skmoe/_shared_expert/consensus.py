@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.ensemble import ExtraTreesRegressor
 
+from .._arithmetic.statistics import paired
+from .._compat import Record
 from .._data.columns import NumericView, numbers_of
+from .._data.folds import Folds
 from .._data.problem import Problem
+from .._likelihoods import Categorical, Likelihood
 from .blends import (
     best_blend,
     one_column,
     unless_alike,
+)
+from .opinion_gate import (
+    OpinionGate,
+    blending_weights,
+    fit_opinion_gate,
+    mixed,
+    opinion_statistics,
 )
 
 N_TREES = 50
@@ -34,21 +45,31 @@ STRENGTHS = np.linspace(0.0, 1.0, 21)
 
 
 @dataclass(frozen=True, eq=False)
-class Consensus:
-    """A blend of the experts' opinions, and a forest that corrects it.
+class Consensus(Record):
+    """What experts say together: three ways to weigh them, and a forest that corrects the whole.
 
-    Stacked generalisation (Wolpert, 1992), and a local correction: the blend weighs experts
-    alike for all x. A forest is trained on what it leaves over, and sees features and opinions;
-    it finds the regions where all experts err to the same side, which no weighting could mend.
+    Experts may be weighed alike for all rows, so that the mean of their predictions is best; by a
+    blend, which is stacked generalisation (Wolpert, 1992); or by a gate that has heard them all.
+    None of the three is best on all data, so they are mixed. A forest is trained on what the
+    whole, mixture included, leaves over; it finds regions where all err to the same side, which
+    no weighting could mend.
 
     Attributes
     ----------
+    parts : dict of str to float
+        How much is said by "constant" weights, the "blend" and the gate on "opinions"; sums to 1.
+    constant : ndarray of shape (n_experts,)
+        The constant weights.
     blend : MeanBlend or ClassBlend
+    gate : OpinionGate
+    dispersion : ndarray of shape (n_experts, ...)
+        Of each expert if it answered alone: the floors of classifiers.
+    likelihood : Likelihood
     correction : fitted ExtraTreesRegressor, or None where it does not help
-    strength : float in [0, 1]
-        Part of the correction that is applied.
+    strength : float
+        Factor of the correction.
     columns : ndarray of intp
-        The features that the correction sees; none if there are many and sparse.
+        The features that gate and correction see; none if there are many and sparse.
     view : NumericView, default=None
         What turns the gate's columns into features; None where they are numbers already.
 
@@ -57,7 +78,12 @@ class Consensus:
     Wolpert, D. H. (1992). Stacked generalization. Neural Networks, 5(2), 241-259.
     """
 
+    parts: dict[str, float]
+    constant: np.ndarray
     blend: Any
+    gate: OpinionGate
+    dispersion: np.ndarray
+    likelihood: Likelihood
     correction: Any
     strength: float
     columns: np.ndarray
@@ -77,17 +103,58 @@ class Consensus:
         output : ndarray of shape (n_samples, ...)
             Means, or class probabilities.
         """
-        blended = self.blend.predict(opinions)
-        if self.correction is None or len(blended) == 0:
-            return blended
-        features = numbers_of(self.view, Z)
-        correction = _forest_mean(self.correction, _evidence(opinions, features, self.columns))
-        return self.blend.corrected(blended, self.strength * correction)
+        if len(opinions) == 0:
+            return np.empty((0, *opinions.shape[2:]))
+        evidence = _evidence(opinions, numbers_of(self.view, Z), self.columns)
+        said = self.uncorrected(opinions, evidence)
+        if self.correction is None:
+            return said
+        return self.blend.corrected(said, self.strength * _forest_mean(self.correction, evidence))
+
+    def uncorrected(self, opinions, evidence):
+        """What is said before the correction, for evidence as `_evidence` makes it."""
+        components = _components(opinions, self.dispersion, self.likelihood)
+        statistics = _statistics(opinions, evidence, self.likelihood)
+        said = (
+            mixed(self.constant[np.newaxis], components),
+            self.blend.predict(opinions),
+            self.gate.predict(statistics, components),
+        )
+        return sum(part * each for part, each in zip(self.parts.values(), said, strict=True))
+
+
+class Rows(NamedTuple):
+    """What is known of the rows that there are opinions on."""
+
+    target: np.ndarray
+    weights: np.ndarray
+    folds: Folds
+    likelihood: Any
+
+
+class Opinions(NamedTuple):
+    """What is held out of a mixture whose experts are final.
+
+    Attributes
+    ----------
+    outputs : ndarray of shape (n_samples, n_experts, ...)
+    mixed : ndarray of shape (n_samples, ...)
+        Predictions of the mixture.
+    dispersion : ndarray of shape (n_experts, ...)
+        Of each expert if it answered alone.
+    independent : bool
+        Whether no expert has seen any of these rows, so that those of all folds are alike.
+    """
+
+    outputs: np.ndarray
+    mixed: np.ndarray
+    dispersion: np.ndarray
+    independent: bool
 
 
 def fit_consensus(
-    opinions: np.ndarray, gate: Any, Z: Any, problem: Problem, seed: int
-) -> tuple[Consensus, np.ndarray]:
+    opinions: Opinions, gate: Any, Z: Any, problem: Problem, seed: int
+) -> tuple[Consensus, np.ndarray, float]:
     """Fit a consensus on held-out opinions, and say what it predicts for rows it has not seen.
 
     The opinions must not be cross-fitted over again as if they were features. An opinion on row
@@ -103,12 +170,14 @@ def fit_consensus(
     the noise variance.) Out-of-bag opinions come from trees that have seen rows of the fold: with
     ``e_step="oob"`` the judgement is biased against the correction. As measured with two forests,
     the loss is 4 % larger than with cross-fitted opinions. A row that is a fold by itself gets no
-    correction.
+    correction. If no expert has seen any of the rows, those of all folds are alike.
+
+    The correction has the burden of proof: it is left out unless it lowers the loss by more than
+    one standard error.
 
     Parameters
     ----------
-    opinions : ndarray of shape (n_samples, n_opinions, ...)
-        Held out.
+    opinions : Opinions
     gate : unfitted gate
         Its own preprocessing makes what the consensus sees of Z.
     Z : array, sparse matrix or frame of shape (n_samples, n_gate_features)
@@ -123,39 +192,92 @@ def fit_consensus(
         Fitted on all rows that there are opinions on.
     held_out : ndarray of shape (n_samples, ...)
         The mean opinion on a row that no fold tests.
+    weight : float
+        Of the consensus beside the mixture.
     """
     view, features = NumericView.fit(gate, Z, problem.y)
-    rows, folds = problem.folds.judged_only()
-    if len(rows) < len(opinions):
-        held_out = opinions.mean(axis=1)
-        features, opinions = features[rows], opinions[rows]
-    else:
-        held_out = np.empty((len(opinions), *opinions.shape[2:]))
-    target, weight = problem.target[rows], problem.sample_weight[rows]
-    blend, blended = best_blend(opinions, target, weight, folds, problem.likelihood)
     columns = _columns_to_see(features)
-    evidence = _evidence(opinions, features, columns)
-    left_over = blend.left_over(target, blended)
+    rows, folds = problem.folds.judged_only()
+    held_out = opinions.outputs.mean(axis=1)
+    outputs, mixture = opinions.outputs[rows], opinions.mixed[rows]
+    target, weights = problem.target[rows], problem.sample_weight[rows]
+    likelihood: Any = problem.likelihood
+    evidence = _evidence(outputs, features[rows], columns)
+    known = Rows(target, weights, folds, likelihood)
+    consensus, bases = _weighed(outputs, evidence, opinions.dispersion, known)
+    parts = blending_weights([mixture, *bases], target, weights, likelihood)
+    say = float(1.0 - parts[0])
+    said = sum(part / say * each for part, each in zip(parts[1:], bases, strict=True))
+    names = ("constant", "blend", "opinions")
+    consensus = replace(consensus, parts=dict(zip(names, (parts[1:] / say).tolist(), strict=True)))
+    # What is left over is that of the whole, and the correction is added by the consensus, which
+    # speaks for a part of it only: so it is applied that many times as strongly.
+    left_over = consensus.blend.left_over(target, (1.0 - say) * mixture + say * said)
+    forest = _fitted_forest(evidence, left_over, weights, seed, problem.n_jobs)
+    mates = folds
+    if opinions.independent:
+        mates = Folds(((np.empty(0, dtype=np.intp), np.arange(len(rows))),), np.zeros_like(rows))
+    correction = _held_out_correction(forest, evidence, left_over, weights, mates)
+    candidates = [
+        consensus.blend.corrected(said, strength / say * correction) for strength in STRENGTHS
+    ]
+    losses = [likelihood.loss(target, (1.0 - say) * mixture + say * each) for each in candidates]
+    best = _credible_strength(losses, weights)
+    held_out[rows] = candidates[best]
+    if best > 0:
+        strength = float(STRENGTHS[best]) / say
+        consensus = replace(consensus, correction=forest, strength=strength)
+    return replace(consensus, columns=columns, view=view), held_out, say
+
+
+def _weighed(outputs, evidence, dispersion, known):
+    """The consensus without a correction, and the held-out predictions of its three parts."""
+    target, weights, folds, likelihood = known
+    components = _components(outputs, dispersion, likelihood)
+    nothing = np.empty((len(target), 0))
+    constant, evenly = fit_opinion_gate(nothing, components, *known)
+    blend, blended = best_blend(outputs, target, weights, folds, likelihood)
+    statistics = _statistics(outputs, evidence, likelihood)
+    gate, gated = fit_opinion_gate(statistics, components, *known)
+    consensus = Consensus(
+        {},
+        constant.proba(nothing[:1])[0],
+        blend.fit(outputs, target, weights),
+        gate,
+        dispersion,
+        likelihood,
+        correction=None,
+        strength=0.0,
+        columns=np.empty(0, dtype=np.intp),
+    )
+    return consensus, [evenly, blended, gated]
+
+
+def _components(outputs, dispersion, likelihood):
+    """What each expert would say alone (n, K, ...): its output, with the floor of a classifier."""
+    each = (likelihood.component(outputs[:, k], own) for k, own in enumerate(dispersion))
+    return np.stack(list(each), axis=1)
+
+
+def _fitted_forest(evidence, left_over, weights, seed, n_jobs):
+    """A forest that has learned what is left over."""
     forest = ExtraTreesRegressor(
         N_TREES,
         min_samples_leaf=MIN_LEAF_ROWS,
         max_features=min(1.0, MOST_COLUMNS / evidence.shape[1]),
         bootstrap=True,
         random_state=seed,
-        n_jobs=problem.n_jobs,
+        n_jobs=n_jobs,
     )
-    forest.fit(evidence, one_column(left_over), unless_alike(weight))
-    forest.set_params(n_jobs=None)  # threads would add up its trees in any order
-    correction = _held_out_correction(forest, evidence, left_over, weight, folds)
-    candidates = [blend.corrected(blended, strength * correction) for strength in STRENGTHS]
-    losses = [
-        np.average(problem.likelihood.loss(target, each), weights=weight) for each in candidates
-    ]
-    best = int(np.argmin(losses))
-    held_out[rows] = candidates[best]
-    blend = blend.fit(opinions, target, weight)
-    correction = forest if best > 0 else None
-    return Consensus(blend, correction, float(STRENGTHS[best]), columns, view), held_out
+    forest.fit(evidence, one_column(left_over), unless_alike(weights))
+    return forest.set_params(n_jobs=None)  # threads would add up its trees in any order
+
+
+def _credible_strength(losses, weights):
+    """Position of the best loss; 0, which is no correction, unless it is credibly better."""
+    best = int(np.argmin([np.average(each, weights=weights) for each in losses]))
+    gain, error = paired(losses[0] - losses[best], weights)
+    return best if gain > error else 0
 
 
 def _held_out_correction(forest, evidence, left_over, sample_weight, folds):
@@ -212,6 +334,13 @@ def _columns_to_see(features):
     if issparse(features) and features.shape[1] > MOST_SPARSE_COLUMNS:
         return np.empty(0, dtype=np.intp)
     return np.arange(features.shape[1])
+
+
+def _statistics(opinions, evidence, likelihood):
+    """What the gate on opinions sees: features, and how the experts answer."""
+    features = evidence[:, opinions[0].size :]
+    classifier = isinstance(likelihood, Categorical)
+    return np.hstack([features, opinion_statistics(opinions, classifier)])
 
 
 def _evidence(opinions, features, columns):

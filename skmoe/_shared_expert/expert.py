@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from .._compat import Record
 from .._data.protection import protected
 from .._experts.fitting import expert_output
 from .consensus import Consensus
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class SharedExpert:
+class SharedExpert(Record):
     """A fitted shared expert.
 
     The prediction of the whole is ``(1 - weight) * mixture + weight * shared``, and its density

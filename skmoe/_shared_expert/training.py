@@ -14,6 +14,7 @@ from .._data.weights import last_step
 from .._experts.kinds import of_different_kinds
 from .._experts.pool import ExpertPool
 from .._experts.seeds import seeded
+from .._likelihoods import Categorical
 from .expert import SharedExpert, mixed_log_density
 
 WEIGHTS = np.linspace(0.0, 1.0, 21)
@@ -71,13 +72,13 @@ def shared_kind(setting, *, templates, same_template, e_step, top_k, n_samples):
         If the kind that was asked for cannot be had.
     """
     if setting == "auto":
-        frozen = any(isinstance(last_step(template), FrozenEstimator) for template in templates)
         few = len(templates) == 1 or n_samples < MIN_ROWS
-        if e_step == "insample" or frozen or few or top_k is not None:
+        if e_step == "insample" or few or top_k is not None:
             return None
-        if same_template:
-            return "generalist"
-        return "consensus" if of_different_kinds(templates) else None
+        frozen = any(isinstance(last_step(template), FrozenEstimator) for template in templates)
+        if frozen or (not same_template and of_different_kinds(templates)):
+            return "consensus"
+        return "generalist" if same_template else None
     if setting is not None and e_step == "insample":
         raise ValueError(
             f"shared_expert={setting!r} is weighed on held-out predictions, which "
@@ -126,6 +127,7 @@ def weigh(
     mixed: np.ndarray,
     row_log_likelihood: np.ndarray,
     problem: Problem,
+    weight: float | None = None,
 ) -> SharedTraining:
     """Weigh a shared expert against the mixture, on rows that neither has seen.
 
@@ -142,6 +144,8 @@ def weigh(
     row_log_likelihood : ndarray of shape (n_samples,)
         Of the mixture.
     problem : Problem
+    weight : float, default=None
+        That in the prediction, if it was chosen before: see `fit_consensus`.
 
     Returns
     -------
@@ -158,15 +162,22 @@ def weigh(
     component = likelihood.component(held_out, dispersion[0])
     log_density = likelihood.log_density(target, outputs, dispersion)[:, 0]
 
-    def loss(weight):
-        return likelihood.loss(target, (1.0 - weight) * mixed + weight * component)
+    def loss(share):
+        return likelihood.loss(target, (1.0 - share) * mixed + share * component)
 
-    def surprise(weight):
-        return -mixed_log_density(row_log_likelihood, log_density, weight)
+    def surprise(share):
+        return -mixed_log_density(row_log_likelihood, log_density, share)
 
-    expert = SharedExpert(
-        model, _credible_weight(loss, weights), _credible_weight(surprise, weights), dispersion
-    )
+    if weight is None:
+        weight, density_weight = (
+            _credible_weight(loss, weights),
+            _credible_weight(surprise, weights),
+        )
+    elif isinstance(likelihood, Categorical):  # what is predicted is the density
+        density_weight = weight
+    else:
+        density_weight = _credible_weight(surprise, weights)
+    expert = SharedExpert(model, weight, density_weight, dispersion)
     row_log_likelihood = -surprise(expert.density_weight)
     useless = expert.weight == expert.density_weight == 0.0
     return SharedTraining(None if useless else expert, log_density, row_log_likelihood)

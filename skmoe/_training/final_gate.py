@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.frozen import FrozenEstimator
 
 from .._data.problem import Problem
+from .._data.weights import last_step
 from .._experts.pool import HeldOutExperts
 from .._prediction.dispatch import mix_outputs
-from .._shared_expert.consensus import fit_consensus
+from .._shared_expert.consensus import Opinions, fit_consensus
 from .._shared_expert.training import (
     SharedTraining,
     single_expert_dispersion,
@@ -126,15 +128,17 @@ def train_shared(
     if shared is None:
         return SharedTraining(None, None, final.row_log_likelihood)
     problem, outputs = setup.problem, final.experts.outputs
-    if shared == "consensus":
-        seed, gate = int(rng.randint(np.iinfo(np.int32).max)), setup.gate
-        model, held_out = fit_consensus(outputs, gate.template, gate.Z, problem, seed)
-    else:
-        template = setup.experts.templates[0] if shared == "generalist" else shared
-        model, held_out = train_generalist(template, setup.experts, rng)
     gate_proba = np.exp(problem.folds.held_out(final.gate.log_proba))
     mixed = mix_outputs(outputs, gate_proba, problem.likelihood, final.dispersion)
-    return weigh(model, held_out, mixed, final.row_log_likelihood, problem)
+    if shared != "consensus":
+        template = setup.experts.templates[0] if shared == "generalist" else shared
+        model, held_out = train_generalist(template, setup.experts, rng)
+        return weigh(model, held_out, mixed, final.row_log_likelihood, problem)
+    seed, gate = int(rng.randint(np.iinfo(np.int32).max)), setup.gate
+    frozen = all(isinstance(last_step(each), FrozenEstimator) for each in setup.experts.templates)
+    opinions = Opinions(outputs, mixed, single_expert_dispersion(problem, outputs), frozen)
+    consensus, held_out, weight = fit_consensus(opinions, gate.template, gate.Z, problem, seed)
+    return weigh(consensus, held_out, mixed, final.row_log_likelihood, problem, weight)
 
 
 def single_expert_log_density(problem: Problem, final: EMState) -> np.ndarray:

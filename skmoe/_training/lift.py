@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._arithmetic.statistics import paired
+from .._compat import Record
 
 CONSTANT_WEIGHT_ITERATIONS = 100
 """EM steps for the constant weights; each costs one pass over an (n, K) array."""
 
 
 @dataclass(frozen=True, eq=False)
-class Lift:
+class Lift(Record):
     """Gain in mean log-likelihood per row over simpler predictors, on the same rows.
 
     The gain is that of the whole, shared expert included: where that is all of the density, so are

@@ -1,5 +1,6 @@
 """Gates: small estimators that learn which expert is responsible for a row."""
 
+from .._compat import name_publicly
 from ._base import BaseGate
 from ._classifier import ClassifierGate
 from ._cosine import CosineGate
@@ -15,3 +16,5 @@ __all__ = [
     "HierarchicalGate",
     "SoftmaxGate",
 ]
+
+name_publicly(globals())

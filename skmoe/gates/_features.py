@@ -8,6 +8,7 @@ from scipy import sparse
 from sklearn.utils.sparsefuncs import mean_variance_axis
 
 from .._arithmetic.reference import CACHED_NUMBERS
+from .._compat import Record
 
 ROUNDING_OF_A_CONSTANT = 16 * np.finfo(np.float64).eps
 """Columns whose spread relative to their mean is below this are constant to rounding."""
@@ -69,7 +70,7 @@ def _complete_sparse(X, fill, indicated):
 
 
 @dataclass(frozen=True)
-class Scaling:
+class Scaling(Record):
     """Weighted mean and inverse standard deviation of each column.
 
     Attributes

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._compat import Record
+
 MOST_FEATURES = 20
 """With more features there are squares only: products would be more than 200."""
 
@@ -14,7 +16,7 @@ REACH = 5.0
 
 
 @dataclass(frozen=True)
-class Products:
+class Products(Record):
     """Squares of standardised features, and products of two.
 
     Attributes

@@ -21,3 +21,8 @@ __all__ = [
     "routing_drift",
     "segment_profile",
 ]
+
+
+# Pickles, tracebacks and documentation name these by where users import them from.
+for _class in [value for value in globals().values() if isinstance(value, type)]:
+    _class.__module__ = __name__

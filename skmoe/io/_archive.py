@@ -117,6 +117,8 @@ class Archive:
                     for info in archive.infolist()
                 ]
                 return members, int(archive.start_dir)
+        except MemoryError:
+            raise
         except Exception as error:  # zipfile raises whatever its parsing runs into
             raise DamagedBundleError(
                 f"the table of contents of the archive is damaged ({error}). {AGAIN}"

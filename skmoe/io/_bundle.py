@@ -57,7 +57,12 @@ def open_archive(file: Any) -> Archive:
     refuse_text(file, "rb")
     if hasattr(file, "read"):
         return Archive(io.BytesIO(file.read()))
-    return Archive(open(os.fsdecode(file), "rb"))
+    opened = open(os.fsdecode(file), "rb")
+    try:
+        return Archive(opened)
+    except BaseException:
+        opened.close()
+        raise
 
 
 def refuse_text(file: Any, mode: str) -> None:

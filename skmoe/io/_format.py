@@ -23,13 +23,12 @@ not change for a new entry that old readers may ignore.
 1. Add 1 to ``VERSION`` and a line to ``HISTORY``.
 2. Keep ``_version_1.py``, add a file for the new version, and list it in ``READERS`` in
    ``_reader.py``. Never edit a reader of an old version except to repair it.
-3. Run ``python tests/data/make_bundles.py`` and commit the new files beside the old ones, which
-   ``tests/test_bundle_history.py`` loads for ever.
+3. Run ``python tests/io/stored/make_bundles.py`` and commit the new files beside the old ones,
+   which ``tests/io/test_bundle_history.py`` loads for ever.
 4. Tell users in CHANGELOG.md which release reads what.
 
-A class of skmoe that moves to another module or gets another name keeps its old name in ``MOVED``;
-one that gains an attribute gives it a value in its ``__setstate__``, a dataclass a default;
-without a default, a field that a file lacks is None. Nothing of this bumps the version.
+What a class of skmoe was called, and what its attributes were, is no matter of the format: see
+``skmoe/_compat.py``, whose tables serve pickles as well. Nothing of this bumps the version.
 """
 
 from __future__ import annotations
@@ -39,9 +38,6 @@ FORMAT = "skmoe bundle"
 VERSION = 1
 
 HISTORY = {1: "skmoe 0.1: first version"}
-
-MOVED: dict[str, str] = {}
-"""Names of skmoe's classes in old files -> their names today."""
 
 MANIFEST = "manifest.json"
 

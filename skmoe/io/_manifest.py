@@ -11,7 +11,7 @@ import numpy as np
 from ._errors import DamagedBundleError, FormatVersionError, NotABundleError
 from ._format import FORMAT, VERSION
 from ._json import from_json
-from ._state import class_name
+from ._state import class_name, is_mixture
 
 LONGEST_TEXT = 500
 """Characters of a parameter's representation that are kept."""
@@ -26,19 +26,19 @@ REPORTS = ("lift_", "utilization_", "history_")
 
 
 def describe(model: Any) -> dict[str, Any]:
-    """What the manifest says of a fitted mixture, as plain values."""
+    """What the manifest says of a fitted mixture, or of what contains some, as plain values."""
     names = getattr(model, "feature_names_in_", None)
     classes = getattr(model, "classes_", None)
     return {
-        "class": class_name(type(model)),
+        "class": type_name(model),
         "parameters": {
             name: text_of(value) for name, value in sorted(model.get_params(deep=False).items())
         },
-        "n_features": model.n_features_in_,
+        "n_features": getattr(model, "n_features_in_", None),
         "feature_names": readable(names),
         "classes": readable(classes),
         "classes_dtype": None if classes is None else str(classes.dtype),
-        "gate": type_name(model.gate_),
+        "gate": type_name(model.gate_) if is_mixture(type(model)) else None,
     }
 
 
@@ -205,6 +205,14 @@ class Manifest:
     def experts(self) -> list[dict[str, Any]]:
         """Name, type and member of each expert."""
         return self._list("experts")
+
+    @property
+    def mixtures(self) -> list[dict[str, Any]]:
+        """Place, class, parameters and training of each mixture that the model contains.
+
+        Empty if the model is a mixture itself.
+        """
+        return self._list("mixtures")
 
     @property
     def training(self) -> dict[str, Any]:

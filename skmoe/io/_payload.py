@@ -77,6 +77,8 @@ class JoblibPayload:
         """
         try:
             return to_pickle(value)
+        except MemoryError:
+            raise
         except Exception as error:
             raise ModelKindError(
                 f"{title} cannot be pickled ({type(error).__name__}: {error}). Functions must be "
@@ -110,6 +112,8 @@ class JoblibPayload:
             if mmap_mode is None or source.path is None:
                 return joblib.load(io.BytesIO(source.content))
             return from_pickle_mapped(source.content, source.path, source.offset, mmap_mode)
+        except MemoryError:
+            raise
         except Exception as error:
             raise cannot_build(source.title, error) from error
 
@@ -141,6 +145,8 @@ class SkopsPayload:
 
         try:
             return [canonical(self.io.dumps(value))]
+        except MemoryError:
+            raise
         except Exception as error:
             raise ModelKindError(
                 f"{title} cannot be written by skops ({type(error).__name__}: {error}); "
@@ -173,6 +179,8 @@ class SkopsPayload:
         self._check_types(types)
         try:
             return self.io.loads(source.content, trusted=types)
+        except MemoryError:
+            raise
         except Exception as error:
             raise cannot_build(source.title, error) from error
 
@@ -193,6 +201,8 @@ class SkopsPayload:
         """Types in a skops file that skops does not know to be harmless."""
         try:
             return self.io.get_untrusted_types(data=content)
+        except MemoryError:
+            raise
         except Exception as error:
             raise cannot_build(title, error) from error
 

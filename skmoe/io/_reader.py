@@ -28,7 +28,7 @@ def load(
     mmap_mode: str | None = None,
     lazy: bool = False,
 ) -> Any:
-    """Load a mixture from a bundle, after everything in it has been verified.
+    """Load a model from a bundle, after everything in it has been verified.
 
     Bundles with ``payload="joblib"`` contain pickles, and a pickle can execute any code when it is
     loaded: load them only from sources that you trust.
@@ -47,11 +47,13 @@ def load(
         read-only or copy-on-write. For paths of uncompressed bundles of joblib. It depends on the
         estimator what is shared: trees of scikit-learn copy their nodes, see the user guide.
     lazy : bool, default=False
-        Load each expert, and verify it, when it is first used. For paths.
+        Load each expert, and verify it, when it is first used. For paths, and of effect for
+        mixtures that are not inside of another estimator.
 
     Returns
     -------
     model : MixtureOfExpertsClassifier or MixtureOfExpertsRegressor
+        Or the estimator around it that was saved.
 
     Raises
     ------

@@ -21,7 +21,10 @@ def report(manifest: Any) -> str:
     lines += field("features", features(model))
     if model.get("classes") is not None:
         lines += field("classes", model["classes"])
-    lines += field("gate", model.get("gate"))
+    if model.get("gate") is not None:
+        lines += field("gate", model["gate"])
+    for mixture in manifest.mixtures:
+        lines += field("contains", f"{clean(mixture.get('where'))}: {clean(mixture.get('class'))}")
     for number, expert in enumerate(manifest.experts):
         text = f"{clean(expert.get('name'))}: {clean(expert.get('type'))}"
         size = human_size(sizes.get(str(expert.get("member"))))

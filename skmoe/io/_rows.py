@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import importlib
 from typing import Any
 
@@ -9,6 +10,16 @@ import numpy as np
 from scipy import sparse
 
 NUMERIC_KINDS = "biuf"
+
+TIMES = ("datetime64", "timedelta64")
+"""How the names of pandas' types of times and durations begin."""
+
+MOMENTS: dict[str, Any] = {
+    "datetime": datetime.datetime,
+    "date": datetime.date,
+    "time": datetime.time,
+}
+"""Values of columns of objects that are written as text; each datetime is a date, too."""
 
 
 def kind_of(rows: Any) -> str:
@@ -48,7 +59,8 @@ def rows_to_record(rows: Any) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        If they hold anything but numbers, booleans, strings, categories and missing values.
+        If they hold anything but numbers, booleans, strings, categories, dates and times, and
+        missing values.
     """
     kind = kind_of(rows)
     if kind == "array":
@@ -97,7 +109,10 @@ def rows_from_record(record: dict[str, Any]) -> Any:
 
 def pandas_column(series: Any) -> dict[str, Any]:
     """Type and values of a column."""
-    record: dict[str, Any] = {"dtype": str(series.dtype), "values": plain_list(series)}
+    record: dict[str, Any] = {"dtype": str(series.dtype)}
+    if record["dtype"].startswith(TIMES):
+        return record | {"values": series.astype("int64").tolist()}
+    record["values"] = plain_list(series)
     if record["dtype"] == "category":
         record["categories"] = plain_list(series.cat.categories)
         record["ordered"] = bool(series.cat.ordered)
@@ -109,23 +124,42 @@ def pandas_series(pandas: Any, column: dict[str, Any]) -> Any:
     dtype: Any = column["dtype"]
     if dtype == "category":
         dtype = pandas.CategoricalDtype(unplain_list(column["categories"]), column["ordered"])
+    elif dtype.startswith(TIMES):
+        return pandas.Series(column["values"], dtype="int64").astype(dtype)
     return pandas.Series(unplain_list(column["values"]), dtype=dtype)
 
 
 def polars_column(series: Any) -> dict[str, Any]:
     """Type and values of a column."""
-    return {"dtype": str(series.dtype).partition("(")[0], "values": plain_list(series)}
+    dtype, values = series.dtype, series
+    record = {"dtype": str(dtype).partition("(")[0]}
+    if dtype.is_temporal():  # numbers of units since an epoch
+        values = series.to_physical()
+        for name in ("time_unit", "time_zone"):
+            if hasattr(dtype, name):
+                record[name] = getattr(dtype, name)
+    elif record["dtype"] == "Enum":
+        record["categories"] = dtype.categories.to_list()
+    return record | {"values": plain_list(values)}
 
 
 def polars_series(polars: Any, column: dict[str, Any]) -> Any:
     """Column of a polars frame."""
+    arguments = {k: column[k] for k in ("time_unit", "time_zone", "categories") if k in column}
     dtype = getattr(polars, column["dtype"])
-    return polars.Series(column["name"], unplain_list(column["values"]), dtype=dtype)
+    dtype = dtype(**arguments) if arguments else dtype
+    values = unplain_list(column["values"])
+    if dtype.is_temporal():
+        return polars.Series(column["name"], values, dtype=polars.Int64).cast(dtype)
+    return polars.Series(column["name"], values, dtype=dtype)
 
 
 def numbers_to_record(array: Any) -> dict[str, Any]:
     """Type, shape and values of an array."""
     array = np.asarray(array)
+    if array.dtype.kind in "mM":  # whole numbers of units
+        values = array.ravel().view(np.int64).tolist()
+        return {"dtype": array.dtype.str, "shape": list(array.shape), "values": values}
     if array.dtype.kind not in NUMERIC_KINDS + "OU":
         raise ValueError(f"golden rows cannot hold values of type {array.dtype}")
     return {
@@ -139,6 +173,8 @@ def numbers_from_record(record: dict[str, Any]) -> np.ndarray:
     """Array that `numbers_to_record` has described."""
     values = unplain_list(record["values"])
     dtype = np.dtype(record["dtype"])
+    if dtype.kind in "mM":
+        return np.array(values, dtype=np.int64).view(dtype).reshape(record["shape"])
     array = np.empty(len(values), dtype=dtype)
     for position, value in enumerate(values):
         array[position] = value
@@ -152,7 +188,7 @@ def plain_list(values: Any) -> list[Any]:
 
 
 def plain(value: Any) -> Any:
-    """Number, string, boolean or missing value as JSON has it."""
+    """Number, string, boolean, date, time or missing value as JSON has it."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):
@@ -161,12 +197,21 @@ def plain(value: Any) -> Any:
         return value
     if type(value).__name__ == "NAType":
         return None
+    for name, kind in MOMENTS.items():
+        if isinstance(value, kind) and value == value:  # NaT is a datetime that is not itself
+            return {name: value.isoformat()}
     raise ValueError(
         f"golden rows cannot hold {value!r} of type {type(value).__name__}; only numbers, "
-        "booleans, strings and missing values"
+        "booleans, strings, dates, times and missing values"
     )
 
 
 def unplain_list(values: Any) -> list[Any]:
     """Inverse of `plain_list`, up to the kind of missing value."""
-    return [float(value["float"]) if isinstance(value, dict) else value for value in values]
+    return [unplain(value) if isinstance(value, dict) else value for value in values]
+
+
+def unplain(record: dict[str, str]) -> Any:
+    """Value that `plain` has described by its kind and its text."""
+    ((name, text),) = record.items()
+    return float(text) if name == "float" else MOMENTS[name].fromisoformat(text)

@@ -23,8 +23,8 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import re
-import sys
 from collections.abc import Callable
+from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,6 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Bunch
 
 from ._arrays import is_plain_array
-from ._format import MOVED
 
 PLAIN_TYPES = (type(None), bool, int, str)
 
@@ -209,24 +208,48 @@ def is_mixture(kind: Any) -> bool:
     return is_own(kind) and hasattr(kind, "predict_experts")
 
 
+def fitted_mixtures(model: Any) -> dict[str, Any]:
+    """Fitted mixtures that an estimator contains, by the path of attributes that leads there."""
+    found: dict[str, Any] = {}
+    pending, seen = [("", model)], {id(model): model}
+    while pending:
+        path, value = pending.pop()
+        if is_mixture(type(value)):
+            if hasattr(value, "experts_"):
+                found[path] = value
+            continue
+        for name, part in parts(value):
+            if id(part) not in seen:
+                seen[id(part)] = part
+                pending.append((f"{path}.{name}".removeprefix("."), part))
+    return dict(sorted(found.items()))
+
+
+def parts(value: Any) -> list[tuple[str, Any]]:
+    """Name and value of all that a container, or an object of a class in Python, holds."""
+    if isinstance(value, dict):
+        return [(str(name), part) for name, part in value.items()]
+    if isinstance(value, np.ndarray):
+        value = value.tolist() if value.dtype.hasobject else ()
+    if isinstance(value, list | tuple):
+        return [(str(number), part) for number, part in enumerate(value)]
+    if isinstance(value, type | FunctionType | ModuleType):
+        return []
+    return list(getattr(value, "__dict__", {}).items())
+
+
 def class_name(kind: type) -> str | None:
-    """Name of a class of skmoe, the public one if it has one; None for other classes."""
-    if not is_own(kind):
-        return None
-    for module in ("skmoe", "skmoe.gates"):
-        if getattr(sys.modules[module], kind.__name__, None) is kind:
-            return f"{module}.{kind.__name__}"
-    return f"{kind.__module__}.{kind.__qualname__}"
+    """Name of a class of skmoe; None for other classes."""
+    return f"{kind.__module__}.{kind.__qualname__}" if is_own(kind) else None
 
 
 def find_class(name: str) -> type:
-    """Class of skmoe with this name; nothing outside of skmoe is ever imported.
+    """Class of skmoe with this name, or which had it; nothing outside of skmoe is ever imported.
 
     Raises
     ------
     ValueError, ImportError, AttributeError
     """
-    name = MOVED.get(name, name)
     module, _, attribute = name.rpartition(".")
     if module.split(".")[0] != "skmoe":
         raise ValueError(f"{name!r} is no class of skmoe")
@@ -243,20 +266,8 @@ def attributes(value: Any) -> dict[str, Any]:
     return value.__getstate__()
 
 
-def has_default(field: dataclasses.Field) -> bool:
-    """Whether a field of a dataclass may be left out."""
-    missing = dataclasses.MISSING
-    return field.default is not missing or field.default_factory is not missing
-
-
 def build(kind: type, state: dict[str, Any]) -> Any:
     """Build an object of a class of skmoe from its attributes, as pickle would."""
-    if dataclasses.is_dataclass(kind):
-        # A record may have gained fields since it was written, or lost some.
-        known = {f.name: f for f in dataclasses.fields(kind)}
-        absent = [n for n, f in known.items() if n not in state and not has_default(f)]
-        given = {name: value for name, value in state.items() if name in known}
-        return kind(**given, **dict.fromkeys(absent))
     value: Any = object.__new__(kind)
     value.__setstate__(state)
     return value

@@ -13,6 +13,7 @@ from ._format import STATE
 from ._golden import replay_expert
 from ._json import from_json
 from ._lazy import LazyExpert, stand_in
+from ._manifest import type_name
 from ._payload import PAYLOADS, Payload, Source
 from ._state import Decoder, find_class, is_mixture
 
@@ -29,7 +30,8 @@ class Options(NamedTuple):
 def read_version_1(bundle: Bundle, options: Options) -> Any:
     """Build the model of a bundle of format version 1."""
     entries = bundle.entries
-    kind = known_mixture(entries["model"]["class"])
+    name = entries["model"]["class"]
+    kind = None if entries.get("mixtures") else known_mixture(name)
     payload = known_payload(entries["payload"], options)
     experts = {expert["member"] for expert in entries["experts"]}
     later = experts if options.lazy else set()
@@ -52,14 +54,15 @@ def read_version_1(bundle: Bundle, options: Options) -> Any:
         model = decoder.decode(from_json(contents.pop(STATE)))
     except BundleError:
         raise
+    except MemoryError:
+        raise
     except Exception as error:  # a tree that no Encoder makes can be wrong in any way
         raise DamagedBundleError(
             f"{STATE} does not describe a model ({type(error).__name__}: {error}). {AGAIN}"
         ) from error
-    if type(model) is not kind:
+    if kind is not type(model) and (kind is not None or type_name(model) != name):
         raise ModelKindError(
-            f"the manifest promises a {kind.__name__}, and {STATE} holds a "
-            f"{type(model).__name__}. {AGAIN}"
+            f"the manifest promises a {name}, and {STATE} holds a {type_name(model)}. {AGAIN}"
         )
     return model
 

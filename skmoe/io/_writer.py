@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager
 from numbers import Integral
-from typing import Any
+from typing import Any, BinaryIO
 
 from sklearn.utils.validation import check_is_fitted
 
@@ -21,14 +23,17 @@ from ._json import from_json, to_json
 from ._manifest import describe, describe_training, type_name
 from ._payload import PAYLOADS, Payload
 from ._signature import check_key, sign
-from ._state import Encoder, is_mixture
-from ._zip_writer import Part, archive_bytes, pack, total_size
+from ._state import Encoder, fitted_mixtures, is_mixture
+from ._zip_writer import Part, pack, total_size, write_archive
 
-HASHING_THREADS, COMPRESSING_THREADS = 1, 4
-"""That work while this one pickles; one keeps up with hashing, and more were slower."""
+HASHING_THREADS = 1
+"""That work while this one pickles; one keeps up with it, and more were slower."""
 
 WORTH_A_THREAD = 2**16
 """Bytes."""
+
+PIECE = 2**20
+"""Bytes that are copied at a time."""
 
 
 def dump(
@@ -41,12 +46,15 @@ def dump(
     compress: int = 0,
     key: bytes | None = None,
 ) -> None:
-    """Save a fitted mixture as one file that can be verified and inspected.
+    """Save a fitted mixture, or what contains some, as a file that can be verified and inspected.
 
     Parameters
     ----------
-    model : fitted MixtureOfExpertsClassifier or MixtureOfExpertsRegressor
-        It is not changed.
+    model : fitted estimator
+        A mixture, or an estimator that contains fitted mixtures: a Pipeline, a calibrated
+        classifier, a search. It is not changed. A search is stored with all that it has found;
+        give its ``best_estimator_`` to save no more than that. What is no mixture itself is one
+        object in the file, so that its experts are not loaded one by one.
     file : str, path or writable binary file object
         A path is replaced in one step after everything is on the disk: whatever goes wrong, the
         file that was there before stays as it is.
@@ -69,7 +77,7 @@ def dump(
     sklearn.exceptions.NotFittedError
         If the model is not fitted.
     BundleError
-        If `model` is no mixture, or has parts that cannot be written.
+        If `model` contains no fitted mixture, or has parts that cannot be written.
     OSError
         If the file cannot be written.
 
@@ -98,10 +106,10 @@ def dump(
     >>> skmoe.read_manifest(path).metadata
     {'trained by': 'nightly job'}
     """
-    if not is_mixture(type(model)):
+    if not is_mixture(type(model)) and not fitted_mixtures(model):
         raise ModelKindError(
-            f"skmoe.dump saves MixtureOfExpertsClassifier and MixtureOfExpertsRegressor, and this "
-            f"is a {type(model).__module__}.{type(model).__qualname__}; use joblib.dump"
+            f"skmoe.dump saves fitted mixtures and estimators that contain some, and this is a "
+            f"{type(model).__module__}.{type(model).__qualname__} without; use joblib.dump"
         )
     check_is_fitted(model)
     if payload not in PAYLOADS:
@@ -114,25 +122,23 @@ def dump(
     path = None if hasattr(file, "write") else os.fsdecode(file)
     if path is not None:
         check_target(path)
-    with Packer(PAYLOADS[payload](), compress) as packer:
+    with Packer(PAYLOADS[payload]()) as packer:
         parts = bundle_parts(model, packer, golden_rows, metadata, key)
-    with nullcontext(file) if path is None else replacing(path) as target:
-        write_pieces(target, parts)
+    with copied_to(file) if path is None else replacing(path) as target:
+        write_archive(target, parts, int(compress))
 
 
 class Packer:
-    """Turns objects into members, which other threads hash and compress meanwhile.
+    """Turns objects into members, which another thread hashes meanwhile.
 
     Parameters
     ----------
     payload : Payload
-    compress : int
     """
 
-    def __init__(self, payload: Payload, compress: int) -> None:
+    def __init__(self, payload: Payload) -> None:
         self.payload = payload
-        self.compress = compress
-        self.threads = ThreadPoolExecutor(COMPRESSING_THREADS if compress else HASHING_THREADS)
+        self.threads = ThreadPoolExecutor(HASHING_THREADS)
 
     def __enter__(self) -> Packer:
         return self
@@ -144,9 +150,9 @@ class Packer:
         """Member with this content; what is small is quicker done than handed over."""
         if total_size(pieces) < WORTH_A_THREAD:
             done: Future[Part] = Future()
-            done.set_result(pack(name, pieces, self.compress))
+            done.set_result(pack(name, pieces))
             return done
-        return self.threads.submit(pack, name, pieces, self.compress)
+        return self.threads.submit(pack, name, pieces)
 
     def pack_object(self, name: str, value: Any, title: str) -> Future[Part]:
         """Member that holds an object, named with the payload's suffix."""
@@ -161,14 +167,15 @@ def bundle_parts(
     key: bytes | None,
 ) -> list[Part]:
     """All members in their order."""
+    named = model.named_experts_ if is_mixture(type(model)) else {}
     experts: dict[int, Future[Part]] = {}
-    for name, expert in model.named_experts_.items():
+    for name, expert in named.items():
         if id(expert) not in experts:  # an expert that is there twice has one member
             title = f"expert {name!r} ({type_name(expert)})"
             member = f"experts/{len(experts)}"
             experts[id(expert)] = packer.pack_object(member, expert, title)
     golden = golden_record(model, golden_rows)  # while another thread hashes the experts
-    encoder = Encoder(list(model.experts_))
+    encoder = Encoder(list(named.values()))
     tree = to_json(encoder.encode(model))
     waiting: list[tuple[Future[Part], dict[str, Any]]] = []
     waiting.append((packer.pack(STATE, [tree]), {"holds": "attributes"}))
@@ -188,7 +195,11 @@ def bundle_parts(
             "model": describe(model),
             "experts": [
                 describe_expert(name, expert, experts[id(expert)].result())
-                for name, expert in model.named_experts_.items()
+                for name, expert in named.items()
+            ],
+            "mixtures": [
+                {"where": where, **describe(mixture), "training": describe_training(mixture)}
+                for where, mixture in ({} if named else fitted_mixtures(model)).items()
             ],
             "training": describe_training(model),
             "payload": packer.payload.suffix,
@@ -232,10 +243,17 @@ def check_metadata(metadata: Any) -> dict[str, Any]:
     return metadata
 
 
-def write_pieces(file: Any, parts: list[Part]) -> None:
-    """Write an archive to a file object, which may take less than it is given at once."""
-    for piece in archive_bytes(parts):
-        rest = memoryview(piece)
-        while len(rest):
-            written = file.write(rest)
-            rest = rest[len(rest) if written is None else written :]
+@contextmanager
+def copied_to(file: Any) -> Iterator[BinaryIO]:
+    """Open a temporary file, which is copied to a file object that perhaps cannot seek.
+
+    Such a file may take less than it is given at once.
+    """
+    with tempfile.TemporaryFile() as temporary:
+        yield temporary
+        temporary.seek(0)
+        while piece := temporary.read(PIECE):
+            rest = memoryview(piece)
+            while len(rest):
+                written = file.write(rest)
+                rest = rest[len(rest) if written is None else written :]

@@ -120,7 +120,7 @@ def declare_features(graph: Graph, X: Any, n_features: int) -> Features:
 
 def array_kind(X: Any) -> str:
     """Type of the single input for an array."""
-    dtype = getattr(X, "dtype", None)
+    dtype: Any = getattr(X, "dtype", None)
     if hasattr(X, "tocsr"):
         raise ConversionError("sparse rows have no form in ONNX; give a few rows as an array")
     if dtype is None or dtype.kind not in "fiub":

@@ -7,16 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import is_classifier
 
-from .._likelihoods import MIN_FLOOR
-from .._shared_expert.blends import (
-    SMALLEST_OPINION,
-    SMALLEST_PART,
-    ClassBlend,
-    LinearClassBlend,
-    MeanBlend,
-)
 from .._shared_expert.consensus import Consensus
-from ._columns import numeric_view, seen_columns
+from ._columns import seen_columns
+from ._consensus import consensus, of_all_classes, sum_over_experts, with_floor
 from ._errors import ConversionError
 from ._estimators import bare, estimator_output
 from ._features import Features
@@ -155,15 +148,6 @@ def aligned(graph: Graph, mixture: Any, expert: Any, features: Features) -> str:
     return of_all_classes(graph, mixture, expert, output) if is_classifier(mixture) else output
 
 
-def of_all_classes(graph: Graph, mixture: Any, model: Any, proba: str) -> str:
-    """Probabilities with one column per class of the mixture, 0 for those a model missed."""
-    classes = mixture.classes_
-    if len(model.classes_) == len(classes):
-        return proba
-    place = np.eye(len(classes))[np.searchsorted(classes, model.classes_)]
-    return graph.add("MatMul", proba, graph.constant(place))
-
-
 def routed(graph: Graph, gate_proba: str, top_k: int | None, n_experts: int) -> str:
     """Weights of the experts: with `top_k`, of the most probable ones, renormalised."""
     if top_k is None or top_k == n_experts:
@@ -196,87 +180,6 @@ def weighted(graph: Graph, mixture: Any, opinions: str, weights: str) -> str:
     given = graph.constant((floor / len(mixture.classes_))[:, np.newaxis])
     mixed = sum_over_experts(graph, opinions, kept)
     return graph.add("Add", mixed, graph.add("MatMul", weights, given))
-
-
-def sum_over_experts(graph: Graph, opinions: str, weights: str) -> str:
-    """``sum_k w_ik o_ikc``."""
-    row = graph.add("Unsqueeze", weights, graph.constant(np.array([1])))
-    return graph.add("Squeeze", graph.add("MatMul", row, opinions), graph.constant(np.array([1])))
-
-
-def with_floor(graph: Graph, proba: str, floor: float, n_classes: int) -> str:
-    """``(1 - e) q + e / C``."""
-    kept = graph.add("Mul", proba, graph.constant(1.0 - floor))
-    return graph.add("Add", kept, graph.constant(floor / n_classes))
-
-
-def consensus(
-    graph: Graph, mixture: Any, shared: Consensus, opinions: str, features: Features
-) -> str:
-    """What all experts say together, corrected; see `Consensus`.
-
-    Parameters
-    ----------
-    graph : Graph
-    mixture : fitted mixture
-    shared : Consensus
-    opinions : str
-        Tensor (n_samples, n_experts, n_columns).
-    features : Features
-        Those of the gate.
-
-    Returns
-    -------
-    output : str
-        Tensor (n_samples, n_columns).
-    """
-    blended = blend(graph, mixture, shared.blend, opinions)
-    if shared.correction is None:
-        return blended
-    evidence = graph.add("Flatten", opinions, axis=1)
-    if len(shared.columns):
-        own = numeric_view(graph, shared.view, features)
-        own = own.select(graph, list(shared.columns)).matrix(graph)
-        evidence = graph.add("Concat", evidence, own, axis=1)
-    correction = estimator_output(graph, shared.correction, Features(evidence, -1))
-    correction = graph.add("Mul", correction, graph.constant(shared.strength))
-    if isinstance(shared.blend, MeanBlend):
-        return graph.add("Add", blended, correction)
-    return corrected_classes(graph, blended, correction, len(mixture.classes_))
-
-
-def blend(graph: Graph, mixture: Any, fitted: Any, opinions: str) -> str:
-    """A blend of all opinions with constant weights."""
-    if isinstance(fitted, MeanBlend):
-        weights = graph.constant(fitted.weights[np.newaxis])
-        return graph.add(
-            "Squeeze", graph.add("MatMul", weights, opinions), graph.constant(np.array([1]))
-        )
-    if isinstance(fitted, LinearClassBlend):
-        said = opinions
-    elif isinstance(fitted, ClassBlend):
-        logs = graph.add("Log", graph.add("Max", opinions, graph.constant(SMALLEST_OPINION)))
-        total = graph.add("ReduceSum", logs, graph.constant(np.array([2])), keepdims=1)
-        mean = graph.add("Div", total, graph.constant(float(len(mixture.classes_))))
-        said = graph.add("Sub", logs, mean)
-    else:
-        raise ConversionError(f"there is no converter for a blend of the class {type(fitted)}")
-    if len(mixture.classes_) == 2:  # one says what the other does
-        said = graph.add("Gather", said, graph.constant(np.array([1])), axis=2)
-    seen = Features(graph.add("Flatten", said, axis=1), -1)
-    proba = estimator_output(graph, fitted.model, seen)
-    proba = of_all_classes(graph, mixture, fitted.model, proba)
-    return with_floor(graph, proba, MIN_FLOOR, len(mixture.classes_))
-
-
-def corrected_classes(graph: Graph, blended: str, correction: str, n_classes: int) -> str:
-    """Corrected class probabilities; no class loses all that it had."""
-    if n_classes == 2:
-        correction = graph.add("MatMul", correction, graph.constant(np.array([[-1.0, 1.0]])))
-    least = graph.add("Mul", blended, graph.constant(SMALLEST_PART))
-    proba = graph.add("Max", graph.add("Add", blended, correction), least)
-    total = graph.add("ReduceSum", proba, graph.constant(np.array([1])), keepdims=1)
-    return graph.add("Div", proba, total)
 
 
 def class_labels(graph: Graph, mixture: Any, proba: str) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from bundle_models import (
 import skmoe
 from skmoe.io._archive import Archive
 from skmoe.io._json import to_json
-from skmoe.io._zip_writer import archive_bytes, pack
+from skmoe.io._zip_writer import pack, write_archive
 
 KEY = b"0123456789abcdef0123456789abcdef"
 MODEL = regressor(Telltale()).fit(X, Y)
@@ -34,7 +34,9 @@ def members(content):
 def zipped(contents, compress=0):
     """Archive of (name, content) pairs in the layout of bundles."""
     pairs = contents.items() if isinstance(contents, dict) else contents
-    return b"".join(archive_bytes([pack(name, [content], compress) for name, content in pairs]))
+    buffer = io.BytesIO()
+    write_archive(buffer, [pack(name, [content]) for name, content in pairs], compress)
+    return buffer.getvalue()
 
 
 def with_manifest(content, edit, **contents):

@@ -135,6 +135,22 @@ MIXED = np.array([True, "x", None], dtype=object)
 MODELS = {
     "ridge": (regressor(), X, Y),
     "logistic": (classifier(), X, LABELS),
+    "generalist": (regressor(shared_expert="generalist"), X, X[:, 0] + X[:, 1]),
+    "consensus": (
+        regressor(
+            [("linear", LinearRegression()), ("tree", DecisionTreeRegressor(max_depth=2))],
+            shared_expert="consensus",
+        ),
+        X,
+        Y,
+    ),
+    "consensus of classes": (
+        classifier(
+            [("linear", LogisticRegression()), ("bayes", GaussianNB())], shared_expert="consensus"
+        ),
+        X,
+        LABELS,
+    ),
     "labels are numbers": (classifier(), X, NUMBERED),
     "labels are booleans": (classifier(), X, Y > 0),
     "labels are objects": (classifier(), X, LABELS.astype(object)),

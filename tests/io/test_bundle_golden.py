@@ -1,9 +1,13 @@
 """A few rows and what the model said of them: what is kept, and what it takes to get it."""
 
 import copy
+import datetime
 import io
+import warnings
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from bundle_models import NAMES, Y, answers, assert_same, fitted, regressor, saved
 from bundle_models import X as ROWS
@@ -11,7 +15,8 @@ from sklearn.linear_model import Ridge
 
 import skmoe
 from skmoe.io import BundleWarning
-from skmoe.io._rows import first_rows, rows_from_record
+from skmoe.io._json import from_json, to_json
+from skmoe.io._rows import first_rows, rows_from_record, rows_to_record
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -93,3 +98,61 @@ def test_what_takes_no_made_up_rows_says_so():
 def test_golden_rows_that_are_none(rows):
     with pytest.raises(ValueError, match="golden"):
         saved(fitted("ridge")[0], golden_rows=rows)
+
+
+class OfTheLayout(Ridge):
+    """An expert whose sums depend on how the rows lie in memory, a little."""
+
+    def predict(self, X):
+        return super().predict(X) * (1 + 1e-14 * X.to_numpy().flags.c_contiguous)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_rows_of_a_frame_are_asked_about_as_they_will_be_read(order):
+    """The same process and versions: nothing may differ, and no warning be given."""
+    frame = pd.DataFrame(np.array(ROWS, order=order), columns=list("abc"), copy=False)
+    assert frame.to_numpy().flags.c_contiguous == (order == "C")
+    model = regressor(OfTheLayout()).fit(frame, Y)
+    content = saved(model, golden_rows=frame)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        skmoe.load(io.BytesIO(content))
+
+
+MOMENTS = [datetime.datetime(2024, 2, 29, 12, 30, 0, 123000), None, datetime.datetime(1890, 1, 1)]
+TIMES = {
+    "array": np.array([["2024-02-29T12", "NaT"]], dtype="M8[h]"),
+    "durations": np.array([[1, 2]], dtype="m8[s]"),
+    "objects": np.array([[MOMENTS[0], datetime.date(2024, 2, 29)]], dtype=object),
+    "pandas": pd.DataFrame(
+        {
+            "naive": pd.Series(MOMENTS, dtype="datetime64[ns]"),
+            "zone": pd.Series(MOMENTS, dtype="datetime64[ns]").dt.tz_localize("Europe/Rome"),
+            "seconds": pd.Series(MOMENTS, dtype="datetime64[s]"),
+            "length": pd.to_timedelta([1, None, 3], unit="h"),
+            "objects": pd.Series([MOMENTS[0], datetime.time(3, 4), None], dtype=object),
+        }
+    ),
+    "polars": pl.DataFrame(
+        {
+            "naive": pl.Series(MOMENTS, dtype=pl.Datetime("us")),
+            "zone": pl.Series(MOMENTS, dtype=pl.Datetime("ms", "Europe/Rome")),
+            "date": pl.Series([m and m.date() for m in MOMENTS], dtype=pl.Date),
+            "time": [datetime.time(3, 4, 5, 6), None, datetime.time(0)],
+            "length": pl.Series([datetime.timedelta(1), None, None], dtype=pl.Duration("ns")),
+            "enum": pl.Series(["a", None, "b"], dtype=pl.Enum(["b", "a"])),
+            "category": pl.Series(["a", None, "b"], dtype=pl.Categorical),
+        }
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", TIMES)
+def test_times_come_back(kind):
+    rows = TIMES[kind]
+    again = rows_from_record(from_json(to_json(rows_to_record(rows))))
+    if isinstance(rows, np.ndarray):
+        assert again.dtype == rows.dtype
+        np.testing.assert_array_equal(again, rows)
+    else:
+        assert list(again.dtypes) == list(rows.dtypes) and again.equals(rows)

@@ -1,7 +1,11 @@
 """Experts that are loaded when they are needed, and arrays that stay in the file."""
 
+import builtins
 import copy
+import gc
+import os
 import pickle
+import shutil
 import threading
 
 import joblib
@@ -13,6 +17,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.linear_model import Ridge
 
 import skmoe
+from skmoe.io import BundleError, DamagedBundleError
 from skmoe.io._lazy import LazyExpert, stand_in
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -174,3 +179,68 @@ def test_mmap_mode_where_nothing_can_be_mapped(tmp_path):
     for options in ({"mmap_mode": "r"}, {"lazy": True}):
         with open(path, "rb") as file, pytest.raises(ValueError, match="need the path"):
             skmoe.load(file, **options)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_file_that_is_replaced_between_hashing_and_mapping_is_refused(
+    lazy, tmp_path, monkeypatch
+):
+    """Arrays would be those of a file that nobody has verified."""
+    model, X = fitted("neighbours")
+    path, other = tmp_path / "model.skmoe", tmp_path / "other.skmoe"
+    skmoe.dump(model, path, golden_rows=X)
+    map_it = skmoe.io._payload.from_pickle_mapped
+
+    def replace_first(*arguments):
+        shutil.copy(path, other)
+        os.replace(other, path)
+        return map_it(*arguments)
+
+    monkeypatch.setattr("skmoe.io._payload.from_pickle_mapped", replace_first)
+    with pytest.raises(DamagedBundleError, match="replaced while it was loaded"):
+        skmoe.load(path, mmap_mode="r", lazy=lazy).experts_[0].predict(X)
+
+
+# open files --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """Files that reading has opened."""
+    files = []
+
+    def noted(*arguments):
+        files.append(builtins.open(*arguments))
+        return files[-1]
+
+    monkeypatch.setattr("skmoe.io._bundle.open", noted, raising=False)
+    return files
+
+
+@pytest.mark.parametrize("read", [skmoe.load, skmoe.read_manifest, skmoe.io.verify])
+def test_archives_are_closed(read, routed, opened):
+    """Also while the error is at hand, whose traceback holds all that was there."""
+    _, _, path = routed
+    read(path)
+    content = path.read_bytes()
+    for damaged in (
+        b"text",
+        content[: len(content) // 2],
+        content.replace(b'"format"', b'"morfat"'),
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(BundleError) as caught:
+            read(path)
+        assert caught.value.__traceback__ is not None and opened[-1].closed
+    assert len(opened) == 4 and all(file.closed for file in opened)
+
+
+def test_the_archive_of_lazy_experts_is_closed_after_the_last(routed, opened):
+    model, X, path = routed
+    lazy = skmoe.load(path, lazy=True)
+    assert not opened[0].closed
+    lazy.predict(X)
+    assert len(opened) == 1 and opened[0].closed
+    skmoe.load(path, lazy=True)  # a model that nobody keeps
+    gc.collect()
+    assert len(opened) == 2 and opened[1].closed

@@ -195,7 +195,7 @@ def test_every_blend_with_a_correction(blend, n_classes, monkeypatch):
 
     monkeypatch.setattr(consensus, "best_blend", only)
     monkeypatch.setattr(consensus, "STRENGTHS", np.array([0.0, 0.5]))
-    monkeypatch.setattr(consensus.np, "argmin", lambda losses: 1)
+    monkeypatch.setattr(consensus, "_credible_strength", lambda losses, weights: 1)
     model = classifier(CLASS_POOL)
     consensus_of(model, lambda y: np.digitize(y, [2, 4][: n_classes - 1]))
     monkeypatch.undo()

@@ -11,6 +11,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold, cross_val_predict
 from small_mixtures import problem_of
 
+from skmoe import SoftmaxGate
 from skmoe._data.folds import Folds
 from skmoe._likelihoods import Categorical, regression_likelihood
 from skmoe._shared_expert.blends import SMALLEST_PART, ClassBlend, MeanBlend, one_column
@@ -19,11 +20,14 @@ from skmoe._shared_expert.consensus import (
     MOST_COLUMNS,
     MOST_SPARSE_COLUMNS,
     N_TREES,
-    Consensus,
+    Opinions,
+    Rows,
     _columns_to_see,
+    _credible_strength,
     _evidence,
     _forest_mean,
     _held_out_correction,
+    _weighed,
     fit_consensus,
 )
 
@@ -151,7 +155,9 @@ def test_a_class_that_only_one_fold_has():
     target[splits[0][1][:3]] = 2
     Z = opinions[:, 0]
     problem = problem_of(Z, target, class_likelihood(), Folds.of(splits, 300))
-    consensus, held_out = fit_consensus(opinions, Z, problem, seed=0)
+    mixed = opinions.mean(axis=1) * (1 - 1e-6) + 1e-6 / 3
+    given = Opinions(opinions, mixed, np.full(2, 0.05), independent=False)
+    consensus, held_out, _ = fit_consensus(given, SoftmaxGate(), Z, problem, seed=0)
     assert_probabilities(held_out, (300, 3))
     assert_probabilities(consensus.predict(opinions, Z), (300, 3))
 
@@ -193,12 +199,14 @@ def forest_opinions(X, y, seed):
     return np.column_stack([cross_val_predict(forest, X, y, cv=splits) for forest in forests])
 
 
-def fit_on(X, y, opinions, seed=0, weight=None, splits=None):
+def fit_on(X, y, opinions, seed=0, weight=None, splits=None, independent=False):
     weight = np.ones(len(y)) if weight is None else weight
     likelihood = regression_likelihood("gaussian", y, weight)
     splits = folds(len(y)) if splits is None else splits
     problem = problem_of(X, y, likelihood, Folds.of(splits, len(y)), weight)
-    return fit_consensus(opinions, X, problem, seed)
+    dispersion = likelihood.initial_dispersion(opinions.shape[1])
+    given = Opinions(opinions, opinions.mean(axis=1), dispersion, independent)
+    return fit_consensus(given, SoftmaxGate(), X, problem, seed)
 
 
 def test_pure_noise_is_hardly_corrected():
@@ -208,7 +216,7 @@ def test_pure_noise_is_hardly_corrected():
         rng = np.random.RandomState(seed)
         X, y = rng.normal(size=(300, 3)), rng.normal(size=300)
         opinions = cross_val_predict(Ridge(300.0), X, y, cv=folds(300))[:, np.newaxis]
-        consensus, held_out = fit_on(X, y, opinions, seed)
+        consensus, held_out, _ = fit_on(X, y, opinions, seed)
         judged.append(np.mean((y - held_out) ** 2) / np.mean((y - opinions[:, 0]) ** 2))
         X, y = rng.normal(size=(3000, 3)), rng.normal(size=3000)
         error = y - consensus.predict(np.zeros((3000, 1)), X)
@@ -296,26 +304,26 @@ def test_the_judgement_of_the_correction_is_nearly_unbiased():
 
 
 def test_that_judgement_is_the_one_that_is_used():
-    X, y = shared_error(200, 0)
+    """The held-out prediction is the whole's, corrected as the fold mates would have it."""
+    X, y = shared_error(200, 0, size=4.0)
     opinions = forest_opinions(X[:, :1], y, 0)
-    consensus, held_out = fit_on(X, y, opinions, seed=5)
+    consensus, held_out, weight = fit_on(X, y, opinions, seed=5)
+    assert 0 < weight < 1 and sum(consensus.parts.values()) == pytest.approx(1)
+    evidence = _evidence(opinions, X, np.arange(2))
+    own, likelihood = Folds.of(folds(200), 200), regression_likelihood("gaussian", y, np.ones(200))
+    known = Rows(y, np.ones(200), own, likelihood)
+    _, bases = _weighed(opinions, evidence, likelihood.initial_dispersion(2), known)
+    said = sum(part * each for part, each in zip(consensus.parts.values(), bases, strict=True))
+    left_over = (y - (1 - weight) * opinions.mean(axis=1) - weight * said)[:, np.newaxis]
     forest = ExtraTreesRegressor(
         N_TREES, min_samples_leaf=MIN_LEAF_ROWS, bootstrap=True, random_state=5
     )
-    expected = np.empty(200)
-    for train, fold in folds(200):
-        blend = MeanBlend(np.ones(1)).fit(opinions[train], y[train], np.ones(len(train)))
-        expected[fold] = blend.predict(opinions[fold])
-    evidence = _evidence(opinions, X, np.arange(2))
-    left_over = (y - expected)[:, np.newaxis]
     forest.fit(evidence, left_over[:, 0])
-    correction = _held_out_correction(
-        forest, evidence, left_over, np.ones(200), Folds.of(folds(200), 200)
-    )
-    expected += consensus.strength * correction[:, 0]
+    correction = _held_out_correction(forest, evidence, left_over, np.ones(200), own)
     assert consensus.strength > 0
-    np.testing.assert_allclose(held_out, expected)
-    whole = consensus.blend.predict(opinions) + consensus.strength * forest.predict(evidence)
+    np.testing.assert_allclose(held_out, said + consensus.strength * correction[:, 0])
+    whole = consensus.uncorrected(opinions, evidence)
+    whole += consensus.strength * forest.predict(evidence)
     np.testing.assert_allclose(consensus.predict(opinions, X), whole)
 
 
@@ -323,22 +331,35 @@ def test_of_many_columns_a_part_is_compared():
     rng = np.random.RandomState(0)
     X = np.hstack([shared_error(300, 0, 4.0)[0], rng.normal(size=(300, 2 * MOST_COLUMNS))])
     y = shared_error(300, 0, 4.0)[1]
-    consensus, _ = fit_on(X, y, forest_opinions(X[:, :1], y, 0))
+    consensus, _, _ = fit_on(X, y, forest_opinions(X[:, :1], y, 0))
     assert {tree.max_features_ for tree in consensus.correction.estimators_} == {MOST_COLUMNS}
 
 
 def test_a_common_error_is_corrected():
     X, y = shared_error(400, 0, size=4.0)
-    consensus, held_out = fit_on(X, y, forest_opinions(X[:, :1], y, 0))
-    assert consensus.strength >= 0.5
-    assert np.mean((y - held_out) ** 2) < 0.5 * np.var(y - np.sin(3 * X[:, 0]))
+    opinions = forest_opinions(X[:, :1], y, 0)
+    consensus, held_out, weight = fit_on(X, y, opinions)
+    whole = (1 - weight) * opinions.mean(axis=1) + weight * held_out
+    assert consensus.strength * weight >= 0.5
+    assert np.mean((y - whole) ** 2) < 0.5 * np.var(y - np.sin(3 * X[:, 0]))
 
 
-def test_consensus_without_correction_is_its_blend():
-    opinions = np.random.RandomState(0).normal(size=(20, 2))
-    blend = MeanBlend(np.ones(1)).fit(opinions, opinions[:, 0], np.ones(20))
-    consensus = Consensus(blend, None, 0.0, np.empty(0, dtype=np.intp))
-    np.testing.assert_array_equal(consensus.predict(opinions, None), blend.predict(opinions))
+def test_rows_that_no_expert_has_seen_are_all_mates():
+    """More rows judge a correction, and the judgement is that of one fold of all rows."""
+    X, y = shared_error(300, 0, size=4.0)
+    opinions = np.column_stack([np.sin(3 * X[:, 0]), np.sin(3 * X[:, 0]) + 0.1])
+    own, alike = (fit_on(X, y, opinions, independent=each)[1] for each in (False, True))
+    assert np.mean((y - alike) ** 2) < np.mean((y - own) ** 2)
+
+
+def test_a_correction_has_the_burden_of_proof():
+    weights = np.ones(100)
+    rng = np.random.RandomState(0)
+    before = rng.uniform(1, 2, size=100)
+    noise = rng.normal(size=100)
+    assert _credible_strength([before, before - 0.01 + noise], weights) == 0
+    assert _credible_strength([before, before - 0.5, before - 0.2], weights) == 1
+    assert _credible_strength([before, before + 0.5], weights) == 0
 
 
 def test_tiny_folds_raise_no_warning():
@@ -348,7 +369,7 @@ def test_tiny_folds_raise_no_warning():
     splits += ((np.arange(3), np.arange(3, 12)),)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        _, held_out = fit_on(X, y, rng.normal(size=(12, 2)), splits=splits)
+        _, held_out, _ = fit_on(X, y, rng.normal(size=(12, 2)), splits=splits)
     assert np.isfinite(held_out).all()
 
 

@@ -1,0 +1,45 @@
+"""What a fitted mixture is made of beside experts and gate: the records in its attributes.
+
+Files of models name these classes by this module, wherever they are defined. They are made by
+`fit` and not by users.
+"""
+
+from ._compat import name_publicly
+from ._data.columns import GateColumns, NumericView
+from ._data.encoding import Levels, Moments, Numbers
+from ._experts.labels import EncodedLabels
+from ._likelihoods import Categorical, Gaussian, Laplace
+from ._prediction.utilization import Utilization
+from ._shared_expert.blends import ClassBlend, LinearClassBlend, MeanBlend
+from ._shared_expert.consensus import Consensus
+from ._shared_expert.expert import SharedExpert
+from ._shared_expert.opinion_gate import OpinionGate
+from ._training.lift import Lift
+from .gates._features import Scaling
+from .gates._renormalised import RenormalisedGate
+from .gates._terms import Products
+
+__all__ = [
+    "Categorical",
+    "ClassBlend",
+    "Consensus",
+    "EncodedLabels",
+    "GateColumns",
+    "Gaussian",
+    "Laplace",
+    "Levels",
+    "Lift",
+    "LinearClassBlend",
+    "MeanBlend",
+    "Moments",
+    "Numbers",
+    "NumericView",
+    "OpinionGate",
+    "Products",
+    "RenormalisedGate",
+    "Scaling",
+    "SharedExpert",
+    "Utilization",
+]
+
+name_publicly(globals())
