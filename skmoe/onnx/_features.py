@@ -132,8 +132,8 @@ def array_kind(X: Any) -> str:
 
 def column_kind(name: str, dtype: Any) -> str:
     """Type of the input for a column of pandas or polars."""
-    categories = getattr(dtype, "categories", None)
-    if getattr(categories, "dtype", None) is not None and categories.dtype.kind in "iufb":
+    categories: Any = getattr(dtype, "categories", ())
+    if hasattr(categories, "dtype") and getattr(categories.dtype, "kind", "O") in "iufb":
         return "float64"  # as one of them may be missing
     text = str(dtype).lower()
     if text.startswith(("float", "double")):
