@@ -15,7 +15,7 @@ from time import process_time
 
 import numpy as np
 import onnxruntime
-from sklearn.base import clone, is_classifier
+from sklearn.base import BaseEstimator, clone, is_classifier
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import (
     ExtraTreesClassifier,
@@ -191,7 +191,7 @@ def speed(quick):
         graph = to_onnx(model, rows(1000, 2))
         size = len(graph.SerializeToString()) / 1e6
         session = session_of(graph)
-        alone = [session_of(expert_graph(model, k)) for k in range(model.n_experts_)]
+        alone = [session_of(expert_graph(member)) for member in members(model)]
         for n_rows in BATCHES[:2] if quick else BATCHES:
             X = rows(n_rows, 3)
             own = X.astype(np.float64)
@@ -206,15 +206,21 @@ def speed(quick):
                 f"{size:.2f}")  # fmt: skip
 
 
-def expert_graph(model, k):
-    """A mixture of the expert alone: its graph without a gate's choice to make."""
+def members(model):
+    """The experts, and the generalist if there is one that has a say."""
+    generalist = isinstance(model.shared_expert_, BaseEstimator) and model.shared_weight_ > 0
+    return [*model.experts_, *[model.shared_expert_] * generalist]
+
+
+def expert_graph(expert):
+    """The graph of an expert alone, without a gate."""
     from skmoe.onnx._estimators import estimator_output
     from skmoe.onnx._features import declare_features, element_type
     from skmoe.onnx._graph import Graph
 
     graph = Graph()
     features = declare_features(graph, rows(1, 0), N_FEATURES)
-    output = estimator_output(graph, model.experts_[k], features)
+    output = estimator_output(graph, expert, features)
     output = graph.cast(output, np.float32)
     graph.declare_output("output", output, element_type("float32"), None)
     return graph.model("expert")

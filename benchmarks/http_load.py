@@ -1,9 +1,8 @@
 """Load on the example of a service: latency, rows a second, errors, memory.
 
 Run ``python benchmarks/http_load.py [--requests N]`` where the extra ``serve`` is installed. It
-starts ``examples/serve_fastapi.py`` with a pool of five on this machine, asks it over loopback
-with 1, 8 and 32 clients, one row a request, and stops it. Clients and service share the
-processors.
+starts ``examples/serve_fastapi.py`` with a pool of five here, asks it over loopback with
+1, 8 and 32 clients, one row a request, and stops it. Clients and service share the processors.
 """
 
 import argparse

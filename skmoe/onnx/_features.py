@@ -120,10 +120,10 @@ def declare_features(graph: Graph, X: Any, n_features: int) -> Features:
 
 def array_kind(X: Any) -> str:
     """Type of the single input for an array."""
-    dtype = np.dtype(object) if not hasattr(X, "dtype") else X.dtype
+    dtype: Any = getattr(X, "dtype", None)
     if hasattr(X, "tocsr"):
         raise ConversionError("sparse rows have no form in ONNX; give a few rows as an array")
-    if getattr(dtype, "kind", None) not in tuple("fiub"):
+    if dtype is None or dtype.kind not in "fiub":
         raise ConversionError(
             f"rows of type {dtype} have no form in ONNX; give an array of numbers, or a frame"
         )
@@ -132,8 +132,8 @@ def array_kind(X: Any) -> str:
 
 def column_kind(name: str, dtype: Any) -> str:
     """Type of the input for a column of pandas or polars."""
-    categories = getattr(dtype, "categories", None)
-    if categories is not None and getattr(categories, "dtype", np.dtype(object)).kind in "iufb":
+    categories: Any = getattr(dtype, "categories", ())
+    if hasattr(categories, "dtype") and getattr(categories.dtype, "kind", "O") in "iufb":
         return "float64"  # as one of them may be missing
     text = str(dtype).lower()
     if text.startswith(("float", "double")):
