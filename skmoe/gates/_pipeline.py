@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.feature_selection import SelectorMixin
 from sklearn.pipeline import Pipeline
 
+from .._data.protection import protected
 from .._data.weights import last_step
 
 
@@ -51,14 +52,14 @@ def fit_transformers(transformers: tuple[Pipeline, ...], Z: Any) -> tuple[Pipeli
     with config_context(enable_metadata_routing=False):  # as everywhere in a gate
         for transformer in transformers:
             fitted.append(clone(transformer))
-            Z = fitted[-1].fit_transform(Z)
+            Z = fitted[-1].fit_transform(protected(Z))
     return tuple(fitted)
 
 
 def transformed(transformers: tuple[Pipeline, ...], Z: Any) -> Any:
     """Rows as fitted transformers, one after the other, make them."""
     for transformer in transformers:
-        Z = transformer.transform(Z)
+        Z = transformer.transform(protected(Z))
     return Z
 
 

@@ -24,10 +24,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
-from small_mixtures import LABELS, START, X, Y, classifier, regressor
+from small_mixtures import LABELS, START, X, Y, classifier, problem_of, regressor
 
 from skmoe import MixtureOfExpertsClassifier, load
 from skmoe import dump as dump_bundle
+from skmoe._data.folds import Folds
 from skmoe._experts.kinds import of_different_kinds
 from skmoe._experts.labels import EncodedLabels
 from skmoe._experts.pool import ExpertPool
@@ -140,20 +141,9 @@ class Failing(Ridge):
 
 def pool_of(template):
     halves = np.arange(40), np.arange(40, 80)
-    return ExpertPool(
-        names=("a", "b"),
-        templates=(template, Ridge()),
-        seeds=(0, 0),
-        X=X,
-        y=Y,
-        y_encoded=Y,
-        likelihood=regressor(Ridge()).fit(X, Y)._likelihood,
-        splits=(halves, halves[::-1]),
-        judging_view=np.repeat([1, 0], 40),
-        out_of_bag=False,
-        sample_weight=np.ones(80),
-        n_jobs=None,
-    )
+    folds = Folds.of((halves, halves[::-1]), 80)
+    problem = problem_of(X, Y, regressor(Ridge()).fit(X, Y)._likelihood, folds)
+    return ExpertPool(problem, names=("a", "b"), templates=(template, Ridge()), seeds=(0, 0))
 
 
 def shared_weights(part):

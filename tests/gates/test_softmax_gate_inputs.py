@@ -13,9 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import get_tags
 
 from skmoe.gates import SoftmaxGate
-from skmoe.gates._features import Scaling
 from skmoe.gates._solver.designs import SparseDesign
-from skmoe.gates._solver.solve import make_design
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +64,8 @@ def test_sparse_is_dense(container, with_missing, monkeypatch):
     for name in ("coef_", "intercept_", "missing_features_", "missing_coef_", "feature_means_"):
         np.testing.assert_allclose(getattr(thin, name), getattr(dense, name), atol=1e-8)
     np.testing.assert_allclose(thin.predict_proba(container(X)), dense.predict_proba(X), atol=1e-8)
-    assert isinstance(make_design(sparse.csr_matrix(X), Scaling.of(X, weights), 3), SparseDesign)
+    features = SoftmaxGate().prepare(sparse.csr_matrix(X), weights)
+    assert isinstance(features.solver_design("linear", 3), SparseDesign)
 
 
 def test_wide_sparse_stays_sparse():
