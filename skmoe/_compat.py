@@ -119,6 +119,8 @@ def migrated_softmax_gate(state: dict[str, Any]) -> dict[str, Any]:
     """State of a `SoftmaxGate`: before 0.1 it had a degree, and before that it was linear."""
     former = state.get("degree", 1)
     names = {1: "linear", 2: "products"}
+    if "terms" in state:
+        return state
     renamed = {"product_coef_": "term_coef_", "products_": "terms_"}
     state = {renamed.get(name, name): value for name, value in state.items() if name != "degree"}
     state = {"terms": names.get(former, former)} | state

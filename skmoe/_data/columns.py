@@ -226,7 +226,7 @@ class NumericView(Record):
         if isinstance(model, Pipeline) and len(model) > 1:
             steps = clone(model[:-1])
             with naming_remedies(Z):
-                Z = steps.fit_transform(Z, y)
+                Z = steps.fit_transform(protected(Z), y)
         columns = GateColumns.of(Z, None, encode=True)
         view = None if steps is None and columns.encodings is None else cls(steps, columns)
         return view, _as_matrix(columns.transform(Z))
@@ -234,7 +234,7 @@ class NumericView(Record):
     def transform(self, Z):
         """The numbers of new rows, as in `fit`."""
         return _as_matrix(
-            self.columns.transform(Z if self.steps is None else self.steps.transform(Z))
+            self.columns.transform(Z if self.steps is None else self.steps.transform(protected(Z)))
         )
 
 

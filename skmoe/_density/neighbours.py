@@ -105,7 +105,8 @@ class LeafTable(Record):
 
     Attributes
     ----------
-    means : ndarray of shape (n_nodes, m), float32
+    means : ndarray of shape (n_nodes, m), float64
+        Targets may be larger than single precision can tell.
         Means of some values of the rows in each leaf; 0 where there are none.
     filled : ndarray of shape (n_nodes,), float32
         1 where there are rows, else 0.
@@ -120,7 +121,7 @@ class LeafTable(Record):
         sums = leaves.T @ (weight[:, np.newaxis] * np.column_stack([values, np.ones(len(values))]))
         total = sums[:, -1:]
         means = np.divide(sums[:, :-1], total, out=np.zeros_like(sums[:, :-1]), where=total > 0)
-        return cls(means.astype(np.float32), (total[:, 0] > 0).astype(np.float32))
+        return cls(means, (total[:, 0] > 0).astype(np.float32))
 
     def mean(self, leaves, otherwise) -> np.ndarray:
         """Means (n, m) over the leaves of each row; a row without a filled one gets `otherwise`.

@@ -61,7 +61,7 @@ KINDS = {
 def assert_close(first, second):
     """Everything that two mixtures say, labels included, but for rounding."""
     for name, values in first.items():
-        if values.dtype.kind in "US":
+        if np.asarray(values).dtype.kind in "US":
             np.testing.assert_array_equal(values, second[name])
         else:
             np.testing.assert_allclose(values, second[name], 1e-7, 1e-7, err_msg=name)
