@@ -244,8 +244,8 @@ def check_magnitude(values, name):
     if not isinstance(values, np.ndarray) or values.dtype != np.float64 or not values.size:
         return  # other types hold no such numbers
     with np.errstate(invalid="ignore"):
-        largest = np.fmax.reduce(np.abs(values), axis=None)
-    if largest > LARGEST:
+        largest = np.fmax.reduce(np.abs(values), axis=None, where=~np.isinf(values), initial=0.0)
+    if LARGEST < largest < np.inf:  # whether infinity is welcome is for others to say
         raise ValueError(
             f"{name} has values as large as {largest:.3g}, whose squares are no longer numbers; "
             f"divide them by a constant, such as {largest:.0e}, before fit and predict"

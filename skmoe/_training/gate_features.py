@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 
+from .._data.columns import naming_remedies
 from .._data.folds import Folds
 from ..gates._base import SolvedGate
 from ..gates._pipeline import fit_transformers, transformed, transformers_of
@@ -40,7 +41,8 @@ class FoldFeatures:
         key = self._key(fold)
         if key not in self._rows:
             Z = self._Z if key is None else _safe_indexing(self._Z, self._folds.train(key))
-            transformers = fit_transformers(self.templates, Z)
+            with naming_remedies(Z):
+                transformers = fit_transformers(self.templates, Z)
             self._rows[key] = transformers, transformed(transformers, self._Z)
         return self._rows[key]
 

@@ -323,8 +323,15 @@ def test_no_cache_directory_is_no_obstacle(monkeypatch):
             raise RuntimeError("cannot cache function: no locator available")
         return lambda function: function
 
+    def no_directory(function):
+        raise RuntimeError("cannot cache function: no locator available")
+
+    def kernel(x):
+        return x
+
     monkeypatch.setattr(compiled, "njit", njit)
-    assert compiled._compile(len) is len
+    monkeypatch.setattr(compiled, "_Cache", no_directory)
+    assert compiled._compile(kernel) is kernel
 
 
 # Least squares

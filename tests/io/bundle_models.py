@@ -54,6 +54,7 @@ def regressor(experts=None, **parameters):
         "max_iter": 4,
         "tol": 10.0,
         "random_state": 0,
+        "density": "mixture",
     }
     return MixtureOfExpertsRegressor(experts, **(quick | parameters))
 

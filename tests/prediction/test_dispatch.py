@@ -222,7 +222,9 @@ class Witness(RegressorMixin, BaseEstimator):
     def predict(self, X):
         alive = sum(reference() is not None for _, reference, *_ in Witness.asked)
         array = X.data if sparse.issparse(X) else X
-        Witness.asked.append((self, weakref.ref(array), X.shape, X.dtype, alive))
+        # What protects rows from experts is a view: whose memory it is counts.
+        owner = array if getattr(array, "base", None) is None else array.base
+        Witness.asked.append((self, weakref.ref(owner), X.shape, X.dtype, alive))
         return np.zeros(X.shape[0])
 
 

@@ -113,7 +113,7 @@ def test_capacity_in_a_mixture(problem, e_step):
             warnings.simplefilter("ignore", ConvergenceWarning)
             model = mixture(e_step=e_step, capacity_factor=factor).fit(X, y, weight)
         shares[factor] = model.history_["expert_mass"]
-        mass[factor] = model.utilization_.mass.max()
+        mass[factor] = model.utilization_.gate_mass.max()
     assert shares[None][-1].max() > 1.2 / 4
     # The bias of a fold is found on other rows than those that it tests.
     tolerance = 1e-4 if e_step == "insample" else 0.05
