@@ -103,7 +103,7 @@ def test_golden_rows_that_are_none(rows):
 
 def test_golden_rows_hold_the_distribution():
     """A density that has changed since is noticed, though the predictions are the same."""
-    model = regressor(Ridge()).fit(ROWS, Y)
+    model = regressor(Ridge(), density="auto").fit(ROWS, Y)
     content = saved(model, golden_rows=ROWS)
     golden = skmoe.read_manifest(io.BytesIO(content)).golden
     expected = model.predict_quantiles(ROWS[:5])
