@@ -120,7 +120,8 @@ def migrated_softmax_gate(state: dict[str, Any]) -> dict[str, Any]:
     former = state.get("degree", 1)
     names = {1: "linear", 2: "products"}
     if "terms" in state:
-        return state
+        late = "coef_" in state and "alpha_" not in state  # from when alpha was a number
+        return state | {"alpha_": state["alpha"]} if late else state
     renamed = {"product_coef_": "term_coef_", "products_": "terms_"}
     state = {renamed.get(name, name): value for name, value in state.items() if name != "degree"}
     state = {"terms": names.get(former, former)} | state

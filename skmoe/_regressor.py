@@ -211,9 +211,7 @@ class MixtureOfExpertsRegressor(DensityPrediction, RegressorMixin, BaseMixtureOf
 
     Examples
     --------
-    >>> from typing import Any
-
-    import numpy as np
+    >>> import numpy as np
     >>> from sklearn.linear_model import LinearRegression
     >>> from skmoe import MixtureOfExpertsRegressor
     >>> X = np.linspace(-1, 1, 200).reshape(-1, 1)
