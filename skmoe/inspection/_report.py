@@ -141,6 +141,7 @@ def segment_profile(model, X, *, sample_weight=None, units="deviations"):
     check_mixture(model)
     if units not in ("deviations", "original"):
         raise ValueError(f"units={units!r} must be 'deviations' or 'original'")
+    import_pandas("segment_profile")  # says what is missing before any row is looked at
     X = rows_of(X)
     warn_if_unheard(model, X, "segment_profile")
     return profile_of(model, X, sample_weight, units)

@@ -315,10 +315,8 @@ def test_that_judgement_is_the_one_that_is_used():
     _, bases = _weighed(opinions, evidence, likelihood.initial_dispersion(2), known)
     said = sum(part * each for part, each in zip(consensus.parts.values(), bases, strict=True))
     left_over = (y - (1 - weight) * opinions.mean(axis=1) - weight * said)[:, np.newaxis]
-    forest = ExtraTreesRegressor(
-        N_TREES, min_samples_leaf=MIN_LEAF_ROWS, bootstrap=True, random_state=5
-    )
-    forest.fit(evidence, left_over[:, 0])
+    forest = consensus.correction
+    assert forest.n_estimators == N_TREES and forest.min_samples_leaf == MIN_LEAF_ROWS
     correction = _held_out_correction(forest, evidence, left_over, np.ones(200), own)
     assert consensus.strength > 0
     np.testing.assert_allclose(held_out, said + consensus.strength * correction[:, 0])

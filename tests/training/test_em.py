@@ -200,6 +200,7 @@ def test_the_best_iterate_is_kept():
     model = MixtureOfExpertsRegressor(
         RandomForestRegressor(10),
         n_experts=3,
+        init="kmeans",
         shared_expert=None,
         random_state=1,
         max_iter=8,
