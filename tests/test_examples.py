@@ -149,6 +149,7 @@ def test_example_of_the_gallery(name, monkeypatch):
     from matplotlib import pyplot as plt
 
     monkeypatch.delenv("DISPLAY", raising=False)  # where plt.show would complain of "Agg"
+    plt.close("all")  # what other tests have left open
     try:
         said = runpy.run_path(str(EXAMPLES / f"plot_{name}.py"), run_name="__main__")
         (number,) = plt.get_fignums()
