@@ -27,7 +27,12 @@ MIN_RELATIVE_SCALE = 1e-3
 
 
 class Likelihood(ABC):
-    """What a new likelihood has to offer."""
+    """What a new likelihood has to offer.
+
+    `loss_name` is what reports call the loss, as `loss_in_units` gives its mean.
+    """
+
+    loss_name: ClassVar[str]
 
     @property
     @abstractmethod
@@ -67,6 +72,10 @@ class Likelihood(ABC):
         """Loss (n,) of mixed predictions (n, ...)."""
 
     @abstractmethod
+    def loss_in_units(self, mean: float) -> float:
+        """A mean of `loss` over rows as a user knows it: in units of the target."""
+
+    @abstractmethod
     def mixing_loss(self, y: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """A smooth loss (n,) whose size is about 1, and its derivative (n, ...)."""
 
@@ -87,6 +96,8 @@ class Categorical(Record, Likelihood):
         nothing to learn from (a forest is never wrong there), so that the in-sample E-step
         keeps it at ``MIN_FLOOR``, which also is the classical model.
     """
+
+    loss_name = "log-loss"
 
     classes: np.ndarray
     learn_floor: bool
@@ -160,6 +171,10 @@ class Categorical(Record, Likelihood):
         """Log-loss (n,) of predicted probabilities (n, C), none of which may be 0."""
         return -np.log(probabilities[np.arange(len(y)), y])
 
+    def loss_in_units(self, mean):
+        """Log-loss has no units."""
+        return float(mean)
+
     def mixing_loss(self, y, probabilities):
         """Log-loss (n,) of probabilities (n, C), and its derivative (n, C)."""
         rows = np.arange(len(y))
@@ -228,6 +243,14 @@ class _LocationScale(Record, Likelihood):
         """What an expert adds to the mixture's mean: its prediction."""
         return outputs
 
+    def _in_units(self, relative):
+        """Errors relative to the smallest scale, of one output in units of y.
+
+        Those of several outputs are in standard deviations of each.
+        """
+        one = len(self.min_scale) == 1
+        return float(relative * (self.min_scale[0] if one else MIN_RELATIVE_SCALE))
+
     def _relative_errors(self, y, prediction):
         """Absolute errors of shape (n, m), in units of the smallest scale."""
         return np.abs(y - prediction).reshape(len(y), -1) / self.min_scale
@@ -243,10 +266,15 @@ class Gaussian(_LocationScale):
     """Gaussian noise; the scale is its standard deviation."""
 
     noise = "gaussian"
+    loss_name = "RMSE"
 
     def loss(self, y, prediction):
         """Squared error (n,) of predicted means (n,) or (n, m), summed over the outputs."""
         return np.square(self._relative_errors(y, prediction)).sum(axis=1)
+
+    def loss_in_units(self, mean):
+        """Root mean squared error of an output."""
+        return self._in_units(np.sqrt(mean / len(self.min_scale)))
 
     def log_density(self, y, outputs, dispersion):
         """Log-densities (n, K) of `y` (n,) or (n, m) for outputs (n, K) or (n, K, m)."""
@@ -270,10 +298,15 @@ class Laplace(_LocationScale):
     """Laplace noise, which forgives outliers; the scale is the mean absolute residual."""
 
     noise = "laplace"
+    loss_name = "mean absolute error"
 
     def loss(self, y, prediction):
         """Absolute error (n,) of predictions (n,) or (n, m), summed over the outputs."""
         return self._relative_errors(y, prediction).sum(axis=1)
+
+    def loss_in_units(self, mean):
+        """Mean absolute error of an output."""
+        return self._in_units(mean / len(self.min_scale))
 
     def log_density(self, y, outputs, dispersion):
         """Log-densities (n, K) of `y` (n,) or (n, m) for outputs (n, K) or (n, K, m)."""

@@ -4,9 +4,17 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 from sklearn.dummy import DummyClassifier
+from sklearn.metrics import mean_absolute_error, root_mean_squared_error
 
-from skmoe._likelihoods import MIN_FLOOR, Categorical, regression_likelihood
+from skmoe._likelihoods import (
+    MIN_FLOOR,
+    REGRESSION_LIKELIHOODS,
+    Categorical,
+    regression_likelihood,
+)
+from skmoe._prediction.kernels import KERNELS
 from skmoe._training.lift import measure_lift
+from skmoe.inspection._mixture import NOISE
 
 
 @pytest.fixture
@@ -46,6 +54,31 @@ def test_scale_has_a_floor_and_a_fallback():
     weight = np.array([[1.0, 0.0]] * 3)  # the second expert is responsible for nothing
     scale = likelihood.update_dispersion(y, outputs, weight, np.array([[0.5], [0.7]]))
     np.testing.assert_allclose(scale, [[1e-3 * y.std()], [0.7]])
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [("gaussian", root_mean_squared_error), ("laplace", mean_absolute_error)],
+)
+def test_loss_in_units_of_the_target(name, error, rng):
+    y, weight = 1000.0 * rng.normal(size=50), rng.uniform(size=50)
+    prediction = y + rng.normal(size=50)
+    likelihood = regression_likelihood(name, y, weight)
+    mean = np.average(likelihood.loss(y, prediction), weights=weight)
+    expected = error(y, prediction, sample_weight=weight)
+    np.testing.assert_allclose(likelihood.loss_in_units(mean), expected)
+    two = regression_likelihood(name, np.column_stack([y, 7 * y]), weight)
+    mean = two.loss(np.column_stack([y, 7 * y]), np.column_stack([prediction, 7 * prediction]))
+    in_deviations = expected / np.sqrt(np.cov(y, aweights=weight, ddof=0))
+    relative = two.loss_in_units(np.average(mean, weights=weight))
+    np.testing.assert_allclose(relative, in_deviations)
+
+
+def test_every_likelihood_has_its_density_and_its_noise():
+    assert set(KERNELS) == set(NOISE) == set(REGRESSION_LIKELIHOODS)
+    probabilities = np.linspace(0.05, 0.95, 7)
+    for name, noise in NOISE.items():
+        np.testing.assert_allclose(KERNELS[name].ppf(probabilities), noise.ppf(probabilities))
 
 
 def test_floor_converges_to_the_maximum_likelihood(rng):

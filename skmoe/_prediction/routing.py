@@ -1,4 +1,4 @@
-"""Sparse routing: which experts answer for a row, and how evenly they are used."""
+"""Sparse routing: which experts answer for a row."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import numpy as np
 from .._arithmetic.statistics import paired
 from .._compat import Record
 from .._data.rows import TrainingData
-from .._likelihoods import MIN_RELATIVE_SCALE, Categorical, Gaussian, Likelihood
+from .._likelihoods import Categorical
 
 USUAL_PART = 0.05
 """Part of the rows in training from which on an expert is missed among the rows at hand."""
@@ -129,9 +129,10 @@ def measure_surgery(
     members += [(name, True, led & (leader == k)) for k, name in enumerate(names)]
     members = [(name, flag, own & judged) for name, flag, own in members if (own & judged).any()]
     figures = []
+    in_units = fitted._likelihood.loss_in_units
     for _, _, own in members:
         pair, weight = (before[own], row_loss[own]), data.sample_weight[own]
-        means = [_in_units(fitted._likelihood, np.average(loss, weights=weight)) for loss in pair]
+        means = [in_units(np.average(loss, weights=weight)) for loss in pair]
         figures.append((own.sum(), *means, _standardised(*pair, weight)))
     rows, *columns = zip(*figures, strict=True)
     losses_before, losses_after, z = (np.array(column, dtype=np.float64) for column in columns)
@@ -142,7 +143,7 @@ def measure_surgery(
         losses_before,
         losses_after,
         z,
-        loss=_name_of_loss(fitted._likelihood),
+        loss=fitted._likelihood.loss_name,
         held_out=held_out,
         missed=() if n_old else _missed(fitted, leader),
     )
@@ -202,22 +203,6 @@ def _loss_before(fitted, data):
     loss = np.full(len(known), np.inf)
     loss[known] = likelihood.loss(fitted._encode(data.y[known]), prediction[known])
     return loss
-
-
-def _name_of_loss(likelihood):
-    if isinstance(likelihood, Categorical):
-        return "log-loss"
-    return "RMSE" if isinstance(likelihood, Gaussian) else "mean absolute error"
-
-
-def _in_units(likelihood: Likelihood, mean: float) -> float:
-    """Mean loss in units of y; of several outputs in standard deviations of each."""
-    if isinstance(likelihood, Categorical):
-        return float(mean)
-    smallest: Any = likelihood.min_scale  # type: ignore[attr-defined]
-    unit = smallest[0] if len(smallest) == 1 else MIN_RELATIVE_SCALE
-    mean = mean / len(smallest)
-    return float(unit * (np.sqrt(mean) if isinstance(likelihood, Gaussian) else mean))
 
 
 def _standardised(before, after, weight):

@@ -4,11 +4,38 @@ import warnings
 from numbers import Number
 
 import numpy as np
+from scipy.stats import laplace, norm
 from sklearn.base import is_classifier
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils._missing import is_pandas_na
 from sklearn.utils.validation import check_is_fitted
+
+NOISE = {"gaussian": norm, "laplace": laplace}
+"""Distributions of `scipy.stats` by the mixture's parameter `likelihood`."""
+
+
+def noise_of(model):
+    """Distribution of an expert's errors in units of its scale, symmetric around 0.
+
+    Parameters
+    ----------
+    model : MixtureOfExpertsRegressor
+
+    Returns
+    -------
+    noise : rv_continuous of scipy.stats
+
+    Raises
+    ------
+    ValueError
+        If its likelihood has none here.
+    """
+    if model.likelihood not in NOISE:
+        raise ValueError(
+            f"no quantiles are known for likelihood={model.likelihood!r}, only for {list(NOISE)}"
+        )
+    return NOISE[model.likelihood]
 
 
 def check_mixture(model):

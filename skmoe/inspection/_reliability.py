@@ -1,14 +1,10 @@
 """Whether the experts know how sure they may be."""
 
 import numpy as np
-from scipy.stats import laplace, norm
 from sklearn.base import is_classifier
 
-from ._mixture import check_mixture, check_target, row_weights
+from ._mixture import check_mixture, check_target, noise_of, row_weights
 from ._plotting import PALETTE, add_legend, bare, colour, marker, new_axes
-
-NOISE = {"gaussian": norm, "laplace": laplace}
-"""Distributions of `scipy.stats` by the mixture's parameter `likelihood`."""
 
 FEWEST_ROWS = 10
 """An expert with fewer rows has no curve: it would be noise."""
@@ -184,12 +180,8 @@ def confidence_curve(confidence, right, weights, n_bins):
 
 def quantile_curve(model, residual, weights, expert):
     """Nominal probabilities and the fractions of targets below these quantiles."""
-    if model.likelihood not in NOISE:
-        raise ValueError(
-            f"no quantiles are known for likelihood={model.likelihood!r}, only for {list(NOISE)}"
-        )
     if len(residual) < FEWEST_ROWS:
         return np.empty(0), np.empty(0)
-    reached = NOISE[model.likelihood].cdf(residual / model.scale_[expert])
+    reached = noise_of(model).cdf(residual / model.scale_[expert])
     below = np.mean(reached.reshape(len(residual), -1, 1) <= NOMINAL, axis=1)
     return NOMINAL, np.average(below, axis=0, weights=weights)

@@ -9,6 +9,7 @@ from ._mixture import (
     check_target,
     feature_names,
     import_pandas,
+    noise_of,
     row_weights,
     rows_of,
     warn_if_unheard,
@@ -17,9 +18,6 @@ from ._reliability import with_floor
 
 MOST_CATEGORIES = 20
 """A column that is not a number is profiled if it has at most so many different values."""
-
-MEDIAN_ERROR = {"gaussian": 0.6744897501960817, "laplace": 0.6931471805599453}
-"""Median absolute error in units of the scale, by the likelihood of the mixture."""
 
 
 def expert_report(model, X, y, *, sample_weight=None, n_features=3):
@@ -242,7 +240,7 @@ def regression_errors(model, X, y, own):
         residual = (y - outputs[:, k]).reshape(shape)
         errors.append(np.square(residual).mean(axis=1))
         relative = np.abs(residual / model.scale_[k])
-        calibration.append(median(relative, of_expert) / MEDIAN_ERROR[model.likelihood])
+        calibration.append(median(relative, of_expert) / noise_of(model).ppf(0.75))
     mixture = np.square((y - model.predict(X)).reshape(shape)).mean(axis=1)
     return np.array(errors), mixture, calibration
 
