@@ -27,7 +27,13 @@ MIN_RELATIVE_SCALE = 1e-3
 
 
 class Likelihood(ABC):
-    """What a new likelihood has to offer."""
+    """What a new likelihood has to offer.
+
+    `metric` is the name of the loss that is reported: "RMSE" (the root of the mean of
+    `reported_losses`), or else their mean.
+    """
+
+    metric: ClassVar[str]
 
     @property
     @abstractmethod
@@ -67,6 +73,10 @@ class Likelihood(ABC):
         """Loss (n,) of mixed predictions (n, ...)."""
 
     @abstractmethod
+    def reported_losses(self, y: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+        """Losses (n, m) of mixed predictions (n, ...), in units of y."""
+
+    @abstractmethod
     def mixing_loss(self, y: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """A smooth loss (n,) whose size is about 1, and its derivative (n, ...)."""
 
@@ -87,6 +97,8 @@ class Categorical(Record, Likelihood):
         nothing to learn from (a forest is never wrong there), so that the in-sample E-step
         keeps it at ``MIN_FLOOR``, which also is the classical model.
     """
+
+    metric = "log-loss"
 
     classes: np.ndarray
     learn_floor: bool
@@ -160,6 +172,10 @@ class Categorical(Record, Likelihood):
         """Log-loss (n,) of predicted probabilities (n, C), none of which may be 0."""
         return -np.log(probabilities[np.arange(len(y)), y])
 
+    def reported_losses(self, y, probabilities):
+        """Log-loss (n, 1) of predicted probabilities (n, C)."""
+        return self.loss(y, probabilities)[:, np.newaxis]
+
     def mixing_loss(self, y, probabilities):
         """Log-loss (n,) of probabilities (n, C), and its derivative (n, C)."""
         rows = np.arange(len(y))
@@ -228,9 +244,13 @@ class _LocationScale(Record, Likelihood):
         """What an expert adds to the mixture's mean: its prediction."""
         return outputs
 
+    def _errors(self, y, prediction):
+        """Absolute errors of shape (n, m), in units of y."""
+        return np.abs(y - prediction).reshape(len(y), -1)
+
     def _relative_errors(self, y, prediction):
-        """Absolute errors of shape (n, m), in units of the smallest scale."""
-        return np.abs(y - prediction).reshape(len(y), -1) / self.min_scale
+        """The same in units of the smallest scale."""
+        return self._errors(y, prediction) / self.min_scale
 
     def _residuals(self, y, outputs):
         """Residuals of shape (n, K, m)."""
@@ -243,10 +263,15 @@ class Gaussian(_LocationScale):
     """Gaussian noise; the scale is its standard deviation."""
 
     noise = "gaussian"
+    metric = "RMSE"
 
     def loss(self, y, prediction):
         """Squared error (n,) of predicted means (n,) or (n, m), summed over the outputs."""
         return np.square(self._relative_errors(y, prediction)).sum(axis=1)
+
+    def reported_losses(self, y, prediction):
+        """Squared errors (n, m)."""
+        return np.square(self._errors(y, prediction))
 
     def log_density(self, y, outputs, dispersion):
         """Log-densities (n, K) of `y` (n,) or (n, m) for outputs (n, K) or (n, K, m)."""
@@ -270,10 +295,15 @@ class Laplace(_LocationScale):
     """Laplace noise, which forgives outliers; the scale is the mean absolute residual."""
 
     noise = "laplace"
+    metric = "MAE"
 
     def loss(self, y, prediction):
         """Absolute error (n,) of predictions (n,) or (n, m), summed over the outputs."""
         return self._relative_errors(y, prediction).sum(axis=1)
+
+    def reported_losses(self, y, prediction):
+        """Absolute errors (n, m)."""
+        return self._errors(y, prediction)
 
     def log_density(self, y, outputs, dispersion):
         """Log-densities (n, K) of `y` (n,) or (n, m) for outputs (n, K) or (n, K, m)."""
