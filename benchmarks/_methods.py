@@ -6,6 +6,7 @@ experts.
 
 from functools import partial
 
+from _combiners import greedy_selection, passthrough
 from _peers import (
     cgmm_mixture,
     dynamic_selection,
@@ -164,6 +165,8 @@ FAMILIES = {
     "pool": {
         "skmoe": pool_mixture,
         "stacking": stacking,
+        "stacking, trees with passthrough": partial(passthrough, pool=pool),
+        "greedy selection": partial(greedy_selection, pool=pool),
         "best single": best_single,
         "average": average,
         "DESlib KNORA-E": partial(dynamic_selection, pool=pool, selector="KNORAE"),

@@ -11,8 +11,12 @@ from scipy import stats
 LOSS = {"regression": "rmse", "classification": "log_loss"}
 SECOND = {"regression": "mae", "classification": "error"}
 BEST_SELECTOR = "DESlib, better"
+COMBINERS = ("stacking", "stacking, trees with passthrough", "greedy selection", "average")
+BEST_COMBINER = "best combiner"
 GOALS = [
-    ("pool", "stacking", 0.97, 1.02),
+    ("pool", "stacking", 0.955, 1.02),
+    ("pool", "greedy selection", 0.96, 1.02),
+    ("pool", BEST_COMBINER, 0.98, 1.02),
     ("pool", "best single", 0.95, 1.01),
     ("pool", BEST_SELECTOR, 0.95, None),
     ("forest copies", "one forest", 0.96, 1.01),
@@ -49,7 +53,10 @@ def report_families(results, reference, folder):
     """The tables of all methods on data sets."""
     losses = results.pivot_table("loss", ["task", "data"], ["family", "method"], sort=False)
     losses.to_csv(folder / "losses.csv")
-    table = pairs(with_best_selector(results))
+    selectors = results.loc[results["method"].str.startswith("DESlib"), "method"].unique()
+    table = pairs(
+        with_best(with_best(results, selectors, BEST_SELECTOR), COMBINERS, BEST_COMBINER)
+    )
     table.to_csv(folder / "pairs.csv", index=False)
     for family, own in table.groupby("family", sort=False):
         chosen = reference if reference in set(own["method"]) else own["method"].iloc[0]
@@ -99,18 +106,18 @@ def with_loss(results):
     return results.assign(**columns)
 
 
-def with_best_selector(results):
-    """Results with one more rival: of DESlib's selectors the better one of each data set.
+def with_best(results, methods, name):
+    """Results with one more rival: of several methods for pools the best one of each data set.
 
     It is chosen by test loss, which is in its favour.
     """
-    own = results[results["method"].str.startswith("DESlib")]
+    own = results[results["method"].isin(methods) & (results["family"] == "pool")]
     if own.empty:
         return results
     mean = own.groupby(["data", "method"])["loss"].mean()
     best = {(data, method) for data, method in mean.groupby("data").idxmin()}
     chosen = [pair in best for pair in zip(own["data"], own["method"], strict=True)]
-    return pd.concat([results, own[chosen].assign(method=BEST_SELECTOR)], ignore_index=True)
+    return pd.concat([results, own[chosen].assign(method=name)], ignore_index=True)
 
 
 def pairs(results):

@@ -177,7 +177,8 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         "insample".
     lift_ : Lift
         Held-out gain in log-likelihood over the best single expert and over constant weights,
-        with standard errors. Prints as one line.
+        with standard errors; `lift_.losses` says it in log-loss, and who says how much of the
+        prediction. Prints as a table.
     utilization_ : Utilization
         How the training rows are spread over the experts, beside the part of the shared expert.
         Prints as a table.

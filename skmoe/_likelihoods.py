@@ -29,10 +29,11 @@ MIN_RELATIVE_SCALE = 1e-3
 class Likelihood(ABC):
     """What a new likelihood has to offer.
 
-    `loss_name` is what reports call the loss, as `loss_in_units` gives its mean.
+    `metric` is the name of the loss that is reported: "RMSE" (the root of the mean of
+    `reported_losses`), or else their mean.
     """
 
-    loss_name: ClassVar[str]
+    metric: ClassVar[str]
 
     @property
     @abstractmethod
@@ -73,7 +74,11 @@ class Likelihood(ABC):
 
     @abstractmethod
     def loss_in_units(self, mean: float) -> float:
-        """A mean of `loss` over rows as a user knows it: in units of the target."""
+        """A mean of `loss` over rows as a user knows it: in units of y, or of its spread."""
+
+    @abstractmethod
+    def reported_losses(self, y: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+        """Losses (n, m) of mixed predictions (n, ...), in units of y."""
 
     @abstractmethod
     def mixing_loss(self, y: np.ndarray, prediction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -97,7 +102,7 @@ class Categorical(Record, Likelihood):
         keeps it at ``MIN_FLOOR``, which also is the classical model.
     """
 
-    loss_name = "log-loss"
+    metric = "log-loss"
 
     classes: np.ndarray
     learn_floor: bool
@@ -175,6 +180,10 @@ class Categorical(Record, Likelihood):
         """Log-loss has no units."""
         return float(mean)
 
+    def reported_losses(self, y, probabilities):
+        """Log-loss (n, 1) of predicted probabilities (n, C)."""
+        return self.loss(y, probabilities)[:, np.newaxis]
+
     def mixing_loss(self, y, probabilities):
         """Log-loss (n,) of probabilities (n, C), and its derivative (n, C)."""
         rows = np.arange(len(y))
@@ -251,9 +260,13 @@ class _LocationScale(Record, Likelihood):
         one = len(self.min_scale) == 1
         return float(relative * (self.min_scale[0] if one else MIN_RELATIVE_SCALE))
 
+    def _errors(self, y, prediction):
+        """Absolute errors of shape (n, m), in units of y."""
+        return np.abs(y - prediction).reshape(len(y), -1)
+
     def _relative_errors(self, y, prediction):
-        """Absolute errors of shape (n, m), in units of the smallest scale."""
-        return np.abs(y - prediction).reshape(len(y), -1) / self.min_scale
+        """The same in units of the smallest scale."""
+        return self._errors(y, prediction) / self.min_scale
 
     def _residuals(self, y, outputs):
         """Residuals of shape (n, K, m)."""
@@ -266,7 +279,7 @@ class Gaussian(_LocationScale):
     """Gaussian noise; the scale is its standard deviation."""
 
     noise = "gaussian"
-    loss_name = "RMSE"
+    metric = "RMSE"
 
     def loss(self, y, prediction):
         """Squared error (n,) of predicted means (n,) or (n, m), summed over the outputs."""
@@ -275,6 +288,10 @@ class Gaussian(_LocationScale):
     def loss_in_units(self, mean):
         """Root mean squared error of an output."""
         return self._in_units(np.sqrt(mean / len(self.min_scale)))
+
+    def reported_losses(self, y, prediction):
+        """Squared errors (n, m)."""
+        return np.square(self._errors(y, prediction))
 
     def log_density(self, y, outputs, dispersion):
         """Log-densities (n, K) of `y` (n,) or (n, m) for outputs (n, K) or (n, K, m)."""
@@ -298,7 +315,7 @@ class Laplace(_LocationScale):
     """Laplace noise, which forgives outliers; the scale is the mean absolute residual."""
 
     noise = "laplace"
-    loss_name = "mean absolute error"
+    metric = "MAE"
 
     def loss(self, y, prediction):
         """Absolute error (n,) of predictions (n,) or (n, m), summed over the outputs."""
@@ -307,6 +324,10 @@ class Laplace(_LocationScale):
     def loss_in_units(self, mean):
         """Mean absolute error of an output."""
         return self._in_units(mean / len(self.min_scale))
+
+    def reported_losses(self, y, prediction):
+        """Absolute errors (n, m)."""
+        return self._errors(y, prediction)
 
     def log_density(self, y, outputs, dispersion):
         """Log-densities (n, K) of `y` (n,) or (n, m) for outputs (n, K) or (n, K, m)."""

@@ -20,6 +20,7 @@ from ._shared_expert.expert import SharedExpert
 from ._shared_expert.opinion_gate import OpinionGate
 from ._training.consequences import SurgeryReport
 from ._training.lift import Lift
+from ._training.losses import HeldOutLosses
 from .gates._features import Scaling
 from .gates._renormalised import RenormalisedGate
 from .gates._terms import Products, Splines
@@ -34,6 +35,7 @@ __all__ = [
     "ErrorShape",
     "GateColumns",
     "Gaussian",
+    "HeldOutLosses",
     "Laplace",
     "LeafTable",
     "Levels",

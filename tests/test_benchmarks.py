@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.linear_model import LinearRegression, LogisticRegression
 
 pd = pytest.importorskip("pandas")
 pytest.importorskip("matplotlib")
@@ -235,7 +237,7 @@ def test_verdicts_allow_for_the_rows_that_splits_share():
 
 
 def test_rival_of_deslib_is_the_better_one_of_each_set():
-    from _report import BEST_SELECTOR, goals, pairs, with_best_selector, with_loss
+    from _report import BEST_SELECTOR, goals, pairs, with_best, with_loss
 
     own = {"a": [1.0], "b": [1.0]}
     selectors = {
@@ -243,12 +245,30 @@ def test_rival_of_deslib_is_the_better_one_of_each_set():
         "DESlib META-DES": {"a": [4.0], "b": [4.0]},
     }
     results = with_loss(results_of({"skmoe": own, **selectors}, "classification"))
-    table = pairs(with_best_selector(results))
+    table = pairs(with_best(results, selectors, BEST_SELECTOR))
     row = table[(table["method"] == "skmoe") & (table["against"] == BEST_SELECTOR)].iloc[0]
     assert_allclose(row["ratio"], (1 / 2 * 1 / 4) ** 0.5)
     assert list(goals(table)[""]) == ["met"]
     worse = results.assign(second=np.where(results["method"] == "skmoe", 0.9, 0.1))
-    assert list(goals(pairs(with_best_selector(worse)))[""]) == ["MISSED"]
+    assert list(goals(pairs(with_best(worse, selectors, BEST_SELECTOR)))[""]) == ["MISSED"]
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_greedy_selection_finds_the_experts_that_help(task):
+    from _combiners import GreedySelectionClassifier, GreedySelectionRegressor
+
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(400, 2))
+    score = X[:, 0] + X[:, 1]
+    if task == "regression":
+        kind, y = GreedySelectionRegressor, score
+        experts = [DummyRegressor(), LinearRegression()]
+    else:
+        kind, y = GreedySelectionClassifier, np.where(score > 0, 7, 3)
+        experts = [DummyClassifier(), LogisticRegression(C=100.0)]
+    model = kind(list(zip("ab", experts, strict=True))).fit(X, y)
+    assert_allclose(model.weights_, [0.0, 1.0])
+    assert model.score(X, y) > 0.95
 
 
 @pytest.mark.parametrize("name", ["regression linear", "classification radial overlap 0.2"])

@@ -570,7 +570,7 @@ def test_units_of_the_report(likelihood):
         rmse, mae = np.sqrt(np.mean(error**2)), np.abs(error).mean()
         expected = rmse if likelihood == "gaussian" else mae
         np.testing.assert_allclose(report.before[0], expected)
-        assert report.loss == ("RMSE" if likelihood == "gaussian" else "mean absolute error")
+        assert report.loss == ("RMSE" if likelihood == "gaussian" else "MAE")
 
 
 def test_reports_come_and_go(lines):

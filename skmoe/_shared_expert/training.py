@@ -34,21 +34,31 @@ class SharedTraining(NamedTuple):
     ----------
     expert : SharedExpert or None
         None where held-out predictions give it no weight.
-    log_density : ndarray of shape (n_samples,) or None
-        Held out, of the shared expert alone.
+    mixed : ndarray of shape (n_samples, ...)
+        What the mixture predicts of held-out rows, without the shared expert.
     row_log_likelihood : ndarray of shape (n_samples,)
         Held out, of the whole.
-    row_loss : ndarray of shape (n_samples,) or None
-        Loss of the prediction of the whole, held out; None if that is the mixture's.
+    log_density : ndarray of shape (n_samples,) or None
+        Held out, of the shared expert alone.
     held_out : ndarray of shape (n_samples, ...) or None
-        What the shared expert predicts.
+        What the shared expert says.
+    component : ndarray of shape (n_samples, ...) or None
+        The same as it enters the prediction: with the floor of a classifier.
     """
 
     expert: SharedExpert | None
-    log_density: np.ndarray | None
+    mixed: np.ndarray
     row_log_likelihood: np.ndarray
-    row_loss: np.ndarray | None = None
+    log_density: np.ndarray | None = None
     held_out: np.ndarray | None = None
+    component: np.ndarray | None = None
+
+    @property
+    def prediction(self) -> np.ndarray:
+        """What the whole predicts of held-out rows, (n_samples, ...)."""
+        if self.expert is None or self.component is None:
+            return self.mixed
+        return self.expert.blended(self.mixed, self.component)
 
 
 def shared_kind(setting, *, templates, same_template, e_step, top_k, n_samples):
@@ -188,10 +198,11 @@ def weigh(
     useless = expert.weight == expert.density_weight == 0.0
     return SharedTraining(
         None if useless else expert,
-        log_density,
+        mixed,
         row_log_likelihood,
-        loss(expert.weight),
+        log_density,
         held_out,
+        component,
     )
 
 

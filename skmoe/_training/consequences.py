@@ -52,7 +52,7 @@ class SurgeryReport(Record):
         Change of the mean loss of a row (squared where `loss` is a root) over the standard error
         of the paired differences; positive if the rows got worse. NaN where that is not defined.
     loss : str
-        "log-loss"; or "RMSE" (of ``likelihood="laplace"``: "mean absolute error"), in units of y,
+        "log-loss"; or "RMSE" (of ``likelihood="laplace"``: "MAE", the mean absolute error), in units of y,
         or of several outputs in standard deviations of each.
     held_out : bool
         False with ``e_step="insample"``: the new experts have seen the rows.
@@ -143,7 +143,7 @@ def measure_surgery(
         losses_before,
         losses_after,
         z,
-        loss=fitted._likelihood.loss_name,
+        loss=fitted._likelihood.metric,
         held_out=held_out,
         missed=() if n_old else _missed(fitted, leader),
     )

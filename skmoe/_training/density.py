@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._data.columns import NumericView
-from .._data.problem import Problem
 from .._density.conformal import central_scores, label_scores
 from .._density.opinions import Components, Opinions, as_gaussians, mixture_components
 from .._density.residual import (
@@ -18,7 +17,6 @@ from .._density.residual import (
     fit_residual_density,
 )
 from .._likelihoods import Categorical
-from .._prediction.dispatch import mix_outputs
 from .._prediction.distribution import PredictiveDistribution
 from .._shared_expert.consensus import columns_to_see, seen_by_trees
 from .._shared_expert.training import SharedTraining
@@ -72,7 +70,7 @@ def train_density(
     if len(rows) > MOST_ROWS:
         rows = np.sort(rng.choice(rows, MOST_ROWS, replace=False))
     gate = np.exp(problem.folds.held_out(final.gate.log_proba))
-    prediction = _prediction(problem, final, shared, gate)
+    prediction = shared.prediction
     if isinstance(likelihood, Categorical):
         scores = label_scores(prediction[rows], problem.target[rows])
         return DensityTraining(None, scores, log_likelihood)
@@ -108,13 +106,3 @@ def train_density(
         central_scores(distribution, known.target),
         float(np.average(row_log_likelihood, weights=known.weight)),
     )
-
-
-def _prediction(problem: Problem, final: EMState, shared: SharedTraining, gate: Any) -> np.ndarray:
-    """What the whole says of rows that it has not seen: means or class probabilities."""
-    likelihood = problem.likelihood
-    mixed = mix_outputs(final.experts.outputs, gate, likelihood, final.dispersion)
-    if shared.expert is None or shared.held_out is None:
-        return mixed
-    component = likelihood.component(shared.held_out, shared.expert.dispersion[0])
-    return shared.expert.blended(mixed, component)

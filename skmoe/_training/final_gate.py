@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
-from .._data.problem import Problem
 from .._data.weights import last_step
 from .._experts.pool import HeldOutExperts
 from .._prediction.dispatch import mix_outputs
@@ -125,11 +124,11 @@ def train_shared(
     -------
     training : SharedTraining
     """
-    if shared is None:
-        return SharedTraining(None, None, final.row_log_likelihood)
     problem, outputs = setup.problem, final.experts.outputs
     gate_proba = np.exp(problem.folds.held_out(final.gate.log_proba))
     mixed = mix_outputs(outputs, gate_proba, problem.likelihood, final.dispersion)
+    if shared is None:
+        return SharedTraining(None, mixed, final.row_log_likelihood)
     if shared != "consensus":
         template = setup.experts.templates[0] if shared == "generalist" else shared
         model, held_out = train_generalist(template, setup.experts, rng)
@@ -139,13 +138,3 @@ def train_shared(
     opinions = Opinions(outputs, mixed, single_expert_dispersion(problem, outputs), frozen)
     consensus, held_out, weight = fit_consensus(opinions, gate.template, gate.Z, problem, seed)
     return weigh(consensus, held_out, mixed, final.row_log_likelihood, problem, weight)
-
-
-def single_expert_log_density(problem: Problem, final: EMState) -> np.ndarray:
-    """Held-out log-densities (n, K) of each expert if it had to answer for all rows alone.
-
-    Its dispersion is then another: within the mixture it only speaks for the rows it knows.
-    """
-    outputs = final.experts.outputs
-    dispersion = single_expert_dispersion(problem, outputs)
-    return problem.likelihood.log_density(problem.target, outputs, dispersion)

@@ -8,6 +8,7 @@ import numpy as np
 
 from .._arithmetic.statistics import paired
 from .._compat import Record
+from .losses import HeldOutLosses
 
 CONSTANT_WEIGHT_ITERATIONS = 100
 """EM steps for the constant weights; each costs one pass over an (n, K) array."""
@@ -38,6 +39,9 @@ class Lift(Record):
         what stacking makes of the experts. None if none was trained. The weight of the shared
         expert was chosen on these rows: below three standard errors it is nothing to go by (as
         measured, between two and three in half of the problems that had no regimes).
+    losses : HeldOutLosses or None
+        The same in the loss of predictions (RMSE or log-loss), and what was chosen by it. None in
+        models of earlier releases.
     """
 
     best_expert: str
@@ -48,10 +52,13 @@ class Lift(Record):
     constant_weights: np.ndarray
     over_shared: float | None = None
     over_shared_se: float | None = None
+    losses: HeldOutLosses | None = None
 
     def renamed(self, names: dict[str, str]) -> Lift:
         """The same with other names of experts."""
-        return replace(self, best_expert=names.get(self.best_expert, self.best_expert))
+        losses = None if self.losses is None else self.losses.renamed(names)
+        best = names.get(self.best_expert, self.best_expert)
+        return replace(self, best_expert=best, losses=losses)
 
     def __repr__(self) -> str:
         figures: dict[str, tuple[float, float | None]] = {
@@ -61,7 +68,8 @@ class Lift(Record):
         if self.over_shared is not None:
             figures["over the shared expert"] = (self.over_shared, self.over_shared_se)
         told = ", ".join(f"{what}: {gain:+.4f} ± {se:.4f}" for what, (gain, se) in figures.items())
-        return f"Lift({told} log-likelihood per row)"
+        line = f"Lift({told} log-likelihood per row)"
+        return line if self.losses is None else f"{line}\n{self.losses!r}"
 
 
 def measure_lift(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from numbers import Integral
 from typing import Any, NamedTuple
 
@@ -19,14 +20,15 @@ from .._experts.pool import ExpertPool
 from .._experts.prepared import prepared_features
 from .._experts.seeds import seeded
 from .._likelihoods import Categorical, Likelihood
-from .._prediction.dispatch import mix_outputs
 from .._shared_expert.expert import SharedExpert
+from .._shared_expert.training import single_expert_dispersion
 from .candidates import candidate_overlaps
 from .density import train_density
 from .exploration import dead_experts
-from .final_gate import single_expert_log_density, train_final_gate, train_shared
+from .final_gate import train_final_gate, train_shared
 from .gate import gate_trainer
 from .lift import Lift, measure_lift
+from .losses import measure_losses
 from .progress import Progress
 from .scouts import scout, scouts_go_first
 from .search import best_run, fitted_once, only_the_gate_learns
@@ -149,17 +151,10 @@ def train(
         history=_as_arrays(run.history),
         converged=run.converged,
         n_held_out=0 if problem.folds.is_in_sample else int(problem.folds.judged.sum()),
-        lift=measure_lift(
-            shared.row_log_likelihood,
-            final.log_density,
-            single_expert_log_density(problem, final),
-            weight,
-            pool.names,
-            shared.log_density,
-        ),
+        lift=_lift(setup, final, shared),
         density=density.density,
         held_out_scores=density.scores,
-        row_loss=_row_loss(problem, final, shared),
+        row_loss=_row_loss(problem, shared.prediction),
     )
 
 
@@ -173,14 +168,25 @@ def _summary(found, shared, log_likelihood):
     )
 
 
-def _row_loss(problem, final, shared):
+def _lift(setup, final, shared):
+    """What the whole is worth beside its parts."""
+    problem, names, outputs = setup.problem, setup.experts.names, final.experts.outputs
+    dispersion = single_expert_dispersion(problem, outputs)
+    lift = measure_lift(
+        shared.row_log_likelihood,
+        final.log_density,
+        problem.likelihood.log_density(problem.target, outputs, dispersion),
+        problem.judged_weight,
+        names,
+        shared.log_density,
+    )
+    losses = measure_losses(problem, shared, outputs, dispersion, names)
+    return replace(lift, losses=losses)
+
+
+def _row_loss(problem, prediction):
     """Loss (n,) of the held-out predictions of the whole; NaN for rows that have none."""
-    loss = shared.row_loss
-    if loss is None:
-        gate_proba = np.exp(problem.folds.held_out(final.gate.log_proba))
-        outputs, likelihood = final.experts.outputs, problem.likelihood
-        mixed = mix_outputs(outputs, gate_proba, likelihood, final.dispersion)
-        loss = likelihood.loss(problem.target, mixed)
+    loss = problem.likelihood.loss(problem.target, prediction)
     return np.where(problem.folds.judged, loss, np.nan)
 
 
