@@ -66,8 +66,8 @@ html_css_files = ["skmoe.css"]
 html_show_sourcelink = False
 toc_object_entries_show_parents = "hide"  # their names are long, and the column is narrow
 # A column for the pages of a section only where there are some; code needs the room.
-html_sidebars = {page: [] for page in ("index", "install", "getting_started", "settings", "faq",
-                                       "changelog", "citation", "contributing")}  # fmt: skip
+ALONE = "index install getting_started when_it_helps settings tuning faq changelog citation"
+html_sidebars = {page: [] for page in [*ALONE.split(), "contributing"]}
 html_theme_options = {
     "logo": {"text": f"skmoe {release}"},
     "show_prev_next": False,

@@ -1,10 +1,10 @@
-"""Serving a bundle: predictions, intervals, the experts asked, and explanations, as
-JSON.
+r"""Serving a bundle: predictions, intervals, experts asked, explanations, as JSON.
 
 pip install 'skmoe[serve]', then
 
     python examples/serve_fastapi.py model.skmoe --port 8000
-    curl localhost:8000/predict -H 'Content-Type: application/json' -d '{"rows": [[0.1, 0.2]]}'
+    curl localhost:8000/predict -H 'Content-Type: application/json' \
+        -d '{"rows": [[0.1, 0.2]]}'
 
 The bundle is verified before it is loaded: its hashes, and its golden rows, which
 the loaded model has to answer as the saved one did. A row is a list of values in

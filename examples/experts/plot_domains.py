@@ -2,14 +2,14 @@
 Joining models of four domains
 ==============================
 
-Four offices read handwritten digits. Each has a model of its own, trained on what it
-gets to see, and keeps its pictures to itself. A hundred labelled pictures from all of
-them are there to join the models. Nobody will say which office a new picture is from.
+Four offices read handwritten digits. Each has a model of its own, trained on what
+it gets to see, and keeps its pictures to itself. A hundred labelled pictures from
+all of them are there to join the models. Nobody will say which office a new picture
+is from.
 
 .. image:: images/sphx_glr_plot_domains_001.png
    :alt: log-loss of new pictures, by what joins the four models
    :width: 640
-
 """
 
 import numpy as np
@@ -32,8 +32,8 @@ X, X_new, y, y_new = train_test_split(
 X_own, y_own, X_join, y_join = X[:1000], y[:1000], X[1000:], y[1000:]
 
 # %%
-# The offices: four clusters of the pictures, which differ in handwriting and in what
-# is written. Each model knows the digits of its office and hardly any other. A
+# The offices: four clusters of the pictures, which differ in handwriting and in
+# what is written. Each model knows the digits of its office and hardly any other. A
 # `FrozenEstimator` is used as it is and never fitted again.
 
 office = KMeans(4, n_init=4, random_state=0).fit(X_own)
@@ -53,9 +53,9 @@ print(moe.lift_)
 
 # %%
 # ``lift_`` compares on rows of these hundred that were held out: the mixture is far
-# ahead of constant weights, so there is something to route. New pictures agree. "Told
-# the office" asks the right model for each of them, which nobody can do who is not
-# told; "a model of the hundred" does without the offices.
+# ahead of constant weights, so there is something to route. New pictures agree.
+# "Told the office" asks the right model for each of them, which nobody can do who
+# is not told; "a model of the hundred" does without the offices.
 
 
 def proba(model):
@@ -87,12 +87,14 @@ plt.show()
 
 # %%
 # Who answers for what: each model is good where it is asked (``error``) and bad
-# elsewhere. The table is of new pictures; "(shared part)" is the weight of the blend of
-# all models, to which held-out rows left little.
+# elsewhere. The table is of new pictures; "(shared part)" is the weight of the
+# blend of all models, to which held-out rows left little.
 
-expert_report(moe, X_new, y_new)[["rows", "mass", "error", "error_elsewhere"]].round(2)
+expert_report(moe, X_new, y_new)[
+    ["rows", "mass", "error", "error_elsewhere"]
+].round(2)
 
 # %%
-# With the office known for the hundred pictures, ``fit(X, y, domains=...)`` starts from
-# it. `add_expert` takes in a fifth office later: see
+# With the office known for the hundred pictures, ``fit(X, y, domains=...)`` starts
+# from it. `add_expert` takes in a fifth office later: see
 # :ref:`sphx_glr_generated_gallery_in_use_plot_new_expert.py`.
