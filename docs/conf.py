@@ -6,7 +6,7 @@ from pathlib import Path
 
 import skmoe
 
-sys.path.insert(0, str(Path(__file__).parent))  # for mathml.py
+sys.path.insert(0, str(Path(__file__).parent))  # for mathml.py and api_links.py
 
 project = "skmoe"
 author = "skmoe developers"
@@ -14,6 +14,7 @@ copyright = "2026, skmoe developers"
 version = release = skmoe.__version__
 
 extensions = [
+    "api_links",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "mathml",
@@ -24,6 +25,7 @@ extensions = [
 ]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["_build", "generated/gallery/*.ipynb"]
+default_role = "literal"  # `name` is code, as in Markdown; api_links.py makes a link of it
 templates_path = ["_templates"]
 html_math_renderer = "mathml"
 myst_enable_extensions = ["colon_fence", "dollarmath"]
@@ -34,13 +36,19 @@ autosummary_generate = True
 autodoc_typehints = "none"  # numpydoc sections say the types
 numpydoc_show_class_members = False  # the class template lists the methods
 
+SECTIONS = ("regimes", "experts", "tables", "trust", "in_use")
+"""Folders of the gallery, in the order of its page."""
+
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "generated/gallery",
-    "filename_pattern": "/plot_",  # these are run, the others shown
+    "filename_pattern": "/plot_",
     "ignore_pattern": "demo|serve_fastapi",
-    "within_subsection_order": "FileNameSortKey",
+    "subsection_order": [f"../examples/{name}" for name in SECTIONS],
+    "within_subsection_order": "ExampleTitleSortKey",
+    "nested_sections": False,
     "image_scrapers": ("matplotlib",),
+    "capture_repr": ("_repr_html_",),  # diagrams and tables, and not "<Display object at 0x...>"
     "abort_on_example_error": True,
     "image_srcset": ["2x"],  # sharp on displays of many dots
     "doc_module": ("skmoe",),
@@ -58,15 +66,14 @@ html_css_files = ["skmoe.css"]
 html_show_sourcelink = False
 toc_object_entries_show_parents = "hide"  # their names are long, and the column is narrow
 # A column for the pages of a section only where there are some; code needs the room.
-html_sidebars = {
-    path.stem: [] for path in Path(__file__).parent.glob("*.md") if path.stem != "api"
-}
+ALONE = "index install getting_started when_it_helps settings tuning faq changelog citation"
+html_sidebars = {page: [] for page in [*ALONE.split(), "contributing"]}
 html_theme_options = {
     "logo": {"text": f"skmoe {release}"},
     "show_prev_next": False,
     "secondary_sidebar_items": ["page-toc"],
     "navbar_align": "left",
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 7,
 }
 
 

@@ -1,4 +1,5 @@
-"""The picture of the demo, which the README shows. Needs matplotlib, the extra ``plot``."""
+"""The picture of the demo, which the README shows. Needs matplotlib, the extra
+``plot``."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -43,6 +44,8 @@ def draw(moe, X, digit, counts, path):
     axes[0, 0].set_title("pictures that it answers for", fontsize=10)
     axes[0, 1].set_title("how many of each digit", fontsize=10)
     axes[-1, 1].set_xlabel("digit")
-    figure.suptitle("Is the digit even? Four linear experts share out the shapes by themselves")
+    figure.suptitle(
+        "Is the digit even? Four linear experts share out the shapes by themselves"
+    )
     figure.savefig(path, dpi=110)
     plt.close(figure)

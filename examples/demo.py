@@ -5,8 +5,8 @@
    itself says of the gate.
 3. Two regimes in words and units; then one file that is saved, inspected and loaded elsewhere.
 
-It takes a minute or so on two cores and downloads nothing. Nothing is tuned, and every loss is
-that of rows which the model was not fitted on.
+It takes a minute or so on two cores and downloads nothing. Nothing is tuned, and
+every loss is that of rows which the model was not fitted on.
 """
 
 import subprocess
@@ -47,7 +47,9 @@ def even_digits():
     """Pictures of digits, whether each is even, and the digit, in two parts."""
     X, digit = load_digits(return_X_y=True)
     X = X / 16  # grey levels from 0 to 1
-    return train_test_split(X, digit % 2 == 0, digit, test_size=1 / 3, random_state=0)
+    return train_test_split(
+        X, digit % 2 == 0, digit, test_size=1 / 3, random_state=0
+    )
 
 
 def digits_of_experts(moe, X, digit):
@@ -61,7 +63,9 @@ def digits_of_experts(moe, X, digit):
 def act_1():
     """Regimes: the mixture of linear models against one, and against a forest."""
     X, X_test, y, y_test, _, digit = even_digits()
-    print(f"1. Is the digit even?  {len(X)} pictures of 8 x 8 pixels, {len(X_test)} held out")
+    print(
+        f"1. Is the digit even?  {len(X)} pictures of 8 x 8 pixels, {len(X_test)} held out"
+    )
     linear = LogisticRegression(max_iter=1000)
     models = {
         "one logistic regression": linear,
@@ -74,13 +78,20 @@ def act_1():
     for name, model in models.items():
         model.fit(X, y)
         loss = log_loss(y_test, model.predict_proba(X_test))
-        print(f"   {name:30} {model.score(X_test, y_test):8.3f}  {loss:8.3f}", flush=True)
+        print(
+            f"   {name:30} {model.score(X_test, y_test):8.3f}  {loss:8.3f}",
+            flush=True,
+        )
     counts = digits_of_experts(model, X_test, digit)
     print("   Nobody told the gate which digits there are. Each expert leads for")
     for k, of_expert in enumerate(counts):
         own = [str(d) for d in range(10) if of_expert[d] > counts[:, d].sum() / 2]
-        print(f"     expert {k}: {of_expert.sum():3d} pictures, most of the {', '.join(own)}")
-    print(f"   What the fit says, on held-out training rows: gain\n{indented(model.lift_)}")
+        print(
+            f"     expert {k}: {of_expert.sum():3d} pictures, most of the {', '.join(own)}"
+        )
+    print(
+        f"   What the fit says, on held-out training rows: gain\n{indented(model.lift_)}"
+    )
     return model, X_test, digit, counts
 
 
@@ -88,7 +99,9 @@ def act_2():
     """A pool of different models, against stacking the same."""
     X, y = load_diabetes(return_X_y=True, scaled=False)
     X, X_test, y, y_test = train_test_split(X, y, test_size=1 / 3, random_state=0)
-    print(f"\n2. How ill is the patient in a year?  {len(X)} patients, {len(X_test)} held out")
+    print(
+        f"\n2. How ill is the patient in a year?  {len(X)} patients, {len(X_test)} held out"
+    )
     pool = [
         ("linear", make_pipeline(StandardScaler(), RidgeCV())),
         ("forest", RandomForestRegressor(random_state=0)),
@@ -98,13 +111,20 @@ def act_2():
     moe = MixtureOfExpertsRegressor(pool, random_state=0).fit(X, y)
     stack = StackingRegressor(pool).fit(X, y)
     mixed, stacked = (
-        root_mean_squared_error(y_test, model.predict(X_test)) for model in (moe, stack)
+        root_mean_squared_error(y_test, model.predict(X_test))
+        for model in (moe, stack)
     )
     print(f"   {'stacking of four models':30} {stacked:8.1f}  error (RMSE)")
     print(f"   {'mixture of the same':30} {mixed:8.1f}  {against(mixed, stacked)}")
     gain, error = moe.lift_.over_shared, moe.lift_.over_shared_se
-    print(f"   What the fit says: the gate gains {gain:+.4f} ± {error:.4f} log-likelihood per row")
-    said = "nothing to go by" if gain < 3 * error else "in how sure it is; the mean is as above"
+    print(
+        f"   What the fit says: the gate gains {gain:+.4f} ± {error:.4f} log-likelihood per row"
+    )
+    said = (
+        "nothing to go by"
+        if gain < 3 * error
+        else "in how sure it is; the mean is as above"
+    )
     print(f"   over the consensus of all experts: {said}.")
 
 
@@ -122,7 +142,9 @@ def act_3():
         gate_features=["bmi", "s5"],
         random_state=0,
     ).fit(X, y)
-    print("\n3. Two linear experts for the same patients, with the typical error of each")
+    print(
+        "\n3. Two linear experts for the same patients, with the typical error of each"
+    )
     leader = moe.apply(X)
     for k, expert in enumerate(moe.experts_):
         slope = (expert[-1].coef_ / expert[0].scale_)[X.columns.get_loc("bmi")]
@@ -143,7 +165,9 @@ def act_3():
     # Raises if the file was changed, or if the golden rows are predicted differently there.
     load = "import sys, skmoe; skmoe.load(sys.argv[1], trusted=True)"
     subprocess.run([sys.executable, "-c", load, path], check=True)
-    print("     load: hashes are right, and predictions of 20 golden rows are the same")
+    print(
+        "     load: hashes are right, and predictions of 20 golden rows are the same"
+    )
 
 
 def main():
@@ -155,7 +179,9 @@ def main():
     try:
         from _demo_picture import draw
     except ImportError:
-        print("\nNo picture: matplotlib is missing; pip install 'skmoe[plot]' brings it.")
+        print(
+            "\nNo picture: matplotlib is missing; pip install 'skmoe[plot]' brings it."
+        )
     else:
         draw(*shown, OUTPUT / "regimes.png")
         print(f"\nPicture: {OUTPUT / 'regimes.png'}.", end=" ")

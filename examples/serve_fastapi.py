@@ -1,13 +1,15 @@
-"""Serving a bundle: predictions, intervals, the experts asked, and explanations, as JSON.
+r"""Serving a bundle: predictions, intervals, experts asked, explanations, as JSON.
 
 pip install 'skmoe[serve]', then
 
     python examples/serve_fastapi.py model.skmoe --port 8000
-    curl localhost:8000/predict -H 'Content-Type: application/json' -d '{"rows": [[0.1, 0.2]]}'
+    curl localhost:8000/predict -H 'Content-Type: application/json' \
+        -d '{"rows": [[0.1, 0.2]]}'
 
-The bundle is verified before it is loaded: its hashes, and its golden rows, which the loaded model
-has to answer as the saved one did. A row is a list of values in the order of the features, or an
-object by their names. Whatever is wrong with a request is answered with status 422.
+The bundle is verified before it is loaded: its hashes, and its golden rows, which
+the loaded model has to answer as the saved one did. A row is a list of values in
+the order of the features, or an object by their names. Whatever is wrong with a
+request is answered with status 422.
 """
 
 import argparse
@@ -32,7 +34,9 @@ class Request(BaseModel):
     """Rows to predict: numbers and strings; null is a missing value."""
 
     model_config = ConfigDict(extra="forbid")
-    rows: list[list[Any] | dict[str, Any]] = Field(min_length=1, max_length=MOST_ROWS)
+    rows: list[list[Any] | dict[str, Any]] = Field(
+        min_length=1, max_length=MOST_ROWS
+    )
     explain: bool = False
 
 
@@ -47,22 +51,30 @@ def as_features(model, rows):
     names = getattr(model, "feature_names_in_", None)
     if isinstance(rows[0], dict):
         if names is None:
-            raise ValueError("this model knows no names of features; send each row as a list")
+            raise ValueError(
+                "this model knows no names of features; send each row as a list"
+            )
         wanted = set(names)
         for number, row in enumerate(rows):
             if not isinstance(row, dict) or set(row) != wanted:
-                raise ValueError(f"row {number} must be an object with the keys {sorted(wanted)}")
+                raise ValueError(
+                    f"row {number} must be an object with the keys {sorted(wanted)}"
+                )
         rows = [[row[name] for name in names] for row in rows]
     for number, row in enumerate(rows):
         if not isinstance(row, list) or len(row) != model.n_features_in_:
-            raise ValueError(f"row {number} must be a list of {model.n_features_in_} values")
+            raise ValueError(
+                f"row {number} must be a list of {model.n_features_in_} values"
+            )
         if any(isinstance(value, list | dict) for value in row):
             raise ValueError(f"row {number} must hold numbers and strings only")
     if names is not None:
         import pandas as pd
 
         return pd.DataFrame(rows, columns=list(names)).infer_objects()
-    return np.array([[np.nan if v is None else v for v in row] for row in rows], dtype=float)
+    return np.array(
+        [[np.nan if v is None else v for v in row] for row in rows], dtype=float
+    )
 
 
 def answer(model, X):
@@ -74,18 +86,24 @@ def answer(model, X):
         answers = [
             {
                 "prediction": label,
-                "probabilities": dict(zip(map(str, model.classes_), row, strict=True)),
+                "probabilities": dict(
+                    zip(map(str, model.classes_), row, strict=True)
+                ),
             }
             for label, row in zip(labels.tolist(), proba.tolist(), strict=True)
         ]
     else:
         answers = [{"prediction": value} for value in model.predict(X).tolist()]
-        if hasattr(model, "predict_interval"):  # of mixtures that know their distribution
+        if hasattr(
+            model, "predict_interval"
+        ):  # of mixtures that know their distribution
             intervals = model.predict_interval(X).tolist()
             for each, interval in zip(answers, intervals, strict=True):
                 each["interval"] = interval
     route = model.route(X)
-    asked = zip(answers, route.indices.tolist(), route.weights.tolist(), strict=True)
+    asked = zip(
+        answers, route.indices.tolist(), route.weights.tolist(), strict=True
+    )
     for each, experts, weights in asked:
         pairs = zip(experts, weights, strict=True)
         each["experts"] = {names[k]: weight for k, weight in pairs if weight > 0}
@@ -127,7 +145,8 @@ def application(model):
     async def refuse(request, error):
         """Say what is wrong, without repeating values that JSON may not have."""
         problems = [
-            {"where": list(map(str, each["loc"])), "what": each["msg"]} for each in error.errors()
+            {"where": list(map(str, each["loc"])), "what": each["msg"]}
+            for each in error.errors()
         ]
         return JSONResponse({"detail": problems}, status_code=422)
 
@@ -144,7 +163,8 @@ def explanations(model, X):
             "runner_up": str(routing["runner_up"].iloc[position]),
             "log_odds": float(routing["log_odds"].iloc[position]),
             "contribution": {
-                str(name): float(value) for name, value in contribution.iloc[position].items()
+                str(name): float(value)
+                for name, value in contribution.iloc[position].items()
             },
         }
 
@@ -156,7 +176,12 @@ def main():
     parser.add_argument("--port", type=int, default=8000)
     arguments = parser.parse_args()
     model = skmoe.load(arguments.bundle)
-    uvicorn.run(application(model), host=arguments.host, port=arguments.port, log_level="warning")
+    uvicorn.run(
+        application(model),
+        host=arguments.host,
+        port=arguments.port,
+        log_level="warning",
+    )
 
 
 if __name__ == "__main__":

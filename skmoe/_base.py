@@ -21,8 +21,10 @@ from ._diagram import diagram
 from ._experts.checks import check_experts
 from ._prediction.methods import MixturePrediction
 from ._surgery import ExpertSurgery
+from ._training.callbacks import CallbackSupportMixin, Tasks, fitted_attributes
 from ._training.continuation import Continuation, NewFit, WarmStart
 from ._training.gate import as_gate
+from ._training.progress import Progress
 from ._training.train import train
 from ._version import CLASS_PAGE
 from .gates._base import takes_numbers_only
@@ -35,6 +37,7 @@ class BaseMixtureOfExperts(
     MixturePrediction,
     ExpertSurgery,
     RevivedWithDefaults,
+    CallbackSupportMixin,
     MetaEstimatorMixin,
     _BaseComposition,
     metaclass=ABCMeta,
@@ -182,10 +185,20 @@ class BaseMixtureOfExperts(
         Z = columns.transform(data.X)
         check_magnitude(Z, "X")
         plan = continuation.plan(self, data, names, templates, numbers, gate, Z)
-        trained = continuation.restored(train(data, target, likelihood, plan), names)
+
+        def attributes(trained):  # of an estimator in the midst of its fit
+            likewise = copy.copy(self)
+            likewise._set_fitted(checked, trained, names, columns, likelihood, Z)
+            return fitted_attributes(likewise)
+
+        tasks = Tasks.of(self, data, attributes)
+        progress = Progress(int(self.verbose), tasks)
+        trained = continuation.restored(train(data, target, likelihood, plan, progress), names)
         report = continuation.report(data, trained)  # now: a warm start compares with itself
         self.surgery_ = report
-        self._set_fitted(checked, trained, names[: len(trained.experts)], columns, likelihood, Z)
+        self._set_fitted(checked, trained, names, columns, likelihood, Z)
+        if tasks is not None:
+            tasks.end()
         return self
 
     @abstractmethod
@@ -231,7 +244,7 @@ class BaseMixtureOfExperts(
             self.feature_names_in_ = checked.feature_names_in_
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_  # of an earlier fit
-        self._set_experts(names, trained.experts)
+        self._set_experts(names[: len(trained.experts)], trained.experts)
         if hasattr(self, "pruned_experts_"):
             del self.pruned_experts_  # of an earlier operation
         self.gate_ = trained.gate

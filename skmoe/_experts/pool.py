@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -74,6 +75,8 @@ class ExpertPool:
     features : tuple or None
         For each expert the X that it is fitted on, and judged by, until it is final; None if that
         is the problem's for all of them. See `prepared_features`.
+    tell : callable or None
+        Called with the number of fits that are done, and how many there are at once.
     """
 
     problem: Problem
@@ -82,6 +85,11 @@ class ExpertPool:
     seeds: tuple[int, ...]
     out_of_bag: bool = False
     features: tuple[Any, ...] | None = None
+    tell: Callable[[int, int], None] | None = None
+
+    def told_by(self, tell: Callable[[int, int], None] | None) -> ExpertPool:
+        """The same pool, which tells somebody else of its fits."""
+        return replace(self, tell=tell)
 
     def first(self, n_experts: int) -> ExpertPool:
         """The first `n_experts` of them."""
@@ -156,9 +164,7 @@ class ExpertPool:
             )
             for function, args in self._tasks(k, weights[..., k], iteration):
                 tasks.append((k, function, args) if last else (k, attempt, (function, *args)))
-        results = Parallel(n_jobs=self.problem.n_jobs)(
-            delayed(function)(*args) for _, function, args in tasks
-        )
+        results = self._all_of((function, args) for _, function, args in tasks)
         said: dict[int, list] = {k: [] for k in experts}
         failures: dict[int, str] = {}
         for (k, *_), result in zip(tasks, results, strict=True):
@@ -204,13 +210,26 @@ class ExpertPool:
             for template, model in zip(self.templates, held_out.models, strict=True)
         ]
         missing = [k for k, model in enumerate(models) if model is None]
-        fitted = Parallel(n_jobs=problem.n_jobs)(
-            delayed(fit_finally)(self._job(k, weights[:, k], "the last step", problem.X))
+        fitted = self._all_of(
+            (fit_finally, (self._job(k, weights[:, k], "the last step", problem.X),))
             for k in missing
         )
         for k, model in zip(missing, fitted, strict=True):
             models[k] = model
         return models
+
+    def _all_of(self, calls):
+        """What functions return with their arguments, in parallel; tells when each is done."""
+        calls = list(calls)
+        parallel = Parallel(n_jobs=self.problem.n_jobs, return_as="generator")
+        if self.tell is not None and calls:
+            self.tell(0, len(calls))
+        results = []
+        for result in parallel(delayed(function)(*args) for function, args in calls):
+            results.append(result)
+            if self.tell is not None:
+                self.tell(len(results), len(calls))
+        return results
 
     def _feed(self, weights, previous):
         """Give experts with too few rows their previous weights (at first: all rows).

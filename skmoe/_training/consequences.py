@@ -52,8 +52,8 @@ class SurgeryReport(Record):
         Change of the mean loss of a row (squared where `loss` is a root) over the standard error
         of the paired differences; positive if the rows got worse. NaN where that is not defined.
     loss : str
-        "log-loss"; or "RMSE" (of ``likelihood="laplace"``: "MAE", the mean absolute error), in units of y,
-        or of several outputs in standard deviations of each.
+        "log-loss"; or "RMSE" (of ``likelihood="laplace"``: "MAE", the mean absolute error), in
+        units of y, or of several outputs in standard deviations of each.
     held_out : bool
         False with ``e_step="insample"``: the new experts have seen the rows.
     missed : tuple of str

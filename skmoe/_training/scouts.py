@@ -132,4 +132,4 @@ def _with_scouts(setup, X):
     settings = dataclasses.replace(
         settings, init="auto", overlap=0.0, capacity_factor=None, expert_dropout=0.0, annealing=1.0
     )
-    return Setup.of(scouts, setup.gate, settings, True, setup.progress)
+    return Setup.of(scouts, setup.gate, settings, True, setup.progress.aside())

@@ -20,6 +20,8 @@ from .candidates import (
     candidate_overlaps,
 )
 from .em import EMResult, initial_state, run_em
+from .progress import LAST_STAGES
+from .result import unfinished
 from .setup import Setup
 from .starts import Start, starting_responsibilities, starts_of
 
@@ -80,6 +82,8 @@ def fitted_once(setup: Setup) -> Found:
     """
     if setup.gate.chooses_penalty:
         setup = setup._replace(gate=setup.gate.with_penalty(PENALTIES[0]))
+    setup.progress.plan()
+    setup.progress.enter(LAST_STAGES[0], ", one iteration since all experts see all rows")
     n_rows, n_experts = len(setup.problem.target), len(setup.experts.names)
     state = _state(setup, np.full((n_rows, n_experts), 1.0 / n_experts))
     run = _run(setup, state, 1.0, 1, "overlap 1")
@@ -151,17 +155,29 @@ def best_run(
         return trial
 
     searched = {"start": starts, "overlap": overlaps, "terms": terms, "n_experts": numbers}
-    stages = [f"{what} ({len(some)})" for what, some in searched.items() if len(some) > 1]
-    if stages:
-        setup.progress.say(
-            f"search, by log-likelihood per held-out row: at most {', '.join(stages)}"
-        )
+    stages = [what for what, some in searched.items() if len(some) > 1]
+    progress = setup.progress
+    progress.plan(stages)
+
+    def stage(what):
+        if what in stages and what != stages[0]:
+            progress.enter(what, f", at most {len(searched[what])} to compare")
+
     choices = [_Choice(each, overlap, terms[0], number) for each in starts]
+    if stages:
+        what = stages[0]
+        progress.enter(what, f", at most {len(searched[what])} to compare by log-likelihood")
+    else:
+        progress.enter(LAST_STAGES[0], f", {choices[0]}")
     best = _best_of(choices[1:], attempt(choices[0]), attempt)
+    stage("overlap")
     best = _best_along("overlap", overlaps, best, attempt, _is_more_likely)
+    stage("terms")
     best = _best_of([best.choice._replace(terms=each) for each in terms[1:]], best, attempt)
+    stage("n_experts")
     best = _best_along("n_experts", numbers, best, attempt, _deserves_experts)
-    setup.progress.say(f"{best.choice}: {_log_likelihood(best):.4f}")
+    if stages:
+        progress.enter(LAST_STAGES[0], f", {best.choice}: {_log_likelihood(best):.4f}")
     finish = _finished_by_evidence if scouted else _finished
     return Found(best.setup, best.choice.overlap, finish(best, max_iter))
 
@@ -302,7 +318,10 @@ def _finished_by_evidence(trial, n_iter):
 def _run(setup, state, overlap, max_iter, described, earlier=()):
     names, settings = setup.experts.names, setup.settings
 
-    def report(number, iteration):
+    def report(number, iteration, state):
+        setup.progress.iteration_ends(lambda: unfinished(setup, state, overlap, iteration))
+        if settings.verbose < 2:
+            return
         mass = " ".join(f"{value:.2f}" for value in iteration.expert_mass)
         setup.progress.say(
             f"{described}, iteration {number}/{max_iter}: log-likelihood "
@@ -310,5 +329,4 @@ def _run(setup, state, overlap, max_iter, described, earlier=()):
             + "".join(f", re-seeded {names[k]}" for k in np.flatnonzero(iteration.reseeded))
         )
 
-    told = report if settings.verbose > 1 else None
-    return run_em(setup, state, overlap, max_iter, settings.tol, earlier, told)
+    return run_em(setup, state, overlap, max_iter, settings.tol, earlier, report)

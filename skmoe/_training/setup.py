@@ -51,6 +51,11 @@ class Setup(NamedTuple):
         capacity, exploration = balance_and_exploration(settings, gate.jitter, pool, fresh)
         return cls(pool.problem, pool, gate, settings, fresh, capacity, exploration, progress)
 
+    def heard_by(self, progress: Progress) -> Setup:
+        """The same with somebody who hears of it."""
+        experts = self.experts.told_by(progress.fits)
+        return self._replace(experts=experts, progress=progress)
+
     def with_experts(self, n_experts: int) -> Setup:
         """The same with the first `n_experts` experts."""
         if n_experts == len(self.experts.names):

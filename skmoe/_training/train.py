@@ -14,22 +14,21 @@ from sklearn.utils import check_random_state
 from .._data.folds import Folds, check_splits
 from .._data.problem import Problem
 from .._data.rows import TrainingData
-from .._density.residual import ResidualDensity
 from .._experts.out_of_bag import offers_out_of_bag
 from .._experts.pool import ExpertPool
 from .._experts.prepared import prepared_features
 from .._experts.seeds import seeded
 from .._likelihoods import Categorical, Likelihood
-from .._shared_expert.expert import SharedExpert
 from .._shared_expert.training import single_expert_dispersion
 from .candidates import candidate_overlaps
 from .density import train_density
 from .exploration import dead_experts
 from .final_gate import train_final_gate, train_shared
 from .gate import gate_trainer
-from .lift import Lift, measure_lift
+from .lift import measure_lift
 from .losses import measure_losses
-from .progress import Progress
+from .progress import LAST_STAGES, Progress
+from .result import TrainedMixture, as_arrays, output_range
 from .scouts import scout, scouts_go_first
 from .search import best_run, fitted_once, only_the_gate_learns
 from .settings import TrainingSettings
@@ -41,28 +40,6 @@ GATE_ACCURACY = 0.1
 
 TREES_FOR_OUT_OF_BAG = 30
 """With ``e_step="auto"``, forests of fewer are cross-fitted: a third of them predicts a row."""
-
-
-class TrainedMixture(NamedTuple):
-    """What training yields; the estimators copy it to their fitted attributes.
-
-    `row_loss` is the held-out loss (n,) of the whole, NaN for rows that no fold tests.
-    """
-
-    experts: list
-    gate: Any
-    dispersion: np.ndarray
-    output_range: np.ndarray
-    overlap: float
-    shared: SharedExpert | None
-    log_likelihood: float
-    history: dict[str, np.ndarray]
-    converged: bool
-    n_held_out: int
-    lift: Lift
-    density: ResidualDensity | None
-    held_out_scores: np.ndarray | None
-    row_loss: np.ndarray
 
 
 class Plan(NamedTuple):
@@ -106,7 +83,11 @@ class Plan(NamedTuple):
 
 
 def train(
-    data: TrainingData, target: np.ndarray, likelihood: Likelihood, plan: Plan
+    data: TrainingData,
+    target: np.ndarray,
+    likelihood: Likelihood,
+    plan: Plan,
+    progress: Progress,
 ) -> TrainedMixture:
     """Train a mixture of experts.
 
@@ -117,6 +98,7 @@ def train(
         ``data.y`` as the likelihood takes it: class codes, or real numbers.
     likelihood : Likelihood
     plan : Plan
+    progress : Progress
 
     Returns
     -------
@@ -124,31 +106,32 @@ def train(
     """
     rng = check_random_state(plan.random_state)
     setup = _setup(data, target, likelihood, plan, rng)
+    setup = setup.heard_by(progress)
     if not plan.same_template and only_the_gate_learns(setup):
         found = fitted_once(setup)
     else:
         found = _found(setup, plan, rng)
     _warn(found)
+    progress.enter(LAST_STAGES[1])
     setup, final, run = found.setup, found.run.best, found.run
     if plan.settings.e_step != "insample":
         setup, final = train_final_gate(setup, final, found.overlap)
-    problem, pool, say = setup.problem, setup.experts, setup.progress.say
-    say("gate trained on what the experts say of held-out rows; next the shared expert")
+    problem, pool = setup.problem, setup.experts
     weight, held_out = problem.judged_weight, problem.folds.held_out(final.responsibilities)
     shared = train_shared(setup, final, plan.shared, rng)
     density = train_density(setup, final, shared, plan.density, rng)
-    say(f"fitting {len(pool.names)} experts to all of their rows", passing=True)
+    progress.enter(LAST_STAGES[2])
     experts = pool.refit(final.experts)
-    say(_summary(found, shared, density.log_likelihood))
+    progress.say(_summary(found, shared, density.log_likelihood))
     return TrainedMixture(
         experts=experts,
         gate=setup.gate.refit(final.gate, held_out, weight),
         dispersion=final.dispersion,
-        output_range=_range(final.experts.outputs[problem.folds.judged]),
+        output_range=output_range(final.experts.outputs[problem.folds.judged]),
         overlap=found.overlap,
         shared=shared.expert,
         log_likelihood=density.log_likelihood,
-        history=_as_arrays(run.history),
+        history=as_arrays(run.history),
         converged=run.converged,
         n_held_out=0 if problem.folds.is_in_sample else int(problem.folds.judged.sum()),
         lift=_lift(setup, final, shared),
@@ -198,6 +181,7 @@ def _found(setup, plan, rng):
     if len(candidate_overlaps(plan.settings.overlap, plan.templates)) == 1:
         terms = terms[:1]
     if scouts_go_first(setup, plan.same_template):
+        setup.progress.enter("scouts", ", a mixture of linear experts that looks for a start")
         start, terms, numbers = scout(setup, terms, numbers, rng) or (None, terms, numbers)
     return best_run(setup, start, terms, numbers, rng)
 
@@ -214,7 +198,7 @@ def _setup(data, target, likelihood, plan, rng):
     # In-sample, the models of the last iteration are the final ones, which need X as it is.
     features = None if folds.is_in_sample else prepared_features(templates, data.X)
     pool = ExpertPool(problem, names, templates, seeds, out_of_bag, features)
-    return Setup.of(pool, gate, settings, plan.start is None, Progress(settings.verbose))
+    return Setup.of(pool, gate, settings, plan.start is None, Progress(0))
 
 
 def _folds(data, settings, classifier, rng):
@@ -244,11 +228,6 @@ def _out_of_bag(templates, settings, groups, shared):
 def _has_enough_trees(template):
     n_estimators = getattr(template, "n_estimators", 0)
     return offers_out_of_bag(template) and n_estimators >= TREES_FOR_OUT_OF_BAG
-
-
-def _range(outputs):
-    """Smallest and largest held-out output of each expert, shape (K, ..., 2)."""
-    return np.stack([outputs.min(axis=0), outputs.max(axis=0)], axis=-1)
 
 
 def _warn(found):
@@ -292,14 +271,3 @@ def _warn_user(message):
 
 def _chosen(names, mask):
     return [name for name, is_chosen in zip(names, mask, strict=True) if is_chosen]
-
-
-def _as_arrays(history):
-    """One array per figure, its first axis the iterations."""
-    return {
-        "log_likelihood": np.array([iteration.log_likelihood for iteration in history]),
-        "expert_mass": np.array([iteration.expert_mass for iteration in history]),
-        "seconds": np.array([iteration.seconds for iteration in history]),
-        "starved": np.array([iteration.starved for iteration in history]),
-        "reseeded": np.array([iteration.reseeded for iteration in history]),
-    }

@@ -41,9 +41,9 @@ def expert_report(model, X, y, *, sample_weight=None, n_features=3):
     Returns
     -------
     report : pandas.DataFrame
-        Indexed by expert. NaN where there are no rows to measure on. Where a shared expert has
-        a part in the prediction, the last line is its: no rows of its own, its weight as mass,
-        and the error of the whole on all rows. Columns:
+        Indexed by expert; it prints all of its columns. NaN where there are no rows to measure
+        on. Where a shared expert has a part in the prediction, the last line is its: no rows of
+        its own, its weight as mass, and the error of the whole on all rows. Columns:
 
         - ``rows``: number of rows, or sum of their weights;
         - ``mass``: mean gate probability over all rows, with the part of a shared expert
@@ -73,6 +73,8 @@ def expert_report(model, X, y, *, sample_weight=None, n_features=3):
     True
     """
     pd = import_pandas("expert_report")
+    from ._wide_frame import WideFrame
+
     check_mixture(model)
     X = rows_of(X)
     top, proba = model.apply(X), model.gate_proba(X)
@@ -92,7 +94,7 @@ def expert_report(model, X, y, *, sample_weight=None, n_features=3):
         "segment": segments(profile, n_features),
     }
     index = pd.Index(list(model.named_experts_), name="expert")
-    report = pd.DataFrame({name: np.asarray(values) for name, values in report.items()}, index)
+    report = WideFrame({name: np.asarray(values) for name, values in report.items()}, index)
     if shared_weight:
         of_all = mean_of(mixture, weights, model)
         line = [0, shared_weight, np.nan, of_all, np.nan, np.nan, ""]

@@ -260,10 +260,13 @@ def find_class(name: str) -> type:
 
 
 def attributes(value: Any) -> dict[str, Any]:
-    """What to write of an object of a class of skmoe: what pickle would write."""
+    """What to write of an object of a class of skmoe: what pickle would write, but callbacks.
+
+    Those are there for the process that fits, and may hold its connections.
+    """
     if dataclasses.is_dataclass(value):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    return value.__getstate__()
+    return {key: part for key, part in value.__getstate__().items() if key != "_skl_callbacks"}
 
 
 def build(kind: type, state: dict[str, Any]) -> Any:

@@ -206,6 +206,13 @@ def test_report_of_regression(softmax):
     assert first[0] == f"{largest} {profile.iloc[0][largest]:+.1f}" and len(first) == 3
 
 
+def test_a_printed_report_shows_all_of_its_columns(softmax):
+    report = expert_report(softmax, frame(NEW), NEW_Y)
+    for printed in (str(report), str(report.round(1)), str(report[["rows", "error", "segment"]])):
+        assert "error" in printed and report["segment"].iloc[0] in printed
+        assert "..." not in printed
+
+
 def test_report_of_classification():
     experts = [("logistic", LogisticRegression()), ("other", LogisticRegression(C=0.01))]
     model = fit(small.classifier(experts), small.X, small.LABELS)

@@ -2,12 +2,14 @@
 Gates compared
 ==============
 
-One regime is a disc, the other lies around it. Gates with straight borders (softmax, and the
-hierarchical one, which has softmax gates at its nodes) need more experts than there are regimes,
-to close a ring; so does the cosine gate, whose borders bend little where the data are. A Gaussian
-gate with variances for each expert draws an ellipse, but a soft one: it tells where rows lie, not
-where the regime changes. A softmax of squares and products is exact here; the default gate tries
-it by itself. A tree, which splits along the axes, puts a box in the place of the disc.
+One regime is a disc, the other lies around it. Gates with straight borders
+(softmax, and the hierarchical one, which has softmax gates at its nodes) need more
+experts than there are regimes, to close a ring; so does the cosine gate, whose
+borders bend little where the data are. A Gaussian gate with variances for each
+expert draws an ellipse, but a soft one: it tells where rows lie, not where the
+regime changes. A softmax of squares and products is exact here; the default gate
+tries it by itself. A tree, which splits along the axes, puts a box in the place of
+the disc.
 """
 
 import matplotlib.pyplot as plt
@@ -25,18 +27,29 @@ from skmoe.datasets import make_piecewise_regression
 from skmoe.inspection import GateRegionsDisplay
 
 X, y = make_piecewise_regression(
-    2000, n_features=2, n_regimes=2, boundary="radial", return_X_y=True, random_state=0
+    2000,
+    n_features=2,
+    n_regimes=2,
+    boundary="radial",
+    return_X_y=True,
+    random_state=0,
 )
+around = HierarchicalGate(groups=[[0], [1, 2, 3, 4]])
+tree = DecisionTreeClassifier(min_samples_leaf=20, random_state=0)
 gates = {
     "SoftmaxGate, 2 experts": (SoftmaxGate(), 2),
     "SoftmaxGate, 5 experts": (SoftmaxGate(), 5),
-    "HierarchicalGate, 1 + 4 experts": (HierarchicalGate(groups=[[0], [1, 2, 3, 4]]), 5),
+    "HierarchicalGate, 1 + 4 experts": (around, 5),
     "CosineGate, 5 experts": (CosineGate(max_iter=1000), 5),
     "CosineGate, 2 experts": (CosineGate(max_iter=1000), 2),
     'GaussianGate("diag")': (GaussianGate("diag"), 2),
     "SoftmaxGate('products')": (SoftmaxGate(terms="products"), 2),
-    "decision tree": (DecisionTreeClassifier(min_samples_leaf=20, random_state=0), 2),
-}  # fmt: skip
+    "decision tree": (tree, 2),
+}
+
+# %%
+# The same linear experts and the same start for all of them. Only the gate changes;
+# scores are those of rows that were not trained on.
 
 figure, axes = plt.subplots(2, 4, figsize=(16, 8), layout="constrained")
 scores = {}
