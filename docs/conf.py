@@ -1,12 +1,20 @@
 """Configuration of Sphinx."""
 
+import os
 import re
 import sys
+import tempfile
 from pathlib import Path
 
 import skmoe
 
-sys.path.insert(0, str(Path(__file__).parent))  # for mathml.py and api_links.py
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "tests")]  # api_links, mathml, openml_copies
+import openml_copies  # noqa: E402
+
+if openml_copies.are_there():  # no network is needed
+    os.environ["SCIKIT_LEARN_DATA"] = tempfile.mkdtemp()
+    openml_copies.put_into(os.environ["SCIKIT_LEARN_DATA"])
 
 project = "skmoe"
 author = "skmoe developers"

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import openml_copies
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -86,6 +87,21 @@ def check_mixed_columns(said):
     assert (said["by_town"].max(axis=1) > 0.5).all()
 
 
+def check_neural(said):
+    loss = said["loss"]
+    assert loss["mixture"] < 1.05 * min(loss.values()) and loss["network"] < 0.5
+
+
+def check_new_expert(said):
+    """Weeks of the new office are told apart, and the new expert helps."""
+    rarest = np.array(said["rarest"])
+    assert rarest[:6].min() > -3 > rarest[6:].max()
+    assert np.mean(said["novel"][6:]) > 3 * np.mean(said["novel"][:6])
+    assert np.mean(said["later"]) < 0.7 * np.mean(said["loss"][-2:])
+    report = said["larger"].surgery_
+    assert report.titles()[:2] == ["new rows", "old rows"]
+
+
 def check_novelty(said):
     assert said["share"] == pytest.approx(0.01, abs=0.005) and said["strange"] == 3
     assert said["moe"].gate_proba(said["strangers"]).max(axis=1).min() > 0.99
@@ -130,6 +146,12 @@ def check_time_split(said):
     assert rmse.loc["all", "mixture"] < 0.9 * rmse.loc["all", ["season", "latest"]].min()
 
 
+def check_titanic(said):
+    loss = said["loss"]
+    assert min(loss, key=loss.get) == "mixture of the raw table"
+    assert said["report"]["ratio"].idxmax() == "categorical"
+
+
 def check_two_targets(said):
     losses = said["losses"]
     assert (losses["the number's gate"] < 0.97 * losses["a gate of its own"]).all()
@@ -169,12 +191,17 @@ def test_example_has_text_between_its_code(name):
 
 @pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("name", GALLERY)
-def test_example_of_the_gallery(name, monkeypatch):
+def test_example_of_the_gallery(name, tmp_path, monkeypatch):
     """It draws one figure, and what its text says of the result is so."""
     pytest.importorskip("matplotlib").use("Agg")
     pytest.importorskip("pandas")
     from matplotlib import pyplot as plt
 
+    if name == "titanic":
+        if not openml_copies.are_there():
+            pytest.skip("this scikit-learn came without its tests, which have the data")
+        monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path))
+        openml_copies.put_into(tmp_path)
     monkeypatch.delenv("DISPLAY", raising=False)  # where plt.show would complain of "Agg"
     plt.close("all")  # what other tests have left open
     try:
@@ -189,6 +216,7 @@ def test_example_of_the_gallery(name, monkeypatch):
 @pytest.mark.slow
 def test_demo(tmp_path):
     pytest.importorskip("matplotlib")
+    pytest.importorskip("pandas")
     printed = run("demo.py", tmp_path)
     loss = {
         line.split()[0]: float(line.split()[-1])
@@ -196,7 +224,9 @@ def test_demo(tmp_path):
         if line.startswith(("   one logistic", "   a random", "   mixture of four"))
     }
     assert loss["mixture"] < 0.7 * min(loss["one"], loss["a"])
+    assert "the gate pays" in printed and "no regimes" in printed
+    assert 85 <= int(re.search(r"(\d+)% are within theirs", printed)[1]) <= 95
     assert "golden rows are the same" in printed
-    assert len(printed.splitlines()) <= 40
+    assert len(printed.splitlines()) <= 45 and max(map(len, printed.splitlines())) <= 88
     picture = tmp_path / "build" / "demo" / "regimes.png"
     assert 10_000 < picture.stat().st_size < 150_000
