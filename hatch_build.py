@@ -6,8 +6,9 @@ from pathlib import Path
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
 PAGES = {
-    r"docs/(\w+)\.md": r"\1.html",
+    r"docs/(\w+)\.md(#[\w-]+)?": r"\1.html\2",
     r"docs/(\w+\.png)": r"_images/\1",
+    r"examples/(\w+)/(\w+)\.py": r"generated/gallery/\1/\2.html",
     "examples": "generated/gallery/index.html",
     r"CHANGELOG\.md": "changelog.html",
     r"CONTRIBUTING\.md": "contributing.html",

@@ -128,7 +128,7 @@ def application(model):
     async def predict(request: Request):
         """Answer for each row, one request after the other.
 
-        Not in threads: a request is computation, of which Python does one at a time,
+        Not in threads: a request is computation, of which Python does one at once,
         and requests that take turns in the middle of it all come late.
         """
         try:

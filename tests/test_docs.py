@@ -1,21 +1,31 @@
 """The code in the README and in the guide runs and prints what the page says.
 
 The Python blocks of a page share one namespace, as a reader would have it who types them in turn.
-A block with prompts is compared with its output, one without is executed.
+A block with prompts is compared with its output, one without is executed; if a block of text comes
+next, it is what that has to print, with the newest versions.
 """
 
+import contextlib
 import doctest
 import inspect
+import io
 import re
 from pathlib import Path
 
 import pytest
+import sklearn
+from sklearn.utils.fixes import parse_version
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"^```(?:python|pycon)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"^```(?:python|pycon)\n(.*?)^```$(?:\n\n```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL
+)
+WIDEST = 84
+"""Columns of code that a page of the documentation shows of a line."""
+NEWEST = parse_version(sklearn.__version__) >= parse_version("1.9")
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 
 
@@ -35,7 +45,12 @@ def run_blocks(text, filename):
             )
             namespace = test.globs
         else:
-            exec(compile("\n" * first_line + code, filename, "exec"), namespace)
+            printed = io.StringIO()
+            with contextlib.redirect_stdout(printed):
+                exec(compile("\n" * first_line + code, filename, "exec"), namespace)
+            said, promised = printed.getvalue().split(), (block[2] or "").split()
+            if promised and NEWEST and said != promised:
+                report.append(f"{filename}:{first_line}: prints\n{printed.getvalue()}")
     return len(blocks), report
 
 
@@ -44,6 +59,8 @@ def test_code_of_the_page_runs(page, tmp_path, monkeypatch):
     if page.stem == "onnx":
         pytest.importorskip("skl2onnx", reason="the extra 'onnx' is not installed")
         pytest.importorskip("onnxruntime", reason="the extra 'onnx' is not installed")
+    if page.stem == "progress":
+        pytest.importorskip("sklearn.callback", reason="callbacks are new in scikit-learn 1.9")
     monkeypatch.chdir(tmp_path)  # pages write files
     _, report = run_blocks(page.read_text(encoding="utf-8"), str(page))
     assert not report, "".join(report)
@@ -56,9 +73,26 @@ def test_wrong_output_would_be_reported():
     assert "Expected:\n    3\nGot:\n    2" in "".join(report)
 
 
+@pytest.mark.skipif("not NEWEST", reason="figures are those of the newest versions")
+def test_other_text_than_promised_would_be_reported():
+    _, report = run_blocks("```python\nprint(1)\n```\n\n```text\n2\n```\n", "page.md")
+    assert "prints\n1" in "".join(report)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_code_of_the_page_is_not_too_wide(page):
+    for block in re.findall(r"^```\w*\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S):
+        for line in block.splitlines():
+            assert len(line) <= WIDEST, f"{page.name}: {line}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        if target.startswith("generated/gallery/"):  # made of a script, or of the header of all
+            source = "GALLERY_HEADER.rst" if target.endswith("index.rst") else None
+            script = target.removeprefix("generated/gallery/").replace(".rst", ".py")
+            target = f"../examples/{source or script}"
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
