@@ -7,6 +7,7 @@ next, it is what that has to print, with the newest versions.
 
 import contextlib
 import doctest
+import importlib
 import inspect
 import io
 import re
@@ -94,6 +95,31 @@ def test_links_lead_somewhere(page):
             script = target.removeprefix("generated/gallery/").replace(".rst", ".py")
             target = f"../examples/{source or script}"
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+MODULES = (
+    "",
+    ".gates",
+    ".inspection",
+    ".tables",
+    ".metrics",
+    ".datasets",
+    ".fitted",
+    ".io",
+    ".onnx",
+)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_reference_has_every_public_name(module):
+    listed = set(re.findall(r"^   (\w+)$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE))
+    public = importlib.import_module(f"skmoe{module}")
+    names = [
+        name
+        for name in public.__all__
+        if not name.startswith("__") and not inspect.ismodule(getattr(public, name, None))
+    ]
+    assert [name for name in names if name not in listed] == []
 
 
 def parameters(model):

@@ -23,10 +23,13 @@ SITE = Path(__file__).resolve().parents[1] / "docs" / "_build" / "html"
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 PAGES = {
     "front": "index.html",
-    "tutorial": "getting_started.html",
+    "start": "getting_started.html",
+    "tutorials": "tutorials.html",
+    "tutorial": "distributions.html",
     "guide": "user_guide.html",
     "api": "generated/skmoe.MixtureOfExpertsClassifier.html",
-    "gallery": "generated/gallery/plot_piecewise.html",
+    "gallery": "generated/gallery/index.html",
+    "example": "generated/gallery/experts/plot_domains.html",
 }
 WIDTHS = (1280, 400)
 
@@ -50,12 +53,16 @@ function look(done) {
   frame.onload = () => setTimeout(() => {
     const doc = frame.contentDocument, root = doc.scrollingElement;
     doc.querySelectorAll("img").forEach(image => image.loading = "eager");
-    const wide = [...doc.querySelectorAll("div.highlight pre")].filter(
-      code => code.scrollWidth > code.clientWidth + 1);
+    const code = [...doc.querySelectorAll("div.highlight pre")];
+    const wide = code.filter(each => each.scrollWidth > each.clientWidth + 1);
+    code.forEach(each => each.style.whiteSpace = "pre");
+    const broken = code.filter(each => each.scrollWidth > each.clientWidth + 1);
+    code.forEach(each => each.style.whiteSpace = "");
     said.push({
       page, width, seen: frame.contentWindow.innerWidth,
       page_overflow: root.scrollWidth - frame.contentWindow.innerWidth,
-      wide_code: wide.map(code => code.textContent.slice(0, 80)),
+      wide_code: wide.map(each => each.textContent.slice(0, 80)),
+      broken_lines: broken.map(each => each.textContent.slice(0, 80)),
       broken_images: [...doc.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src),
       formulas: doc.querySelectorAll("math").length,
       results: [...doc.querySelectorAll("ul.search li")].length,
@@ -70,15 +77,22 @@ look();
 </script></body>"""
 
 
+FRAME = """<!doctype html><body style="margin:0">
+<iframe src="/{}" style="width:{}px;height:1600px;border:0"></iframe>"""
+
+
 class _Handler(http.server.SimpleHTTPRequestHandler):
     """Serves the site, and beside it the page that looks at the others."""
 
     harness = ""
 
     def do_GET(self):
-        if self.path != "/look":
+        if self.path == "/look":
+            body = self.harness.encode()
+        elif self.path.startswith("/frame?"):
+            body = FRAME.format(*self.path.removeprefix("/frame?").split(",")).encode()
+        else:
             return super().do_GET()
-        body = self.harness.encode()
         self.send_response(200)
         self.send_header("Content-Type", "text/html; charset=utf-8")
         self.send_header("Content-Length", str(len(body)))
@@ -134,6 +148,7 @@ def test_page_fits_and_is_whole(kind, width, looks):
     assert look["seen"] == width
     assert look["page_overflow"] <= 0
     assert look["wide_code"] == []
+    assert width < 1000 or look["broken_lines"] == []  # there is room for lines as they are
     assert look["broken_images"] == []
     assert not re.search(r"\\\[|\\\(|\\frac|\$\$", look["text"])
     assert kind != "guide" or look["formulas"] > 5
@@ -149,9 +164,12 @@ def test_search_finds_a_parameter(looks):
 def test_screenshots(server, tmp_path):
     folder = Path(os.environ["SKMOE_SCREENSHOTS"])
     for kind, page in PAGES.items():
-        picture = folder / f"{kind}.png"
-        browse(f"{server}/{page}", tmp_path, "--window-size=1280,1600", f"--screenshot={picture}")
-        assert picture.exists()
+        for width in WIDTHS:
+            picture = folder / f"{kind}-{width}.png"
+            size = f"--window-size={max(width, 500)},1600"
+            frame = f"{server}/frame?{page},{width}"
+            browse(frame, tmp_path, size, "--virtual-time-budget=5000", f"--screenshot={picture}")
+            assert picture.exists()
 
 
 class _Links(HTMLParser):

@@ -97,5 +97,5 @@ season_colour, latest_colour = "#0072B2", "#E69F00"  # experts 0 and 1
 weight.plot(ax=left, marker="o", logx=True, color=latest_colour)
 left.set(xlabel="age in hours", ylabel="weight of the latest", ylim=(0, 1))
 rmse.plot.bar(ax=right, rot=0, color=["0.3", season_colour, latest_colour])
-right.set(xlabel="age in hours", ylabel="error on later rows (RMSE)")
+right.set(xlabel="age in hours", ylabel="error on later rows (RMSE)", ylim=(0, 1.6))
 plt.show()

@@ -90,9 +90,9 @@ class UtilizationDisplay:
         if quantity not in titles:
             raise ValueError(f"quantity must be one of {sorted(titles)}, got {quantity!r}")
         names = list(self.training.names)
-        shown = [("training", self.training, colour(0))]
+        shown = [("training", self.training, 1.0 if self.new is None else 0.45)]
         if self.new is not None:
-            shown.append(("new rows", self.new, colour(1)))
+            shown.append(("new rows", self.new, 1.0))
         shared = [utilization.shared_weight for _, utilization, _ in shown]
         with_shared = quantity == "mass" and any(shared)
         if with_shared:
@@ -102,7 +102,8 @@ class UtilizationDisplay:
         self.ax_ = ax = new_axes(ax, type(self).__name__, (7, 1.6 + 0.45 * len(names)))
         self.figure_ = ax.figure
         positions, self.bars_ = np.arange(len(names)), []
-        for number, (label, utilization, shade) in enumerate(shown):
+        colours = [*map(colour, range(len(self.training.names))), "0.3"][: len(names)]
+        for number, (label, utilization, strength) in enumerate(shown):
             values, spread = getattr(utilization, quantity), getattr(utilization, balance)
             if with_shared:
                 values = np.append(values, utilization.shared_weight)
@@ -110,7 +111,8 @@ class UtilizationDisplay:
                 positions + (number - (len(shown) - 1) / 2) * height,
                 values,
                 0.92 * height,
-                color=shade,
+                color=colours,  # of the experts
+                alpha=strength,
                 label=f"{label} (coefficient of variation {variation(spread):.2f})",
             )
             size = 8 if len(names) <= 12 else 6
@@ -129,7 +131,9 @@ class UtilizationDisplay:
         ax.invert_yaxis()
         ax.margins(x=0.12)
         ax.set_xlabel(titles[quantity])
-        ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=1, frameon=False)
+        legend = ax.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=1, frameon=False)
+        for patch in legend.get_patches():  # a colour is an expert, and a strength is the rows
+            patch.set_facecolor("0.3")
         bare(ax)
         return self
 
