@@ -17,6 +17,7 @@ import pytest
 import sklearn
 from sklearn.utils.fixes import parse_version
 
+import skmoe
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -97,6 +98,19 @@ def test_links_lead_somewhere(page):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_what_a_page_names_exists(page):
+    """Scripts of the repository, and parameters of public classes and functions in code font."""
+    text = page.read_text(encoding="utf-8")
+    for script in re.findall(r"\b(?:benchmarks|examples)/\w+(?:/\w+)*\.py", text):
+        assert (ROOT / script).exists(), f"{page.name} names {script}"
+    for name, arguments in re.findall(r"`(?:skmoe\.|moe\.)?(\w+)\(([^`]*)\)`", text):
+        known = getattr(skmoe, name, None) or getattr(MixtureOfExpertsRegressor, name, None)
+        if known is not None and "params" not in (accepted := inspect.signature(known).parameters):
+            for keyword in re.findall(r"\b(\w+)=(?!=)", re.sub(r"\(.*\)", "", arguments)):
+                assert keyword in accepted, f"{page.name} names {name}({keyword}=...)"
+
+
 MODULES = (
     "",
     ".gates",
@@ -114,12 +128,8 @@ MODULES = (
 def test_the_reference_has_every_public_name(module):
     listed = set(re.findall(r"^   (\w+)$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE))
     public = importlib.import_module(f"skmoe{module}")
-    names = [
-        name
-        for name in public.__all__
-        if not name.startswith("__") and not inspect.ismodule(getattr(public, name, None))
-    ]
-    assert [name for name in names if name not in listed] == []
+    modules = {name.removeprefix(".") for name in MODULES} | {"__version__"}
+    assert [name for name in public.__all__ if name not in listed | modules] == []
 
 
 def parameters(model):
