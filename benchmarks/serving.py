@@ -6,10 +6,12 @@ one thread. See README.md, also for figures.
 """
 
 import argparse
+import os
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from statistics import median
-from time import process_time
+from time import perf_counter, process_time
 
 import numpy as np
 from _data import DATA, load_split, tasks
@@ -35,6 +37,7 @@ from threadpoolctl import threadpool_limits
 
 from skmoe import MixtureOfExpertsClassifier
 
+THREADS = (1, 2, 8)
 CHUNK = 10_000
 """Rows that DESlib gets at once; its intermediate results for 100,000 fill the memory."""
 
@@ -179,6 +182,35 @@ def pools(quick):
         )
 
 
+def threads(quick):
+    """One model asked from several threads at once, by the clock: who releases Python's lock?"""
+    X = problem(16, 2_000 if quick else 20_000, 3)[0]
+    cores = len(os.sched_getaffinity(0))
+    print(f"\nThousands of rows per second, {len(X)} rows a call, {cores} processors\n")
+    table("model", *(f"{n} threads" for n in THREADS), "8 against 1")
+    models = {
+        "16 forests, top_k=1": mixture("forest", 16).set_params(top_k=1),
+        "16 linear, top_k=1": mixture("linear", 16).set_params(top_k=1),
+        "pool of five": five(True),
+    }
+    for name, model in models.items():
+        model.predict_proba(X)
+        rates = [rate_of(model, X, n, 4 if quick else 8) for n in THREADS]
+        row(name, *(f"{rate / 1e3:.1f}" for rate in rates), f"{rates[-1] / rates[0]:.2f}")
+        model.set_params(top_k=None)
+
+
+def rate_of(model, X, n_threads, n_calls):
+    """Rows per second of so many calls by a number of threads."""
+    with ThreadPoolExecutor(n_threads) as executor:
+        started = perf_counter()
+        said = list(executor.map(model.predict_proba, [X] * n_calls))
+        seconds_taken = perf_counter() - started
+    if not all(np.array_equal(each, said[0]) for each in said):
+        raise AssertionError("threads have got different answers")
+    return n_calls * len(X) / seconds_taken
+
+
 def ask_all(calls, X):
     for call in calls:
         call(X)
@@ -266,6 +298,7 @@ def goal(label, measured, wanted, met):
 GOALS = {
     "latency": latency,
     "pools": pools,
+    "threads": threads,
     "overhead": overhead,
     "throughput": throughput,
     "max_error": max_error,
