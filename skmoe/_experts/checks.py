@@ -174,9 +174,9 @@ def _expert(description, model):
 
 def _are_distributions(proba):
     """Whether nothing is to be done; one look, as each costs a single row a microsecond."""
-    if proba.size <= FEW_NUMBERS:
-        rows = proba.tolist()
-        return all(abs(sum(row) - 1.0) <= EXACT and min(row) >= 0 for row in rows)
+    if len(proba) == 1 and proba.size <= FEW_NUMBERS:
+        row = proba[0].tolist()
+        return abs(sum(row) - 1.0) <= EXACT and min(row) >= 0
     apart = np.abs(np.einsum("ij->i", proba) - 1.0)  # NaN or infinite if a probability is
     return apart.max(initial=0.0) <= EXACT and proba.min(initial=0.0) >= 0
 
