@@ -13,15 +13,22 @@ from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
     RandomForestClassifier,
+    RandomForestRegressor,
     StackingClassifier,
     VotingClassifier,
 )
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVR
 
-from skmoe import MixtureOfExpertsClassifier
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 
 N_FEATURES = 20
 ROWS_PER_EXPERT = 2000
@@ -50,6 +57,21 @@ EXPERTS = {
     "forest": TimedForest(50, random_state=0),
     "boosting": HistGradientBoostingClassifier(max_iter=50, random_state=0),
 }
+
+POOL_OF_CLASSIFIERS = [
+    ("forest", RandomForestClassifier(50, random_state=0)),
+    ("boosting", HistGradientBoostingClassifier(max_iter=50, random_state=0)),
+    ("linear", make_pipeline(StandardScaler(), LogisticRegression())),
+    ("neighbours", make_pipeline(StandardScaler(), KNeighborsClassifier())),
+    ("Bayes", GaussianNB()),
+]
+POOL_OF_REGRESSORS = [
+    ("forest", RandomForestRegressor(50, random_state=0)),
+    ("boosting", HistGradientBoostingRegressor(max_iter=50, random_state=0)),
+    ("linear", make_pipeline(StandardScaler(), Ridge())),
+    ("neighbours", make_pipeline(StandardScaler(), KNeighborsRegressor())),
+    ("SVM", make_pipeline(StandardScaler(), SVR())),
+]
 
 
 def problem(n_regimes, n_samples, seed):
@@ -86,6 +108,18 @@ def mixture(kind, n_experts):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(X, y)
+
+
+@cache
+def five(classes):
+    """A fitted pool of five kinds of experts, with the consensus that is its default."""
+    X, y, regime = problem(16, 2000, 2)
+    parts = POOL_OF_CLASSIFIERS if classes else POOL_OF_REGRESSORS
+    kind = MixtureOfExpertsClassifier if classes else MixtureOfExpertsRegressor
+    target = y if classes else np.where(y == 1, X[:, 0], X[:, 1]) + regime / 16
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return kind(parts, cv=3, random_state=0).fit(X, target)
 
 
 @cache

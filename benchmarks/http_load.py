@@ -2,7 +2,8 @@
 
 Run ``python benchmarks/http_load.py [--requests N]`` where the extra ``serve`` is installed. It
 starts ``examples/serve_fastapi.py`` with a pool of five here, asks it over loopback with
-1, 8 and 32 clients, one row a request, and stops it. Clients and service share the processors.
+1, 8 and 32 clients, one row a request, then sends requests that are wrong, and stops it. Clients
+and service share the processors.
 """
 
 import argparse
@@ -32,6 +33,16 @@ from skmoe.datasets import make_piecewise_regression
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "serve_fastapi.py"
 CLIENTS = (1, 8, 32)
 WARM_UP = 50
+WRONG = {
+    "no JSON": b"{",
+    "no rows": b'{"rows": []}',
+    "a string": b'{"rows": [["a", 1, 2]]}',
+    "too few features": b'{"rows": [[1, 2]]}',
+    "ragged rows": b'{"rows": [[1, 2, 3], [1, 2]]}',
+    "not a number": b'{"rows": [[NaN, 1e999, 0]]}',
+    "an unknown field": b'{"rows": [[1, 2, 3]], "top_k": 1}',
+}
+"""Requests that are to be refused, and what is wrong with them."""
 
 
 def pool():
@@ -113,6 +124,20 @@ def load(port, rows, n_clients, n_requests):
     return np.array(seconds), time.perf_counter() - started, errors
 
 
+def refusals(port, n_requests):
+    """How many wrong requests of each kind got status 422 and no traceback."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    refused = dict.fromkeys(WRONG, 0)
+    for what, body in WRONG.items():
+        for _ in range(n_requests):
+            connection.request("POST", "/predict", body, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            said = response.read()
+            refused[what] += response.status == 422 and b"Traceback" not in said
+    connection.close()
+    return refused
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--requests", type=int, default=2000, help="for each number of clients")
@@ -136,6 +161,8 @@ def main():
                     f"| {service.megabytes():.0f} |",
                     flush=True,
                 )
+            refused = refusals(service.port, n_wrong := max(1, arguments.requests // 100))
+            print(f"\nRefused with status 422, of {n_wrong} each: {refused}")
 
 
 if __name__ == "__main__":

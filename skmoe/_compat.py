@@ -166,8 +166,12 @@ class RevivedWithDefaults:
 class Record:
     """Base of the dataclasses that a fitted model holds; reads states of earlier releases.
 
-    A field that a state lacks gets its default, or None; what is no field is left out.
+    A field that a state lacks gets its default, or None; what is no field is left out, of states
+    that are written, too: it can be made again.
     """
+
+    def __getstate__(self):
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}  # type: ignore[arg-type]
 
     def __setstate__(self, state):
         state = migrated(type(self), state)

@@ -126,8 +126,7 @@ class Categorical(Record, Likelihood):
             raise ValueError(
                 f"it gave probabilities of the shape {proba.shape} for {len(known)} classes"
             )
-        same_kind = known.shape == self.classes.shape and known.dtype == self.classes.dtype
-        if same_kind and (known == self.classes).all():
+        if _are_equal(known, self.classes):
             return np.array(proba, dtype=np.float64)
         columns = np.searchsorted(self.classes, known)
         if not np.array_equal(self.classes.take(columns, mode="clip"), known):
@@ -364,6 +363,13 @@ def regression_likelihood(name, y, weight):
     size = np.abs(mean)
     spread = np.where(spread > 1e-12 * size, spread, np.where(size > 0, size, 1.0))
     return REGRESSION_LIKELIHOODS[name](min_scale=MIN_RELATIVE_SCALE * spread)
+
+
+def _are_equal(known, classes):
+    """Whether labels are the same; by their bytes, as a single row feels the rest."""
+    if known.dtype != classes.dtype or known.shape != classes.shape:
+        return False
+    return known.tobytes() == classes.tobytes() or bool((known == classes).all())
 
 
 def _at_class(outputs, y):

@@ -63,6 +63,8 @@ def check_top_k(top_k, n_experts):
     TypeError, ValueError
         If it is no int, or not between 1 and `n_experts`.
     """
+    if type(top_k) is int and 1 <= top_k <= n_experts:  # quicker to ask than what is an Integral
+        return
     remedy = f"give an int between 1 and n_experts={n_experts}, or None for all experts"
     if not isinstance(top_k, Integral):
         raise TypeError(f"top_k={top_k!r} is no int; {remedy}")

@@ -178,7 +178,11 @@ def linear_top_k(X, coef, intercept, k):
     proba : ndarray of shape (n_samples, k), float64
         Their probabilities.
     """
-    return top_k(softmax(X @ coef.T + intercept), k)
+    logits = X @ coef.T + intercept
+    if k > 1:
+        return top_k(softmax(logits), k)
+    indices, peaks = top_k(logits, 1)
+    return indices, 1.0 / np.exp(logits - peaks).sum(axis=1, keepdims=True)
 
 
 def pack(matrix, shift, scale, tiles):

@@ -16,7 +16,7 @@ from sklearn.utils._indexing import _get_column_indices
 from .._compat import Record
 from .encoding import encoding_of, is_numeric, values_of
 from .protection import protected
-from .rows import is_frame
+from .rows import is_finite, is_frame
 
 REMEDIES = (
     "choose columns with gate_features=, or give a gate that encodes them first: a Pipeline, "
@@ -249,6 +249,8 @@ def numbers_of(view, Z):
 
 
 def _as_matrix(Z):
+    if type(Z) is np.ndarray and Z.ndim == 2 and Z.dtype == np.float64 and is_finite(Z):
+        return Z  # a single row feels the rest
     return check_array(
         Z,
         accept_sparse="csr",

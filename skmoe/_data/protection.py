@@ -31,9 +31,11 @@ def protected(X: Any) -> Any:
         frame is a copy.
     """
     if isinstance(X, np.ndarray):
-        return _read_only(X)
+        view = X.view()
+        view.flags.writeable = False
+        return view
     if issparse(X):
-        return _sparse(X, _read_only)
+        return _sparse(X, protected)
     if hasattr(X, "copy"):
         return X.copy()
     return X.clone() if hasattr(X, "clone") else X  # polars shares columns that nobody can change
@@ -55,12 +57,6 @@ def is_protected(X: Any) -> bool:
 def own_copy(X: Any) -> Any:
     """A writable copy of an array or a sparse matrix."""
     return _sparse(X, np.array) if issparse(X) else np.array(X)
-
-
-def _read_only(array):
-    view = array.view()
-    view.flags.writeable = False
-    return view
 
 
 def _sparse(X, of_array):

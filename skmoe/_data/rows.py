@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,11 +41,29 @@ def is_valid_array(estimator, X, dtypes):
     valid : bool
         False where there may be something to find or to convert: missing values, too.
     """
+    if not is_known_array(estimator, X, dtypes):
+        return False
+    return is_finite(X) or get_config()["assume_finite"]
+
+
+def is_known_array(estimator, X, dtypes):
+    """Whether X is an array of the type and the width that `is_valid_array` wants."""
     if type(X) is not np.ndarray or X.ndim != 2 or X.dtype.char not in dtypes:
         return False
-    if X.shape[1] != estimator.n_features_in_ or hasattr(estimator, "feature_names_in_"):
-        return False
-    return get_config()["assume_finite"] or bool(np.isfinite(X).all())
+    return X.shape[1] == estimator.n_features_in_ and not hasattr(estimator, "feature_names_in_")
+
+
+def is_finite(X):
+    """Whether all numbers of an array are finite.
+
+    The sum of their squares nearly always says so, and it costs a single row a quarter of what a
+    look at each number does.
+    """
+    if X.flags.forc:
+        flat = X.ravel("K")
+        if math.isfinite(np.vdot(flat, flat)):  # which, unlike dot, does not warn of overflow
+            return True
+    return bool(np.isfinite(X).all())
 
 
 class TrainingData(NamedTuple):

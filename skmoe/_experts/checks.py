@@ -11,6 +11,7 @@ from sklearn.utils.validation import (
     check_is_fitted,
 )
 
+from .._data.rows import is_finite
 from .._data.weights import last_step
 from .._likelihoods import Categorical
 
@@ -19,6 +20,9 @@ ROUNDING = 1e-3
 
 EXACT = 1e-9
 """Nearer to 1 than this the sum is taken to be 1."""
+
+FEW_NUMBERS = 32
+"""So many numbers Python adds up sooner than NumPy."""
 
 
 def check_experts(estimator, experts, n_experts, default):
@@ -123,7 +127,7 @@ def _offers_probabilities(template):
     return inner is not None and _offers_probabilities(inner)
 
 
-def check_output(output, n_samples, likelihood, expert):
+def check_output(output, n_samples, likelihood, description, model):
     """Check what an expert has predicted.
 
     Parameters
@@ -132,8 +136,10 @@ def check_output(output, n_samples, likelihood, expert):
     n_samples : int
         Rows that it was asked about.
     likelihood : Categorical, Gaussian or Laplace
-    expert : str
-        Names it in errors.
+    description : str
+        Of the expert, for errors.
+    model : fitted estimator
+        The expert itself.
 
     Returns
     -------
@@ -147,22 +153,30 @@ def check_output(output, n_samples, likelihood, expert):
     """
     if len(output) != n_samples:
         raise ValueError(
-            f"{expert} predicted {len(output)} rows where it was asked about {n_samples}; "
-            "an expert has to predict one value, or one row of probabilities, for each"
+            f"{_expert(description, model)} predicted {len(output)} rows where it was asked about "
+            f"{n_samples}; an expert has to predict one value, or one row of probabilities, "
+            "for each"
         )
     classes = isinstance(likelihood, Categorical)
     if classes and _are_distributions(output):
         return output
-    if not np.isfinite(output).all():
+    if not is_finite(output):
         raise ValueError(
-            f"{expert} predicted values that are not finite "
+            f"{_expert(description, model)} predicted values that are not finite "
             "(NaN or infinity); scale its features, or regularise it more strongly"
         )
-    return _distributions(output, expert) if classes else output
+    return _distributions(output, _expert(description, model)) if classes else output
+
+
+def _expert(description, model):
+    return f"expert {description} ({type(model).__name__})"
 
 
 def _are_distributions(proba):
     """Whether nothing is to be done; one look, as each costs a single row a microsecond."""
+    if len(proba) == 1 and proba.size <= FEW_NUMBERS:
+        row = proba[0].tolist()
+        return abs(sum(row) - 1.0) <= EXACT and min(row) >= 0
     apart = np.abs(np.einsum("ij->i", proba) - 1.0)  # NaN or infinite if a probability is
     return apart.max(initial=0.0) <= EXACT and proba.min(initial=0.0) >= 0
 

@@ -76,9 +76,8 @@ def expert_output(model, X, likelihood, description):
             output = likelihood.expert_output(model, own_copy(X))
     except Exception as error:
         raise _named(error, description, model, "could not predict") from error
-    return check_output(
-        output, _num_samples(X), likelihood, f"expert {description} ({type(model).__name__})"
-    )
+    n_samples = len(X) if type(X) is np.ndarray else _num_samples(X)
+    return check_output(output, n_samples, likelihood, description, model)
 
 
 class Failure(NamedTuple):

@@ -129,10 +129,15 @@ def mix(X, n_samples, blocks, named_experts, likelihood, dispersion, n_jobs=None
     mixed : ndarray of shape (n_samples, ...), float64
         Class probabilities, or means.
     """
-    mixed = np.zeros((n_samples, *likelihood.output_shape))
     outputs = expert_outputs(X, blocks, named_experts, likelihood, n_jobs)
-    for block, output in zip(blocks, outputs, strict=True):
-        component = likelihood.component(output, dispersion[block.expert])
+    components = (
+        likelihood.component(output, dispersion[block.expert])
+        for block, output in zip(blocks, outputs, strict=True)
+    )
+    if n_samples == 1:  # served one by one, rows need no places
+        return sum(b.weights[0] * c for b, c in zip(blocks, components, strict=True))
+    mixed = np.zeros((n_samples, *likelihood.output_shape))
+    for block, component in zip(blocks, components, strict=True):
         weights = block.weights.reshape(-1, *[1] * (component.ndim - 1))
         mixed[block.rows] += weights * component
     return mixed
@@ -152,10 +157,10 @@ def mix_outputs(outputs, gate_proba, likelihood, dispersion):
     -------
     mixed : ndarray of shape (n_samples, ...), float64
     """
+    components = likelihood.component(outputs, dispersion[:, np.newaxis])
     mixed = np.zeros((len(outputs), *outputs.shape[2:]))
     for k, weights in enumerate(gate_proba.T):
-        component = likelihood.component(outputs[:, k], dispersion[k])
-        mixed += weights.reshape(-1, *[1] * (component.ndim - 1)) * component
+        mixed += weights.reshape(-1, *[1] * (mixed.ndim - 1)) * components[:, k]
     return mixed
 
 

@@ -11,11 +11,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._arithmetic import e_step
 from .._data.columns import GateColumns
+from .._data.protection import protected
 from .._data.rows import check_features
+from .._experts.fitting import expert_output
 from .._shared_expert.expert import mixed_log_density
 from .dispatch import dense_blocks, each_expert, mix, mix_outputs, sparse_blocks
 from .max_error import bounded_route
-from .routing import Route, route_by
+from .routing import Route, most_probable, route_by
 from .utilization import Utilization
 
 
@@ -23,6 +25,7 @@ class MixturePrediction:
     """Routing, densities and the mixed prediction of a fitted mixture."""
 
     gate_: Any
+    experts_: list
     named_experts_: Bunch
     n_experts_: int
     n_jobs: int | None
@@ -220,6 +223,15 @@ class MixturePrediction:
                 outputs, mixed = self._all_experts(X)
                 return shared.blended(mixed, self._shared_component(X, outputs))
             shared = None  # where only few experts are asked, these answer without it
+        if max_error is None and self.top_k == 1 and _is_single_row(X):
+            mixed = self._told_by_one(X)
+        else:
+            mixed = self._told_by_blocks(X, of_all, max_error)
+        if shared is None or len(mixed) == 0:
+            return mixed
+        return shared.blended(mixed, self._shared_component(X, None))
+
+    def _told_by_blocks(self, X, of_all, max_error):
         if of_all:
             proba = self._gate_proba(X)
             n_samples, blocks = len(proba), dense_blocks(proba)
@@ -227,10 +239,15 @@ class MixturePrediction:
             route = self._route(X, max_error=max_error)
             n_samples, blocks = len(route.mass), sparse_blocks(route, self.n_experts_)
         experts, dispersion = self.named_experts_, self._dispersion
-        mixed = mix(X, n_samples, blocks, experts, self._likelihood, dispersion, self.n_jobs)
-        if shared is None or n_samples == 0:
-            return mixed
-        return shared.blended(mixed, self._shared_component(X, None))
+        return mix(X, n_samples, blocks, experts, self._likelihood, dispersion, self.n_jobs)
+
+    def _told_by_one(self, X):
+        """Prediction for one row by its one expert, which says all of it: there is no weight."""
+        expert = most_probable(self.gate_, self.gate_columns_.transform(X))
+        description = repr([*self.named_experts_][expert])
+        model, rows = self.experts_[expert], protected(X)
+        output = expert_output(model, rows, self._likelihood, description)
+        return self._likelihood.component(output, self._dispersion[expert])
 
     def _all_experts(self, X):
         """Outputs of all experts, and the mixture of them."""
@@ -245,3 +262,7 @@ class MixturePrediction:
     def _shared_component(self, X, outputs):
         output = self._shared_output(X, outputs)
         return self._likelihood.component(output, self._shared.dispersion[0])
+
+
+def _is_single_row(X):
+    return type(X) is np.ndarray and len(X) == 1

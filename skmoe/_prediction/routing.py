@@ -90,6 +90,23 @@ def route_by(gate, Z, n_experts, top_k):
     return _renormalised(indices, kept, n_experts)
 
 
+def most_probable(gate, Z):
+    """The most probable expert of the only row; of equal ones the first.
+
+    Parameters
+    ----------
+    gate : fitted gate
+    Z : array of shape (1, n_gate_features)
+
+    Returns
+    -------
+    expert : int
+    """
+    if isinstance(gate, TopKGate):
+        return int(gate.predict(Z)[0])
+    return int(gate.predict_proba(Z).argmax())
+
+
 def _renormalised(indices, kept, n_experts):
     if indices.shape[1] == n_experts:  # nothing is dropped, so not even rounding may change it
         return Route(indices, kept, np.ones(len(kept)))

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import nnls
+from scipy.special import expit
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 
+from .._arithmetic import softmax
 from .._compat import Record
 from .._likelihoods import MIN_FLOOR, Categorical
 
@@ -111,7 +113,7 @@ class ClassBlend(Record):
         """Class probabilities (n, C) for opinions (n, n_opinions, C)."""
         if len(opinions) == 0:
             return np.empty((0, opinions.shape[2]))
-        proba = self.likelihood.align(self.model, self.model.predict_proba(self.seen(opinions)))
+        proba = self.likelihood.align(self.model, _probabilities(self.model, self.seen(opinions)))
         return self.likelihood.component(proba, MIN_FLOOR)
 
     def left_over(self, target, blended):
@@ -133,6 +135,17 @@ class LinearClassBlend(ClassBlend):
     def seen(self, opinions):
         """Features of the regression, (n, n_features)."""
         return _without_redundancy(opinions)
+
+
+def _probabilities(model, features):
+    """What a model's `predict_proba` says; a regression's without checks of our own features."""
+    if not isinstance(model, LogisticRegression):
+        return model.predict_proba(features)
+    logits = features @ model.coef_.T + model.intercept_
+    if logits.shape[1] > 1:
+        return softmax(logits)
+    second = expit(logits)
+    return np.hstack([1.0 - second, second])
 
 
 def _without_redundancy(opinions):

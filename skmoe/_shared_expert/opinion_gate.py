@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax
 
+from .._arithmetic import softmax
 from .._arithmetic.statistics import paired
 from .._compat import Record
 from .._data.folds import Folds
@@ -49,7 +50,7 @@ class OpinionGate(Record):
 
     def proba(self, evidence: np.ndarray) -> np.ndarray:
         """Weights (n_samples, n_experts) of the experts."""
-        return softmax(_standardised(evidence, self.mean, self.inverse) @ self.coef, axis=1)
+        return softmax(_standardised(evidence, self.mean, self.inverse) @ self.coef)
 
     def predict(self, evidence: np.ndarray, components: np.ndarray) -> np.ndarray:
         """The mixed prediction (n_samples, ...)."""
@@ -61,8 +62,8 @@ def mixed(proba: np.ndarray, components: np.ndarray) -> np.ndarray:
     return np.einsum("ik,ik...->i...", proba, components)
 
 
-def opinion_statistics(opinions: np.ndarray, classifier: bool) -> np.ndarray:
-    """What a gate can learn from how the experts answer, shape (n_samples, n_columns).
+def opinion_statistics(opinions: np.ndarray, classifier: bool) -> list[np.ndarray]:
+    """What a gate can learn from how the experts answer, arrays of shape (n_samples, n_columns).
 
     Of real opinions the mean, each one's deviation from it, and their spread. Of probabilities
     how sure each expert is (the largest, and the entropy), how far it is from the mean of all, and
@@ -77,9 +78,9 @@ def opinion_statistics(opinions: np.ndarray, classifier: bool) -> np.ndarray:
     if not classifier:
         flat = (len(opinions), -1)
         deviation = (opinions - mean).reshape(flat)
-        return np.hstack([mean.reshape(flat), deviation, opinions.std(axis=1).reshape(flat)])
+        return [mean.reshape(flat), deviation, opinions.std(axis=1).reshape(flat)]
     distance = np.abs(opinions - mean).sum(axis=2)
-    return np.hstack([opinions.max(axis=2), _entropy(opinions), _entropy(mean), distance])
+    return [opinions.max(axis=2), _entropy(opinions), _entropy(mean), distance]
 
 
 def fit_opinion_gate(
@@ -178,7 +179,7 @@ def blending_weights(
     weight = sample_weight / sample_weight.sum()
     components = np.stack(predictions, axis=1)
     objective = MixingLoss(ones, components, target, weight, likelihood, PRIOR_ROWS / n_rows)
-    return softmax(objective.minimised(np.zeros((1, len(predictions))), 0.0)[0])
+    return softmax(objective.minimised(np.zeros((1, len(predictions))), 0.0))[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,7 +266,9 @@ def _moments(evidence, weight):
 def _standardised(evidence, mean, inverse):
     """Standardised columns, 0 where a value is missing, and a column of ones."""
     centred = np.where(np.isfinite(evidence), evidence - mean, 0.0)
-    return np.column_stack([centred * inverse, np.ones(len(evidence))])
+    design = np.ones((len(evidence), len(mean) + 1))
+    np.multiply(centred, inverse, out=design[:, :-1])
+    return design
 
 
 def _entropy(proba):

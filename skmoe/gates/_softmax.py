@@ -5,13 +5,12 @@ from numbers import Integral, Real
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn import get_config
 from sklearn.base import _fit_context, clone
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from skmoe._arithmetic import linear_top_k, log_softmax, softmax, top_k
-from skmoe._data.rows import is_valid_array
+from skmoe._data.rows import is_finite, is_known_array, is_valid_array
 
 from ._base import (
     RestrictableGate,
@@ -319,6 +318,19 @@ class SoftmaxGate(SolvedGate, TopKGate, RestrictableGate):
         """
         return softmax(self._logits(X))
 
+    def predict(self, X):
+        """Index of the most probable expert; the lower index where several are.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, frame} of shape (n_samples, n_features)
+
+        Returns
+        -------
+        expert : ndarray of shape (n_samples,), intp
+        """
+        return self._logits(X).argmax(axis=1)
+
     def top_k(self, X, k):
         """Most probable experts of each row and their probabilities.
 
@@ -369,15 +381,15 @@ class SoftmaxGate(SolvedGate, TopKGate, RestrictableGate):
         """Completed columns, and the coefficients and intercepts of the logits."""
         if not hasattr(self, "coef_"):  # to ask that is ten times quicker
             check_is_fitted(self)
-        whole = is_valid_array(self, X, "d") and not len(self.missing_features_)
-        if not whole or get_config()["assume_finite"]:  # in which case nobody has looked for NaN
+        indicated = len(self.missing_features_)
+        if indicated or not (is_known_array(self, X, "d") and is_finite(X)):
             X = complete(
                 self._validate_features(X, reset=False),
                 self.feature_means_,
                 self.missing_features_,
             )
         coef = self.coef_
-        if len(self.missing_features_):
+        if indicated:
             coef = np.hstack([coef, self.missing_coef_])
         if self.terms_ is not None:
             X = np.hstack([X, self.terms_.columns(X[:, : self.coef_.shape[1]])])

@@ -1,4 +1,4 @@
-"""Estimators that compare a row with rows of the training data: support vectors, neighbours."""
+"""Estimators that compare a row with points: support vectors, neighbours, means of classes."""
 
 from __future__ import annotations
 
@@ -36,6 +36,51 @@ def support_vectors(graph: Graph, estimator: Any, X: str) -> str:
     return graph.add(
         "Add", graph.add("MatMul", kernel, dual), graph.constant(estimator.intercept_)
     )
+
+
+def support_vector_scores(graph: Graph, estimator: Any, X: str) -> str:
+    """`decision_function` of `SVC` and `NuSVC`: (n_samples, 1) of two classes, else one a class.
+
+    libsvm compares each two classes by the support vectors of both.
+    """
+    kernel = kernel_values(graph, estimator, X)
+    dual = np.asarray(estimator.dual_coef_, dtype=np.float64)
+    intercept = graph.constant(np.asarray(estimator.intercept_, dtype=np.float64))
+    n_classes = len(estimator.classes_)
+    if n_classes == 2:
+        return graph.add("Add", graph.add("MatMul", kernel, graph.constant(dual.T)), intercept)
+    if estimator.decision_function_shape != "ovr":
+        raise ValueError("decision_function_shape='ovo' has no form in ONNX; take 'ovr'")
+    of_class = np.repeat(np.arange(n_classes), estimator.n_support_)
+    pairs = [(i, j) for i in range(n_classes) for j in range(i + 1, n_classes)]
+    each = [np.where(of_class == i, dual[j - 1], 0) + np.where(of_class == j, dual[i], 0)
+            for i, j in pairs]  # fmt: skip
+    products = graph.add("MatMul", kernel, graph.constant(np.stack(each, axis=1)))
+    scores = graph.add("Add", products, intercept)
+    # Each pair gives a vote to one of its classes; how far its score is from 0 breaks ties.
+    first, second = (np.eye(n_classes)[[pair[side] for pair in pairs]] for side in (0, 1))
+    against = graph.cast(graph.add("Less", scores, graph.constant(0.0)), np.float64)
+    votes = graph.add("MatMul", against, graph.constant(second - first))
+    votes = graph.add("Add", votes, graph.constant(first.sum(axis=0)))
+    confidence = graph.add("MatMul", scores, graph.constant(first - second))
+    size = graph.add("Add", graph.add("Abs", confidence), graph.constant(1.0))
+    fraction = graph.add("Div", confidence, graph.add("Mul", size, graph.constant(3.0)))
+    return graph.add("Add", votes, fraction)
+
+
+def naive_bayes(graph: Graph, estimator: Any, X: str) -> str:
+    """`GaussianNB`: class probabilities, from squared distances in units of each variance.
+
+    skl2onnx writes it with the logarithm and the sum of each class, in twice as many nodes.
+    """
+    means, variance = estimator.theta_, estimator.var_
+    centre = means.mean(axis=0)
+    rows = graph.add("Sub", X, graph.constant(centre))
+    seen = graph.add("Concat", graph.add("Mul", rows, rows), rows, axis=1)
+    coef = graph.constant(np.vstack([-0.5 / variance.T, ((means - centre) / variance).T]))
+    rest = np.log(estimator.class_prior_) - 0.5 * np.log(2 * np.pi * variance).sum(axis=1)
+    rest -= 0.5 * (np.square(means - centre) / variance).sum(axis=1)
+    return graph.add("Softmax", graph.add("Gemm", seen, coef, graph.constant(rest)), axis=1)
 
 
 def kernel_values(graph: Graph, estimator: Any, X: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import is_classifier
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.ensemble import (
@@ -22,10 +23,11 @@ from sklearn.ensemble import (
 )
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection._search import BaseSearchCV
+from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
-from sklearn.svm import SVR, NuSVR
+from sklearn.svm import SVC, SVR, NuSVC, NuSVR
 from sklearn.tree import (
     DecisionTreeClassifier,
     DecisionTreeRegressor,
@@ -34,7 +36,7 @@ from sklearn.tree import (
 )
 
 from ._boosting import BY_NAME, register_xgboost
-from ._distances import neighbours, support_vectors
+from ._distances import naive_bayes, neighbours, support_vector_scores, support_vectors
 from ._errors import ConversionError
 from ._features import STRING, Features
 from ._graph import Graph
@@ -71,6 +73,7 @@ OWN: dict[type, Callable[[Graph, Any, str], str]] = {
     ExtraTreeRegressor: forest,
     ExtraTreesClassifier: forest,
     ExtraTreesRegressor: forest,
+    GaussianNB: naive_bayes,
     GradientBoostingClassifier: gradient_boosting,
     GradientBoostingRegressor: gradient_boosting,
     HistGradientBoostingClassifier: histogram_boosting,
@@ -110,6 +113,8 @@ def estimator_output(graph: Graph, estimator: Any, features: Features) -> str:
         if len(estimator.steps) > 1:
             features = transformed(graph, estimator[:-1], features)
         return estimator_output(graph, estimator[-1], features)
+    if is_calibrated_svc(estimator):
+        return calibrated(graph, estimator, features)
     kind = type(estimator)
     library = kind.__module__.split(".")[0]
     converter = OWN.get(kind) or BY_NAME.get((library, kind.__name__))
@@ -123,6 +128,76 @@ def estimator_output(graph: Graph, estimator: Any, features: Features) -> str:
     except ValueError as error:
         raise ConversionError(str(error)) from error
     return by_skl2onnx(graph, estimator, features)
+
+
+def is_calibrated_svc(estimator: Any) -> bool:
+    """Whether this is a `CalibratedClassifierCV` of `SVC` or `NuSVC`, not by temperature."""
+    return isinstance(estimator, CalibratedClassifierCV) and all(
+        each.method in ("sigmoid", "isotonic")
+        and isinstance(last_step(each.estimator), SVC | NuSVC)
+        for each in estimator.calibrated_classifiers_
+    )
+
+
+def last_step(estimator: Any) -> Any:
+    """What predicts, also at the end of a Pipeline."""
+    estimator = bare(estimator)
+    return last_step(estimator[-1]) if isinstance(estimator, Pipeline) else estimator
+
+
+def calibrated(graph: Graph, estimator: CalibratedClassifierCV, features: Features) -> str:
+    """Calibrated support vector machines in float64; ONNX Runtime has them in float32 only."""
+    total = ""
+    for each in estimator.calibrated_classifiers_:
+        model, seen = bare(each.estimator), features
+        if isinstance(model, Pipeline):
+            seen = transformed(graph, model[:-1], features) if len(model) > 1 else features
+            model = bare(model[-1])
+        try:
+            scores = support_vector_scores(graph, model, seen.matrix(graph))
+        except ValueError as error:
+            raise ConversionError(str(error)) from error
+        calibrate = isotonic if each.method == "isotonic" else sigmoid
+        proba = calibrate(graph, scores, each.calibrators)
+        proba = normalised(graph, proba, len(estimator.classes_))
+        total = graph.add("Add", total, proba) if total else proba
+    return graph.add("Div", total, graph.constant(float(len(estimator.calibrated_classifiers_))))
+
+
+def sigmoid(graph: Graph, scores: str, calibrators: list[Any]) -> str:
+    """Calibrated scores, each column by a sigmoid of its own."""
+    slopes = np.array([calibrator.a_ for calibrator in calibrators])
+    offsets = np.array([calibrator.b_ for calibrator in calibrators])
+    scaled = graph.add("Mul", scores, graph.constant(-slopes))
+    return graph.add("Sigmoid", graph.add("Sub", scaled, graph.constant(offsets)))
+
+
+def isotonic(graph: Graph, scores: str, calibrators: list[Any]) -> str:
+    """Calibrated scores, each column by a line from threshold to threshold, level beyond."""
+    columns = []
+    for position, calibrator in enumerate(calibrators):
+        x, y = (
+            np.asarray(v, np.float64) for v in (calibrator.X_thresholds_, calibrator.y_thresholds_)
+        )
+        own = graph.add("Gather", scores, graph.constant(np.array([position])), axis=1)
+        risen = graph.add(
+            "Max", graph.add("Sub", own, graph.constant(x[:-1])), graph.constant(0.0)
+        )
+        risen = graph.add("Min", risen, graph.constant(np.diff(x)))
+        slopes = graph.constant((np.diff(y) / np.diff(x))[:, np.newaxis])
+        columns.append(graph.add("Add", graph.add("MatMul", risen, slopes), graph.constant(y[0])))
+    return graph.add("Concat", *columns, axis=1)
+
+
+def normalised(graph: Graph, proba: str, n_classes: int) -> str:
+    """Probabilities that sum to 1: of the second of two classes, or each against the rest."""
+    if n_classes == 2:
+        first = graph.add("Sub", graph.constant(1.0), proba)
+        return graph.add("Concat", first, proba, axis=1)
+    total = graph.add("ReduceSum", proba, graph.constant(np.array([1])), keepdims=1)
+    nothing = graph.cast(graph.add("Equal", total, graph.constant(0.0)), np.float64)  # or else 0
+    proba = graph.add("Add", proba, graph.add("Div", nothing, graph.constant(float(n_classes))))
+    return graph.add("Div", proba, graph.add("Add", total, nothing))
 
 
 def bare(estimator: Any) -> Any:

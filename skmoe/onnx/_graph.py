@@ -25,9 +25,14 @@ class Graph:
     ----------
     opset : int, default=17
         Version of the operators.
+    within : Graph, default=None
+        The graph that this is a part of, a body of a loop, say: it holds the constants.
+    prefix : str, default=""
+        Of the names of tensors, which have to differ from those of the graph around.
     """
 
-    def __init__(self, opset: int = OPSET) -> None:
+    def __init__(self, opset: int = OPSET, within: Graph | None = None, prefix: str = "") -> None:
+        self.within, self.prefix = within, prefix
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
         self.inputs: list[Any] = []
@@ -62,7 +67,7 @@ class Graph:
         node = helper.make_node(op, list(inputs), [], domain=domain, **attributes)
         key = (n_outputs, node.SerializeToString(deterministic=True))
         if key not in self._known:
-            names = [f"{op}_{len(self.nodes)}_{i}" for i in range(n_outputs)]
+            names = [f"{self.prefix}{op}_{len(self.nodes)}_{i}" for i in range(n_outputs)]
             node.output.extend(names)
             self.nodes.append(node)
             self._known[key] = names if n_outputs > 1 else names[0]
@@ -70,6 +75,8 @@ class Graph:
 
     def constant(self, value: Any) -> str:
         """Write a constant; numbers that are neither integers nor strings are float64."""
+        if self.within is not None:
+            return self.within.constant(value)
         array = np.asarray(value)
         if array.dtype.kind in "US":
             array = array.astype(object)
@@ -127,6 +134,38 @@ class Graph:
         self.nodes.extend(part.node)
         self.constants.extend(part.initializer)
         return [output.name for output in part.output]
+
+    def loop_body(self, carried: dict[str, str]) -> Any:
+        """What is written here as the body of a loop without an end of its own.
+
+        Parameters
+        ----------
+        carried : dict of str to str
+            For each float64 tensor that the loop carries its name at the start of a step, and the
+            tensor that it is at the end.
+
+        Returns
+        -------
+        graph : onnx.GraphProto
+        """
+        helper, kinds = import_onnx().helper, import_onnx().TensorProto
+
+        def info(name, kind, shape):
+            return helper.make_tensor_value_info(self.prefix + name, kind, shape)
+
+        numbers = [
+            helper.make_tensor_value_info(name, kinds.DOUBLE, None)
+            for names in (carried.keys(), carried.values())
+            for name in names
+        ]
+        goes_on = info("goes_on", kinds.BOOL, [])
+        same = helper.make_node("Identity", [goes_on.name], [self.prefix + "still"])
+        return helper.make_graph(
+            [*self.nodes, same],
+            self.prefix + "body",
+            [info("step", kinds.INT64, []), goes_on, *numbers[: len(carried)]],
+            [info("still", kinds.BOOL, []), *numbers[len(carried) :]],
+        )
 
     def declare_input(self, name: str, element_type: int, shape: list[Any]) -> str:
         """Write an input of the whole."""

@@ -28,14 +28,22 @@ class MixtureOutputs(NamedTuple):
         (n_samples, n_experts).
     experts : tuple of str
         What each expert says, (n_samples, n_classes or n_outputs).
+    opinions : str
+        The same, (n_samples, n_experts, n_classes or n_outputs).
+    shared : str
+        What the shared expert says, (n_samples, n_classes or n_outputs); "" if nobody asks.
     """
 
     prediction: str
     gate_proba: str
     experts: tuple[str, ...]
+    opinions: str
+    shared: str
 
 
-def mixture_outputs(graph: Graph, mixture: Any, features: Features) -> MixtureOutputs:
+def mixture_outputs(
+    graph: Graph, mixture: Any, features: Features, with_density: bool = False
+) -> MixtureOutputs:
     """Write a fitted mixture.
 
     All experts are evaluated for all rows, whatever `top_k` is; those that a row is not routed to
@@ -46,6 +54,8 @@ def mixture_outputs(graph: Graph, mixture: Any, features: Features) -> MixtureOu
     graph : Graph
     mixture : MixtureOfExpertsClassifier or MixtureOfExpertsRegressor
     features : Features
+    with_density : bool, default=False
+        Whether to write a shared expert that has a part in the density alone.
 
     Returns
     -------
@@ -65,7 +75,9 @@ def mixture_outputs(graph: Graph, mixture: Any, features: Features) -> MixtureOu
                 f"expert {name!r}", expert, lambda e=expert: aligned(graph, mixture, e, features)
             )
         )
-    shared = answering_shared_expert(mixture)
+    answers = shared_expert_answers(mixture)
+    dense = with_density and mixture._shared is not None and mixture._shared.density_weight > 0.0
+    shared = mixture.shared_expert_ if answers or dense else None
     if shared is not None and not isinstance(shared, Consensus):
         generalist = parts.write(
             "the generalist", shared, lambda: aligned(graph, mixture, shared, features)
@@ -76,7 +88,7 @@ def mixture_outputs(graph: Graph, mixture: Any, features: Features) -> MixtureOu
     opinions = stacked(graph, outputs, n_columns(mixture))
     mixed = weighted(graph, mixture, opinions, weights)
     if shared is None:
-        return MixtureOutputs(mixed, gate_proba, tuple(outputs))
+        return MixtureOutputs(mixed, gate_proba, tuple(outputs), opinions, "")
     if isinstance(shared, Consensus):
         seen = seen_columns(graph, mixture.gate_columns_, features)
         said = consensus(graph, mixture, shared, opinions, seen)
@@ -84,10 +96,11 @@ def mixture_outputs(graph: Graph, mixture: Any, features: Features) -> MixtureOu
         said = generalist
     if is_classifier(mixture):
         said = with_floor(graph, said, float(mixture.shared_dispersion_[0]), len(mixture.classes_))
-    weight = mixture.shared_weight_
-    own = graph.add("Mul", mixed, graph.constant(1.0 - weight))
-    whole = graph.add("Add", own, graph.add("Mul", said, graph.constant(weight)))
-    return MixtureOutputs(whole, gate_proba, tuple(outputs))
+    if answers:
+        weight = mixture.shared_weight_
+        own = graph.add("Mul", mixed, graph.constant(1.0 - weight))
+        mixed = graph.add("Add", own, graph.add("Mul", said, graph.constant(weight)))
+    return MixtureOutputs(mixed, gate_proba, tuple(outputs), opinions, said)
 
 
 def log_gate(graph: Graph, mixture: Any, features: Features) -> str:
@@ -128,18 +141,15 @@ def n_columns(mixture: Any) -> int:
     return np.size(mixture.scale_) // mixture.n_experts_
 
 
-def answering_shared_expert(mixture: Any) -> Any:
-    """The shared expert if it has a part in predictions, else None.
+def shared_expert_answers(mixture: Any) -> bool:
+    """Whether the shared expert has a part in predictions.
 
     As in `predict`: a consensus has to hear all experts, so where only few are asked, these answer
     without it.
     """
-    if mixture.shared_weight_ == 0.0:
-        return None
     few = mixture.top_k not in (None, mixture.n_experts_)
-    if few and isinstance(mixture.shared_expert_, Consensus):
-        return None
-    return mixture.shared_expert_
+    unheard = few and isinstance(mixture.shared_expert_, Consensus)
+    return mixture.shared_weight_ > 0.0 and not unheard
 
 
 def aligned(graph: Graph, mixture: Any, expert: Any, features: Features) -> str:

@@ -8,11 +8,12 @@ from sklearn.utils.multiclass import type_of_target
 
 from .._classifier import MixtureOfExpertsClassifier
 from .._regressor import MixtureOfExpertsRegressor
+from ..fitted import GateColumns
 from ..gates import SoftmaxGate
 from ._dropout import KindDropout
-from ._encoders import components, encoder, one_hot, scaled_calendar
+from ._encoders import components, encoder
 from ._experts import STRINGS, TASKS, feature_experts, readable_experts
-from ._frames import column
+from ._frames import column_names
 from ._kinds import KINDS, column_kinds
 
 GOALS = ("accuracy", "robust", "fast", "readable")
@@ -105,18 +106,23 @@ def task_of(y):
 
 
 def table_gate(X, kinds):
-    """Parameters of the gate of a raw table: the default gate, on columns that it can take.
+    """Parameters of the gate: the default one, without columns that are left out of the table.
 
-    To go, all of it, once the default gate encodes what is no number by itself.
+    Where there are strings alone, which the default gate leaves to the experts, it gets n-grams.
     """
-    usable = [name for name in kinds.columns(*KINDS) if column(X, name).dtype.kind in "biuf"]
-    if usable:
-        return {"gate_features": usable}
-    parts = [
-        ("categories", ("code", "categorical"), one_hot(), False),
-        ("dates", ("datetime",), scaled_calendar(), False),
-    ]
-    columns = encoder(kinds, parts)
-    if not columns.transformers:  # strings alone
-        columns = encoder(kinds, [("strings", STRINGS, components(), True)])
-    return {"gate": make_pipeline(columns, SoftmaxGate())}
+    encodable = encodable_columns(X)
+    usable = [name for name in encodable if name in kinds.columns(*KINDS)]
+    if not usable:
+        strings = encoder(kinds, [("strings", STRINGS, components(), True)])
+        return {"gate": make_pipeline(strings, SoftmaxGate())}
+    return {} if len(usable) == len(encodable) else {"gate_features": usable}
+
+
+def encodable_columns(X):
+    """Names of the columns that the default gate sees where it is given all of them."""
+    try:
+        seen = GateColumns.of(X, None, encode=True).seen
+    except ValueError:  # there is none
+        return []
+    names = column_names(X)
+    return [names[position] for position in seen]

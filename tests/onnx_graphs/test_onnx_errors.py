@@ -146,5 +146,20 @@ def test_a_pipeline_needs_a_sample():
 
 def test_unknown_outputs_are_refused():
     needs_onnx()
-    with pytest.raises(ValueError, match="quantiles"):
-        to_onnx(regressor().fit(X, Y), X, extra_outputs=("quantiles",))
+    model = regressor().fit(X, Y)
+    with pytest.raises(ValueError, match="quantiles.*give quantiles="):
+        to_onnx(model, X, extra_outputs=("quantiles",))
+    for levels in (0.0, (0.5, 1.0), np.nan):
+        with pytest.raises(ValueError, match="between 0 and 1"):
+            to_onnx(model, X, quantiles=levels)
+    with pytest.raises(ValueError, match="a classifier"):
+        to_onnx(classifier().fit(X, LABELS), X, quantiles=0.5)
+
+
+def test_a_density_that_is_not_that_of_the_experts_is_refused():
+    needs_onnx()
+    model = regressor(density="auto").fit(X, Y)
+    assert [output.name for output in to_onnx(model, X).graph.output] == ["variable"]
+    for asked in (dict(quantiles=0.5), dict(extra_outputs=("standard_deviation",))):
+        with pytest.raises(ConversionError, match="density='mixture'"):
+            to_onnx(model, X, **asked)

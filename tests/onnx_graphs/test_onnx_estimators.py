@@ -23,7 +23,7 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC, SVR, NuSVR
+from sklearn.svm import SVC, SVR, NuSVC, NuSVR
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 runtime = pytest.importorskip("onnxruntime", reason="the extra 'onnx' is not installed")
@@ -82,6 +82,9 @@ ESTIMATORS = {
     "class neighbours": scaled(KNeighborsClassifier()),
     "near class neighbours": scaled(KNeighborsClassifier(weights="distance")),
     "class svm": scaled(CalibratedClassifierCV(SVC(), ensemble=False, cv=2)),
+    "class nu svm": scaled(CalibratedClassifierCV(NuSVC(nu=0.3, kernel="poly"), cv=2)),
+    "scaled inside": CalibratedClassifierCV(scaled(SVC()), cv=2),
+    "isotonic svm": scaled(CalibratedClassifierCV(SVC(), method="isotonic", cv=2)),
     "calibrated boosting": CalibratedClassifierCV(boosted(HistGradientBoostingClassifier), cv=2),
     "class mlp": scaled(MLPClassifier(hidden_layer_sizes=(5,), max_iter=20)),
     "bayes": GaussianNB(),
@@ -249,3 +252,10 @@ def test_missing_values_and_categories_of_lightgbm():
 def test_what_cannot_be_converted_says_why(estimator, reason):
     with pytest.raises(ConversionError, match=reason):
         outputs(estimator.fit(X, Y), NEW)
+
+
+def test_what_was_written_in_float32_by_others_is_exact():
+    """Thresholds of a correction divide what experts say: they must not round."""
+    for estimator in (CalibratedClassifierCV(scaled(SVC()), cv=2), GaussianNB()):
+        for labels in (LABELS, LABELS == "low"):
+            assert relative(*outputs(clone(estimator).fit(X, labels), NEW)) <= 1e-12

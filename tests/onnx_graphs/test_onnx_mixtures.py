@@ -24,6 +24,7 @@ from skmoe import (
     SoftmaxGate,
     to_onnx,
 )
+from skmoe.fitted import SharedExpert
 from skmoe.onnx import verify
 
 runtime = pytest.importorskip("onnxruntime", reason="the extra 'onnx' is not installed")
@@ -246,3 +247,37 @@ def test_linear_experts_are_exact():
     model = regressor(LinearRegression(), n_experts=3).fit(X, Y)
     found = run(to_onnx(model, NEW), {"X": NEW})["variable"][:, 0]
     np.testing.assert_allclose(found, model.predict(NEW), rtol=1e-12, atol=1e-12)
+
+
+LEVELS = (0.001, 0.05, 0.5, 0.9, 0.999)
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+@pytest.mark.parametrize("likelihood", ["gaussian", "laplace"])
+@pytest.mark.parametrize("shared", [None, "generalist", "consensus"])
+def test_standard_deviation_and_quantiles(likelihood, shared, n_outputs):
+    y = Y if n_outputs == 1 else np.column_stack([Y, 10 * X[:, 0] - Y])
+    experts = [("ridge", Ridge()), ("tree", DecisionTreeRegressor(max_depth=3)), ("all", Ridge(9))]
+    model = regressor(
+        experts,
+        likelihood=likelihood,
+        shared_expert="consensus" if shared == "consensus" else None,
+        density="mixture",
+        top_k=2,
+    ).fit(X, y)
+    if shared is not None:  # as if held-out rows had given it a part in the density alone
+        said_by = model.shared_expert_ if shared == "consensus" else LinearRegression().fit(X, y)
+        model._set_shared(SharedExpert(said_by, 0.0, 0.3, np.full((1, n_outputs), 0.5)))
+    extra = dict(extra_outputs=("standard_deviation",), quantiles=LEVELS)
+    said = run(to_onnx(model, X, **extra), {"X": NEW})
+    _, deviation = model.predict(NEW, return_std=True)
+    expected = model.predict_quantiles(NEW, LEVELS)
+    assert said["quantiles"].shape == expected.shape
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(said["quantiles"], expected, atol=1e-6 * scale)
+    found = said["standard_deviation"]
+    np.testing.assert_allclose(found, deviation.reshape(len(NEW), -1), rtol=1e-6)
+    # The probability of at most the quantile is its level, far out as well.
+    probability = model.predict_distribution(NEW).cdf(said["quantiles"])
+    level = np.broadcast_to(LEVELS, probability.shape)
+    np.testing.assert_allclose(probability, level, rtol=1e-5)

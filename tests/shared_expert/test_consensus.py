@@ -1,5 +1,6 @@
 """The consensus: its blend is the constrained optimum, and its correction is judged fairly."""
 
+import pickle
 import warnings
 
 import numpy as np
@@ -9,11 +10,12 @@ from scipy.optimize import minimize
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold, cross_val_predict
+from sklearn.tree import DecisionTreeRegressor
 from small_mixtures import problem_of
 
-from skmoe import SoftmaxGate
+from skmoe import MixtureOfExpertsRegressor, SoftmaxGate
 from skmoe._data.folds import Folds
-from skmoe._likelihoods import Categorical, regression_likelihood
+from skmoe._likelihoods import MIN_FLOOR, Categorical, regression_likelihood
 from skmoe._shared_expert.blends import SMALLEST_PART, ClassBlend, MeanBlend, one_column
 from skmoe._shared_expert.consensus import (
     MIN_LEAF_ROWS,
@@ -24,12 +26,12 @@ from skmoe._shared_expert.consensus import (
     Rows,
     _credible_strength,
     _evidence,
-    _forest_mean,
     _held_out_correction,
     _weighed,
     columns_to_see,
     fit_consensus,
 )
+from skmoe._shared_expert.forest import FlatForest, forest_mean
 
 
 def folds(n, n_splits=5, seed=0):
@@ -401,5 +403,32 @@ def test_the_forest_says_the_same_without_checks(n_outputs):
     target = rng.normal(size=(200, n_outputs))
     forest = ExtraTreesRegressor(7, random_state=0).fit(evidence, one_column(target))
     expected = forest.predict(evidence).reshape(200, -1)
-    np.testing.assert_array_equal(_forest_mean(forest, evidence), expected)
-    np.testing.assert_array_equal(_forest_mean(forest, evidence[:1]), expected[:1])
+    np.testing.assert_array_equal(forest_mean(forest, evidence), expected)
+    flat = FlatForest.of(forest)
+    for row in (1, 2, 3, 4):  # without missing values
+        np.testing.assert_array_equal(flat.mean(evidence[row : row + 1]), expected[row : row + 1])
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_blend_says_what_its_regression_says(n_classes):
+    rng = np.random.RandomState(0)
+    opinions = rng.dirichlet(np.ones(n_classes), size=(100, 3))
+    target = rng.randint(n_classes, size=100)
+    blend = ClassBlend(class_likelihood(n_classes), 0.3).fit(opinions, target, np.ones(100))
+    expected = blend.model.predict_proba(blend.seen(opinions))
+    said = blend.predict(opinions)
+    np.testing.assert_allclose(said, blend.likelihood.component(expected, MIN_FLOOR), rtol=1e-13)
+
+
+def test_what_serves_single_rows_is_not_stored():
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(300, 3))
+    y = np.where(X[:, 0] > 0, np.sin(4 * X[:, 1]), np.abs(X[:, 2])) + 0.05 * rng.normal(size=300)
+    experts = [("ridge", Ridge()), ("tree", DecisionTreeRegressor(max_depth=3))]
+    model = MixtureOfExpertsRegressor(experts, shared_expert="consensus", random_state=0).fit(X, y)
+    assert model.shared_expert_.correction is not None  # or else there is nothing to serve
+    before = pickle.dumps(model)
+    np.testing.assert_allclose(model.predict(X[:1]), model.predict(X[:2])[:1], rtol=1e-12)
+    assert pickle.dumps(model) == before
+    alone = pickle.loads(before).predict(X[:1])
+    np.testing.assert_array_equal(alone, model.predict(X[:1]))

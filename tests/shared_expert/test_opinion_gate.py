@@ -126,7 +126,7 @@ def test_weights_count_as_rows():
 @pytest.mark.parametrize(("classifier", "n_columns"), [(False, 4), (True, 7)])
 def test_statistics_of_opinions(classifier, n_columns):
     opinions = RNG.dirichlet(np.ones(3), size=(10, 2)) if classifier else RNG.normal(size=(10, 2))
-    statistics = opinion_statistics(opinions, classifier)
+    statistics = np.hstack(opinion_statistics(opinions, classifier))
     assert statistics.shape == (10, n_columns) and np.isfinite(statistics).all()
     if classifier:
         np.testing.assert_allclose(statistics[:, :2], opinions.max(axis=2))

@@ -1,17 +1,21 @@
 """Mixtures as ONNX graphs: what converts, how exactly, how fast.
 
-Run ``python benchmarks/graphs.py [--only PART ...] [--quick]`` where the extra ``onnx`` is
-installed; kinds of boosting libraries that are not installed are left out. All sessions have one
-thread. Times are processor time, the best of several, in alternation. See README.md for figures.
-
-(The file is not called onnx.py, since a script's folder comes first where Python looks for
-modules, and so the library of that name would not be found.)
+Run ``python benchmarks/onnx.py [--only PART ...] [--kinds KIND ...] [--quick]`` where the extra
+``onnx`` is installed; kinds of boosting libraries that are not installed are left out. All
+sessions have one thread. Times are processor time, the best of several, in alternation. See
+README.md for figures.
 """
 
 import argparse
 import importlib
+import sys
 import warnings
+from pathlib import Path
 from time import process_time
+
+# This file has the name of a library, which Python would look for beside it first.
+if (here := str(Path(__file__).resolve().parent)) in sys.path:
+    sys.path.remove(here)
 
 import numpy as np
 import onnxruntime
@@ -77,11 +81,16 @@ LIBRARIES = {
     "XGBoost": ("xgboost", "XGB", dict(n_estimators=50, n_jobs=1)),
     "CatBoost": ("catboost", "CatBoost", dict(iterations=50, verbose=0, thread_count=1)),
 }
+WHOLE = "pool of five"
 POOL = ["forest", "histogram boosting", "k-NN", "SVM"]
 
 
-def kinds():
+def kinds(chosen):
     """Pairs (name, estimator), those of boosting libraries that are installed included."""
+    return [(name, estimator) for name, estimator in all_kinds() if name in (chosen or [name])]
+
+
+def all_kinds():
     found = [*REGRESSORS.items(), *CLASSIFIERS.items()]
     for name, (library, prefix, parameters) in LIBRARIES.items():
         try:
@@ -136,7 +145,7 @@ def answer(model, X):
     return model.predict_proba(X) if is_classifier(model) else model.predict(X)
 
 
-def exactness(quick):
+def exactness(quick, chosen=None):
     """Largest difference on 100,000 rows, relative to the largest value; labels that differ."""
     n_rows = 5_000 if quick else 100_000
     X = rows(n_rows, 1)
@@ -144,11 +153,12 @@ def exactness(quick):
     table("experts", "task", "largest difference", "rows beyond 1e-6", "labels that differ")
     models = [
         (name, is_classifier(estimator), lambda e=estimator: clone(e))
-        for name, estimator in kinds()
+        for name, estimator in kinds(chosen)
     ]
-    models += [("pool of five", c, lambda c=c: pool(c)) for c in (False, True)]
+    if WHOLE in (chosen or [WHOLE]):
+        models += [(WHOLE, c, lambda c=c: pool(c)) for c in (False, True)]
     for name, classes, experts in models:
-        parameters = {} if name == "pool of five" else dict(n_experts=2, overlap=0.3)
+        parameters = {} if name == WHOLE else dict(n_experts=2, overlap=0.3)
         try:
             model = fitted(experts(), classes, **parameters)
             session = session_of(to_onnx(model, X[:1000]))
@@ -175,19 +185,20 @@ def exactness(quick):
             np.sum(apart > 1e-6), wrong)  # fmt: skip
 
 
-def speed(quick):
+def speed(quick, chosen=None):
     """Times of skmoe, of its graph, and of the graphs of its experts alone."""
     register_converters()
     print("\nFour experts of each kind, and pools. Microseconds for one row; ms for more.\n")
     table("experts", "rows", "skmoe", "ONNX", "skmoe / ONNX", "experts' ONNX, sum", "ratio", "MB")
     models = [
         (name, is_classifier(estimator), lambda e=estimator: clone(e))
-        for name, estimator in kinds()
+        for name, estimator in kinds(chosen)
         if is_classifier(estimator) or name == "ridge"
     ]
-    models += [("pool of five", True, lambda: pool(True))]
+    if WHOLE in (chosen or [WHOLE]):
+        models += [(WHOLE, True, lambda: pool(True))]
     for name, classes, experts in models:
-        model = fitted(experts(), classes, **({} if name == "pool of five" else {"overlap": 0.3}))
+        model = fitted(experts(), classes, **({} if name == WHOLE else {"overlap": 0.3}))
         graph = to_onnx(model, rows(1000, 2))
         size = len(graph.SerializeToString()) / 1e6
         session = session_of(graph)
@@ -226,7 +237,7 @@ def expert_graph(expert):
     return graph.model("expert")
 
 
-def stacking(quick):
+def stacking(quick, chosen=None):
     """The graph of a pool beside that of scikit-learn's stacking of the same estimators."""
     import skl2onnx
 
@@ -284,10 +295,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer rows")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--kinds", nargs="+", help=f"such as forest, naive Bayes, {WHOLE}")
     arguments = parser.parse_args()
     with threadpool_limits(1):
         for name in arguments.only:
-            PARTS[name](arguments.quick)
+            PARTS[name](arguments.quick, arguments.kinds)
 
 
 if __name__ == "__main__":
