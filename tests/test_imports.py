@@ -20,13 +20,15 @@ FLOORS = [
     {"the front": ["__init__", "__main__"]},
     {"graphs": ["onnx", "onnx.*"]},
     {
-        "what files name": ["fitted"],
         "the bundle": ["io", "io.*"],
         "looking at models": ["inspection", "inspection.*"],
         "scores": ["metrics"],
         "raw tables": ["tables", "tables.*"],
     },
-    {"estimators": ["_classifier", "_regressor", "_base", "_surgery", "_diagram"]},
+    {
+        "estimators": ["_classifier", "_regressor", "_base", "_surgery", "_diagram"],
+        "what files name": ["fitted"],
+    },
     {"training": ["_training", "_training.*"]},
     {"predictive densities": ["_density", "_density.*"]},
     {"prediction": ["_prediction", "_prediction.*"]},
