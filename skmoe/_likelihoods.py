@@ -85,6 +85,10 @@ class Likelihood(ABC):
         """A smooth loss (n,) whose size is about 1, and its derivative (n, ...)."""
 
     @abstractmethod
+    def nat(self, mean_loss: float) -> float:
+        """By how much mixing losses differ for a nat, where their mean is `mean_loss`."""
+
+    @abstractmethod
     def component(self, outputs: np.ndarray, dispersion: Any) -> np.ndarray:
         """What an expert adds to the mixed prediction."""
 
@@ -191,6 +195,10 @@ class Categorical(Record, Likelihood):
         slope[rows, y] = -1.0 / own
         return -np.log(own), slope
 
+    def nat(self, mean_loss):
+        """1: the mixing loss is a negative log-likelihood."""
+        return 1.0
+
     def component(self, outputs, dispersion):
         """What an expert adds to the mixture: its probabilities mixed with the uniform."""
         return (1.0 - dispersion) * outputs + dispersion / len(self.classes)
@@ -246,6 +254,10 @@ class _LocationScale(Record, Likelihood):
         residual = (prediction - y) / scale
         loss = 0.5 * np.square(residual).reshape(len(y), -1).sum(axis=1)
         return loss, residual / scale
+
+    def nat(self, mean_loss):
+        """Half a squared error is as many nats as there are variances of the error in it."""
+        return max(2.0 * mean_loss / len(self.min_scale), MIN_RELATIVE_SCALE**2)
 
     def component(self, outputs, dispersion):
         """What an expert adds to the mixture's mean: its prediction."""

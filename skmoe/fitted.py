@@ -14,7 +14,7 @@ from ._experts.labels import EncodedLabels
 from ._likelihoods import Categorical, Gaussian, Laplace
 from ._prediction.routing import Route
 from ._prediction.utilization import Utilization
-from ._shared_expert.blends import ClassBlend, LinearClassBlend, MeanBlend
+from ._shared_expert.blends import ClassBlend, LinearBlend, LinearClassBlend, MeanBlend
 from ._shared_expert.consensus import Consensus
 from ._shared_expert.expert import SharedExpert
 from ._shared_expert.opinion_gate import OpinionGate
@@ -40,6 +40,7 @@ __all__ = [
     "LeafTable",
     "Levels",
     "Lift",
+    "LinearBlend",
     "LinearClassBlend",
     "MeanBlend",
     "Moments",

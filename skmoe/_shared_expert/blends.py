@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import nnls
 from scipy.special import expit
 from sklearn.dummy import DummyClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, RidgeCV
 
 from .._arithmetic import softmax
 from .._compat import Record
@@ -28,14 +28,37 @@ Weaker ones are left out: 1 was chosen where rows are few, and did harm to new o
 """
 
 
+RIDGE_PENALTIES = np.logspace(-3, 2, 6)
+"""Candidates of the penalty of a linear blend, in variances of the opinions."""
+
+
 @dataclass(frozen=True, eq=False)
-class MeanBlend(Record):
-    """Mean of real opinions with constant weights, none negative, that sum to 1 (Breiman, 1996).
+class RealBlend(Record):
+    """Base of the blends of real opinions.
 
     Attributes
     ----------
     scale : ndarray of shape (n_outputs,)
         In which errors of several outputs are compared.
+    """
+
+    scale: np.ndarray
+
+    def left_over(self, target, blended):
+        """What the correction has to learn, (n, n_columns)."""
+        return (target - blended).reshape(len(target), -1)
+
+    def corrected(self, blended, correction):
+        """The blend with a correction (n, n_columns)."""
+        return blended + correction.reshape(blended.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class MeanBlend(RealBlend):
+    """Mean of real opinions with constant weights, none negative, that sum to 1 (Breiman, 1996).
+
+    Attributes
+    ----------
     weights : ndarray of shape (n_opinions,), or None before `fit`
 
     References
@@ -43,7 +66,6 @@ class MeanBlend(Record):
     Breiman, L. (1996). Stacked regressions. Machine Learning, 24(1), 49-64.
     """
 
-    scale: np.ndarray
     weights: Any = None
 
     def fit(self, opinions, target, sample_weight):
@@ -68,13 +90,39 @@ class MeanBlend(Record):
         """Blend opinions (n, n_opinions, ...) to predictions (n, ...)."""
         return np.einsum("k,ik...->i...", self.weights, opinions)
 
-    def left_over(self, target, blended):
-        """What the correction has to learn, (n, n_columns)."""
-        return (target - blended).reshape(len(target), -1)
 
-    def corrected(self, blended, correction):
-        """The blend with a correction (n, n_columns)."""
-        return blended + correction.reshape(blended.shape)
+@dataclass(frozen=True, eq=False)
+class LinearBlend(RealBlend):
+    """Ridge regression on the opinions, as in `StackingRegressor`.
+
+    Weights may be negative and need not sum to 1, and there is an intercept: experts that all err
+    to the same side, or exaggerate, are set right.
+
+    Attributes
+    ----------
+    coef : ndarray of shape (n_outputs, n_opinions * n_outputs), or None before `fit`
+    intercept : ndarray of shape (n_outputs,), or None before `fit`
+    """
+
+    coef: Any = None
+    intercept: Any = None
+
+    def fit(self, opinions, target, sample_weight):
+        """A copy with the regression fitted; the penalty is chosen by leaving out single rows."""
+        seen = (opinions.reshape(*opinions.shape[:2], -1) / self.scale).reshape(len(target), -1)
+        wanted = target.reshape(len(target), -1) / self.scale
+        size = max(float(seen.var()), np.finfo(float).tiny)
+        model = RidgeCV(RIDGE_PENALTIES * size).fit(seen, wanted, unless_alike(sample_weight))
+        n_opinions = opinions.shape[1]
+        units = self.scale[:, np.newaxis] / np.tile(self.scale, n_opinions)
+        coef = model.coef_.reshape(len(self.scale), -1) * units
+        return replace(self, coef=coef, intercept=np.ravel(model.intercept_) * self.scale)
+
+    def predict(self, opinions):
+        """Blend opinions (n, n_opinions, ...) to predictions (n, ...)."""
+        seen = opinions.reshape(len(opinions), self.coef.shape[1])
+        said = seen @ self.coef.T + self.intercept
+        return said.reshape(len(opinions), *opinions.shape[2:])
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +210,7 @@ def best_blend(opinions, target, sample_weight, folds, likelihood):
         candidates = [ClassBlend(likelihood, penalty) for penalty in INVERSE_PENALTIES]
         candidates.append(LinearClassBlend(likelihood, 1.0))
     else:
-        candidates = [MeanBlend(likelihood.min_scale)]
+        candidates = [MeanBlend(likelihood.min_scale), LinearBlend(likelihood.min_scale)]
     smallest, best = np.inf, (candidates[0], np.empty(0))
     for blend in candidates:
         held_out = np.empty((len(target), *likelihood.output_shape))

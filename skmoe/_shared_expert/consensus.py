@@ -22,6 +22,7 @@ from .blends import (
     one_column,
     unless_alike,
 )
+from .floor import common_dispersion
 from .forest import FlatForest, forest_mean
 from .opinion_gate import (
     OpinionGate,
@@ -43,30 +44,35 @@ MOST_COLUMNS = 24
 MOST_SPARSE_COLUMNS = 100
 """Sparse columns beyond this (words, say) are not seen: few trees would ask for any of them."""
 
+PARTS = ("constant", "blend", "opinions", "features")
+"""Ways to weigh experts."""
+
 STRENGTHS = np.linspace(0.0, 1.0, 21)
 """Candidates of the part of the correction that is applied."""
 
 
 @dataclass(frozen=True, eq=False)
 class Consensus(Record):
-    """What experts say together: three ways to weigh them, and a forest that corrects the whole.
+    """What experts say together: four ways to weigh them, and a forest that corrects the whole.
 
     Experts may be weighed alike for all rows, so that the mean of their predictions is best; by a
-    blend, which is stacked generalisation (Wolpert, 1992); or by a gate that has heard them all.
-    None of the three is best on all data, so they are mixed. A forest is trained on what the
-    whole, mixture included, leaves over; it finds regions where all err to the same side, which
-    no weighting could mend.
+    blend, which is stacked generalisation (Wolpert, 1992); by a gate that sees features, or by one
+    that has also heard them all. None of them is best on all data, so they are mixed. A forest is
+    trained on what the whole, mixture included, leaves over; it finds regions where all err to the
+    same side, which no weighting could mend.
 
     Attributes
     ----------
     parts : dict of str to float
-        How much is said by "constant" weights, the "blend" and the gate on "opinions"; sums to 1.
+        How much is said by "constant" weights, the "blend", the gate on features and "opinions"
+        and that on "features" alone; sums to 1.
     constant : ndarray of shape (n_experts,)
         The constant weights.
     blend : MeanBlend or ClassBlend
     gate : OpinionGate
+        That on features and opinions.
     dispersion : ndarray of shape (n_experts, ...)
-        Of each expert if it answered alone: the floors of classifiers.
+        The floors of classifiers.
     likelihood : Likelihood
     correction : fitted ExtraTreesRegressor, or None where it does not help
     strength : float
@@ -75,6 +81,8 @@ class Consensus(Record):
         The features that gate and correction see; none if there are many and sparse.
     view : NumericView, default=None
         What turns the gate's columns into features; None where they are numbers already.
+    feature_gate : OpinionGate, default=None
+        That on features alone; None in models of before there was one.
 
     References
     ----------
@@ -91,6 +99,7 @@ class Consensus(Record):
     strength: float
     columns: np.ndarray
     view: NumericView | None = None
+    feature_gate: OpinionGate | None = None
 
     def predict(self, opinions, Z):
         """Predict.
@@ -128,13 +137,16 @@ class Consensus(Record):
         if self.parts is None:  # stored when a consensus was its blend
             return self.blend.predict(opinions)
         components = _components(opinions, self.dispersion, self.likelihood)
-        statistics = _statistics(opinions, evidence, self.likelihood)
-        said = (
-            mixed(self.constant[np.newaxis], components),
-            self.blend.predict(opinions),
-            self.gate.predict(statistics, components),
-        )
-        return sum(part * each for part, each in zip(self.parts.values(), said, strict=True))
+        features = _features(opinions, evidence)
+        statistics = _statistics(opinions, features, self.likelihood)
+        said = {
+            "constant": mixed(self.constant[np.newaxis], components),
+            "blend": self.blend.predict(opinions),
+            "opinions": self.gate.predict(statistics, components),
+        }
+        if self.feature_gate is not None:
+            said["features"] = self.feature_gate.predict(features, components)
+        return sum(part * said[name] for name, part in self.parts.items())
 
 
 class Rows(NamedTuple):
@@ -154,15 +166,12 @@ class Opinions(NamedTuple):
     outputs : ndarray of shape (n_samples, n_experts, ...)
     mixed : ndarray of shape (n_samples, ...)
         Predictions of the mixture.
-    dispersion : ndarray of shape (n_experts, ...)
-        Of each expert if it answered alone.
     independent : bool
         Whether no expert has seen any of these rows, so that those of all folds are alike.
     """
 
     outputs: np.ndarray
     mixed: np.ndarray
-    dispersion: np.ndarray
     independent: bool
 
 
@@ -218,12 +227,11 @@ def fit_consensus(
     likelihood: Any = problem.likelihood
     evidence = _evidence(outputs, features[rows], columns)
     known = Rows(target, weights, folds, likelihood)
-    consensus, bases = _weighed(outputs, evidence, opinions.dispersion, known)
+    consensus, bases = _weighed(outputs, evidence, known)
     parts = blending_weights([mixture, *bases], target, weights, likelihood)
     say = float(1.0 - parts[0])
     said = sum(part / say * each for part, each in zip(parts[1:], bases, strict=True))
-    names = ("constant", "blend", "opinions")
-    consensus = replace(consensus, parts=dict(zip(names, (parts[1:] / say).tolist(), strict=True)))
+    consensus = replace(consensus, parts=dict(zip(PARTS, (parts[1:] / say).tolist(), strict=True)))
     # What is left over is that of the whole, and the correction is added by the consensus, which
     # speaks for a part of it only: so it is applied that many times as strongly.
     left_over = consensus.blend.left_over(target, (1.0 - say) * mixture + say * said)
@@ -244,15 +252,18 @@ def fit_consensus(
     return replace(consensus, columns=columns, view=view), held_out, say
 
 
-def _weighed(outputs, evidence, dispersion, known):
-    """The consensus without a correction, and the held-out predictions of its three parts."""
+def _weighed(outputs, evidence, known):
+    """The consensus without a correction, and the held-out predictions of its parts."""
     target, weights, folds, likelihood = known
+    dispersion = common_dispersion(outputs, target, weights, likelihood)
     components = _components(outputs, dispersion, likelihood)
     nothing = np.empty((len(target), 0))
     constant, evenly = fit_opinion_gate(nothing, components, *known)
     blend, blended = best_blend(outputs, target, weights, folds, likelihood)
-    statistics = _statistics(outputs, evidence, likelihood)
+    features = _features(outputs, evidence)
+    statistics = _statistics(outputs, features, likelihood)
     gate, gated = fit_opinion_gate(statistics, components, *known)
+    feature_gate, by_features = fit_opinion_gate(features, components, *known)
     consensus = Consensus(
         {},
         constant.proba(nothing[:1])[0],
@@ -263,8 +274,9 @@ def _weighed(outputs, evidence, dispersion, known):
         correction=None,
         strength=0.0,
         columns=np.empty(0, dtype=np.intp),
+        feature_gate=feature_gate,
     )
-    return consensus, [evenly, blended, gated]
+    return consensus, [evenly, blended, gated, by_features]
 
 
 def _components(outputs, dispersion, likelihood):
@@ -337,12 +349,15 @@ def columns_to_see(features):
     return np.arange(features.shape[1])
 
 
-def _statistics(opinions, evidence, likelihood):
+def _features(opinions, evidence):
+    """Of opinions and features side by side, as `_evidence` has them, the latter."""
+    return evidence[:, opinions[0].size :]
+
+
+def _statistics(opinions, features, likelihood):
     """What the gate on opinions sees: features, and how the experts answer."""
-    features = evidence[:, opinions[0].size :]
-    return np.hstack(
-        [features, *opinion_statistics(opinions, isinstance(likelihood, Categorical))]
-    )
+    classifier = isinstance(likelihood, Categorical)
+    return np.hstack([features, *opinion_statistics(opinions, classifier)])
 
 
 def seen_by_trees(features, columns):

@@ -14,7 +14,6 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from .._arithmetic import softmax
-from .._arithmetic.statistics import paired
 from .._compat import Record
 from .._data.folds import Folds
 from .._likelihoods import Likelihood
@@ -25,7 +24,7 @@ PENALTIES = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
 MOST_ROWS = 20_000
 """Rows that a gate learns from, at most: more do not change so few coefficients."""
 
-PRIOR_ROWS = 2.0
+PRIOR_ROWS = 8.0
 """Rows that speak for equal weights when predictions are blended."""
 
 SMALLEST_PROBABILITY = 1e-6
@@ -93,7 +92,8 @@ def fit_opinion_gate(
 ) -> tuple[OpinionGate, np.ndarray]:
     """Fit a gate, and say what it predicts for rows that it has not seen.
 
-    The penalty is the strongest whose held-out loss is within one standard error of the best.
+    The penalty is that of the smallest held-out loss. What is chosen amiss does little harm: the
+    gate is one of several that are weighed against each other.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def fit_opinion_gate(
         for own, gate in zip(held_out, path(train, PENALTIES), strict=True):
             own[test] = gate.predict(evidence[test], components[test])
     losses = [likelihood.loss(target, own) for own in held_out]
-    chosen = _strongest_credible(losses, sample_weight)
+    chosen = int(np.argmin([np.average(each, weights=sample_weight) for each in losses]))
     return path(slice(None), PENALTIES[: chosen + 1])[-1], held_out[chosen]
 
 
@@ -139,7 +139,8 @@ def _path(evidence, components, target, weight, likelihood, penalties):
         )
     mean, inverse = _moments(evidence, weight)
     design = _standardised(evidence, mean, inverse)
-    objective = MixingLoss(design, components, target, weight / weight.sum(), likelihood)
+    weight = _in_nats(weight, components, target, likelihood)
+    objective = MixingLoss(design, components, target, weight, likelihood)
     coef, gates = np.zeros((design.shape[1], components.shape[1])), []
     for penalty in penalties:
         coef = objective.minimised(coef, penalty)
@@ -176,15 +177,29 @@ def blending_weights(
     """
     n_rows = np.square(sample_weight.sum()) / np.square(sample_weight).sum()
     ones = np.ones((len(target), 1))
-    weight = sample_weight / sample_weight.sum()
     components = np.stack(predictions, axis=1)
-    objective = MixingLoss(ones, components, target, weight, likelihood, PRIOR_ROWS / n_rows)
+    weight = _in_nats(sample_weight, components, target, likelihood)
+    prior = PRIOR_ROWS / n_rows / weight.sum()
+    objective = MixingLoss(ones, components, target, weight, likelihood, prior)
     return softmax(objective.minimised(np.zeros((1, len(predictions))), 0.0))[0]
+
+
+def _in_nats(sample_weight, components, target, likelihood):
+    """Weights (n,) of rows that make of mixing losses a mean in nats, for the best component.
+
+    In units of the target's spread, penalties and the rows before would have the more to say the
+    better the predictions are, and the smallest losses would be nothing to the solver.
+    """
+    weight = sample_weight / sample_weight.sum()
+    losses = [
+        weight @ likelihood.mixing_loss(target, each)[0] for each in components.swapaxes(0, 1)
+    ]
+    return weight / likelihood.nat(float(min(losses)))
 
 
 @dataclass(frozen=True, eq=False)
 class MixingLoss:
-    """Mean loss of components that are mixed by a softmax of linear scores.
+    """Loss of components that are mixed by a softmax of linear scores.
 
     Attributes
     ----------
@@ -193,7 +208,6 @@ class MixingLoss:
     components : ndarray of shape (n_samples, n_experts, ...)
     target : ndarray
     weight : ndarray of shape (n_samples,)
-        Sums to 1.
     likelihood : Likelihood
     prior : float, default=0.0
         Weight of the cross-entropy between equal weights and those of each row.
@@ -240,16 +254,6 @@ class MixingLoss:
         value += 0.5 * penalty * np.square(coef[:-1]).sum()
         gradient[:-1] += penalty * coef[:-1]
         return float(value), gradient
-
-
-def _strongest_credible(losses, sample_weight):
-    """Position of the first loss that is within one standard error of the smallest."""
-    best = int(np.argmin([np.average(each, weights=sample_weight) for each in losses]))
-    for position, each in enumerate(losses[:best]):
-        mean, error = paired(each - losses[best], sample_weight)
-        if mean <= error:
-            return position
-    return best
 
 
 def _moments(evidence, weight):

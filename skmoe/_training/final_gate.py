@@ -18,7 +18,6 @@ from .._prediction.dispatch import mix_outputs
 from .._shared_expert.consensus import Opinions, fit_consensus
 from .._shared_expert.training import (
     SharedTraining,
-    single_expert_dispersion,
     train_generalist,
     weigh,
 )
@@ -135,6 +134,6 @@ def train_shared(
         return weigh(model, held_out, mixed, final.row_log_likelihood, problem)
     seed, gate = int(rng.randint(np.iinfo(np.int32).max)), setup.gate
     frozen = all(isinstance(last_step(each), FrozenEstimator) for each in setup.experts.templates)
-    opinions = Opinions(outputs, mixed, single_expert_dispersion(problem, outputs), frozen)
+    opinions = Opinions(outputs, mixed, frozen)
     consensus, held_out, weight = fit_consensus(opinions, gate.template, gate.Z, problem, seed)
     return weigh(consensus, held_out, mixed, final.row_log_likelihood, problem, weight)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 from sklearn.base import is_classifier
 
 from .._likelihoods import MIN_FLOOR
@@ -12,8 +13,10 @@ from .._shared_expert.blends import (
     SMALLEST_OPINION,
     SMALLEST_PART,
     ClassBlend,
+    LinearBlend,
     LinearClassBlend,
     MeanBlend,
+    RealBlend,
 )
 from .._shared_expert.consensus import Consensus
 from .._shared_expert.opinion_gate import SMALLEST_PROBABILITY, OpinionGate
@@ -56,13 +59,13 @@ def consensus(
         evidence = graph.add("Concat", evidence, own, axis=1)
     correction = estimator_output(graph, shared.correction, Features(evidence, -1))
     correction = graph.add("Mul", correction, graph.constant(shared.strength))
-    if isinstance(shared.blend, MeanBlend):
+    if isinstance(shared.blend, RealBlend):
         return graph.add("Add", said, correction)
     return corrected_classes(graph, said, correction, len(mixture.classes_))
 
 
 def uncorrected(graph: Graph, mixture: Any, shared: Consensus, opinions: str, own: str) -> str:
-    """What is said before the correction: constant weights, the blend, the gate on opinions."""
+    """What is said before the correction: constant weights, the blend, the two gates."""
     components = opinions
     if is_classifier(mixture):
         floor = np.asarray(shared.dispersion)[:, np.newaxis]
@@ -74,6 +77,12 @@ def uncorrected(graph: Graph, mixture: Any, shared: Consensus, opinions: str, ow
         "blend": blend(graph, mixture, shared.blend, opinions),
         "opinions": sum_over_experts(graph, components, gate_proba),
     }
+    if shared.feature_gate is not None and own:
+        gate_proba = opinion_gate(graph, shared.feature_gate, own)
+        said["features"] = sum_over_experts(graph, components, gate_proba)
+    elif shared.feature_gate is not None:  # which sees nothing: its weights are constant
+        weights = softmax(shared.feature_gate.coef[-1])
+        said["features"] = squeezed_product(graph, weights, components)
     whole = ""
     for name, part in shared.parts.items():
         scaled = graph.add("Mul", said[name], graph.constant(part))
@@ -134,6 +143,10 @@ def blend(graph: Graph, mixture: Any, fitted: Any, opinions: str) -> str:
     """A blend of all opinions with constant weights."""
     if isinstance(fitted, MeanBlend):
         return squeezed_product(graph, fitted.weights, opinions)
+    if isinstance(fitted, LinearBlend):
+        seen = graph.add("Flatten", opinions, axis=1)
+        said = graph.add("MatMul", seen, graph.constant(fitted.coef.T))
+        return graph.add("Add", said, graph.constant(fitted.intercept[np.newaxis]))
     if isinstance(fitted, LinearClassBlend):
         said = opinions
     elif isinstance(fitted, ClassBlend):

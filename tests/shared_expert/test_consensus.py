@@ -8,7 +8,7 @@ import pytest
 from scipy import sparse
 from scipy.optimize import minimize
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import Ridge, RidgeCV
 from sklearn.model_selection import KFold, cross_val_predict
 from sklearn.tree import DecisionTreeRegressor
 from small_mixtures import problem_of
@@ -16,7 +16,14 @@ from small_mixtures import problem_of
 from skmoe import MixtureOfExpertsRegressor, SoftmaxGate
 from skmoe._data.folds import Folds
 from skmoe._likelihoods import MIN_FLOOR, Categorical, regression_likelihood
-from skmoe._shared_expert.blends import SMALLEST_PART, ClassBlend, MeanBlend, one_column
+from skmoe._shared_expert.blends import (
+    SMALLEST_PART,
+    ClassBlend,
+    LinearBlend,
+    MeanBlend,
+    best_blend,
+    one_column,
+)
 from skmoe._shared_expert.consensus import (
     MIN_LEAF_ROWS,
     MOST_COLUMNS,
@@ -31,6 +38,7 @@ from skmoe._shared_expert.consensus import (
     columns_to_see,
     fit_consensus,
 )
+from skmoe._shared_expert.floor import FLOORS, common_dispersion
 from skmoe._shared_expert.forest import FlatForest, forest_mean
 
 
@@ -158,7 +166,7 @@ def test_a_class_that_only_one_fold_has():
     Z = opinions[:, 0]
     problem = problem_of(Z, target, class_likelihood(), Folds.of(splits, 300))
     mixed = opinions.mean(axis=1) * (1 - 1e-6) + 1e-6 / 3
-    given = Opinions(opinions, mixed, np.full(2, 0.05), independent=False)
+    given = Opinions(opinions, mixed, independent=False)
     consensus, held_out, _ = fit_consensus(given, SoftmaxGate(), Z, problem, seed=0)
     assert_probabilities(held_out, (300, 3))
     assert_probabilities(consensus.predict(opinions, Z), (300, 3))
@@ -206,8 +214,7 @@ def fit_on(X, y, opinions, seed=0, weight=None, splits=None, independent=False):
     likelihood = regression_likelihood("gaussian", y, weight)
     splits = folds(len(y)) if splits is None else splits
     problem = problem_of(X, y, likelihood, Folds.of(splits, len(y)), weight)
-    dispersion = likelihood.initial_dispersion(opinions.shape[1])
-    given = Opinions(opinions, opinions.mean(axis=1), dispersion, independent)
+    given = Opinions(opinions, opinions.mean(axis=1), independent)
     return fit_consensus(given, SoftmaxGate(), X, problem, seed)
 
 
@@ -314,7 +321,7 @@ def test_that_judgement_is_the_one_that_is_used():
     evidence = _evidence(opinions, X, np.arange(2))
     own, likelihood = Folds.of(folds(200), 200), regression_likelihood("gaussian", y, np.ones(200))
     known = Rows(y, np.ones(200), own, likelihood)
-    _, bases = _weighed(opinions, evidence, likelihood.initial_dispersion(2), known)
+    _, bases = _weighed(opinions, evidence, known)
     said = sum(part * each for part, each in zip(consensus.parts.values(), bases, strict=True))
     left_over = (y - (1 - weight) * opinions.mean(axis=1) - weight * said)[:, np.newaxis]
     forest = consensus.correction
@@ -432,3 +439,83 @@ def test_what_serves_single_rows_is_not_stored():
     assert pickle.dumps(model) == before
     alone = pickle.loads(before).predict(X[:1])
     np.testing.assert_array_equal(alone, model.predict(X[:1]))
+
+
+# The parts
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_a_linear_blend_is_ridge_regression(n_outputs):
+    rng = np.random.RandomState(0)
+    shape = (200,) if n_outputs == 1 else (200, n_outputs)
+    target = rng.normal(size=shape)
+    exaggerated = np.stack([3 * target + 1 + 0.1 * rng.normal(size=shape), target**2], axis=1)
+    scale = np.full(n_outputs, 1e-3)
+    blend = LinearBlend(scale).fit(exaggerated, target, np.ones(200))
+    seen = exaggerated.reshape(200, -1)
+    expected = RidgeCV(np.logspace(-3, 2, 6) * seen.var()).fit(seen, target).predict(seen)
+    np.testing.assert_allclose(blend.predict(exaggerated), expected, atol=1e-8)
+    assert np.mean(np.square(blend.predict(exaggerated) - target)) < 0.01
+    assert blend.predict(exaggerated[:0]).shape == (0, *shape[1:])
+
+
+def test_units_of_outputs_do_not_matter_to_a_linear_blend():
+    rng = np.random.RandomState(0)
+    target = rng.normal(size=(100, 2))
+    opinions = target[:, np.newaxis] + rng.normal(size=(100, 3, 2))
+    units = np.array([1.0, 1000.0])
+    plain = LinearBlend(np.ones(2)).fit(opinions, target, np.ones(100)).predict(opinions)
+    scaled = LinearBlend(units).fit(opinions * units, target * units, np.ones(100))
+    np.testing.assert_allclose(scaled.predict(opinions * units), plain * units)
+
+
+def test_the_blend_is_the_one_that_predicts_best():
+    rng = np.random.RandomState(0)
+    target = rng.normal(size=300)
+    likelihood = regression_likelihood("gaussian", target, np.ones(300))
+    rows = (target, np.ones(300), Folds.of(folds(300), 300), likelihood)
+    biased = np.column_stack([2 * target + 1, 2 * target - 1]) + 0.1 * rng.normal(size=(300, 2))
+    assert isinstance(best_blend(biased, *rows)[0], LinearBlend)
+    # Twenty rows, and ten opinions of which the mean is right: a regression learns its noise.
+    fair = np.tile(target[:20, np.newaxis], 10) + 0.2 * rng.normal(size=(20, 10))
+    target = target[:20] + rng.normal(size=20)
+    few = (target, np.ones(20), Folds.of(folds(20), 20), likelihood)
+    assert isinstance(best_blend(fair, *few)[0], MeanBlend)
+
+
+def test_few_rows_do_not_tell_of_a_large_floor():
+    """One row of thirty that all experts are sure of and wrong about might be luck."""
+    rng = np.random.RandomState(0)
+    likelihood = class_likelihood(2)
+
+    def floor_for(n, wrong):
+        target = rng.randint(2, size=n)
+        said = np.eye(2)[np.where(np.arange(n) < wrong, 1 - target, target)]
+        said = 0.98 * np.stack([said, said], axis=1) + 0.01
+        return common_dispersion(said, target, np.ones(n), likelihood)
+
+    np.testing.assert_array_equal(floor_for(30, wrong=1), np.full(2, FLOORS[0]))
+    assert floor_for(3000, wrong=300)[0] >= 0.1
+    assert floor_for(3000, wrong=0)[0] == FLOORS[0]
+
+
+def test_floor_is_none_that_an_expert_alone_would_need():
+    """Each expert knows one half of the rows, and on the other is sure of what is wrong."""
+    target = np.tile([0, 1], 500)
+    right, knows = np.eye(2)[target] * 0.98 + 0.01, np.arange(1000) < 500
+    said = np.stack([np.where((knows == own)[:, None], right, 0.5) for own in (True, False)], 1)
+    assert common_dispersion(said, target, np.ones(1000), class_likelihood(2))[0] == FLOORS[0]
+
+
+def test_features_have_a_gate_of_their_own():
+    """Which of two experts knows a row is told by features; what they say is far from that."""
+    rng = np.random.RandomState(0)
+    X = rng.normal(size=(400, 1))
+    y = 5 * rng.normal(size=400)
+    knows = np.column_stack([X[:, 0] > 0, X[:, 0] < 0])
+    opinions = np.where(knows, y[:, np.newaxis], 5 * rng.normal(size=(400, 2)))
+    consensus, _, _ = fit_on(X, y, opinions, independent=True)
+    assert set(consensus.parts) == {"constant", "blend", "opinions", "features"}
+    proba = consensus.feature_gate.proba(np.array([[2.0], [-2.0]]))
+    np.testing.assert_array_less([0.95, 0.95], proba[[0, 1], [0, 1]])
+    assert consensus.parts["features"] + consensus.parts["opinions"] > 0.8

@@ -132,3 +132,13 @@ def test_statistics_of_opinions(classifier, n_columns):
         np.testing.assert_allclose(statistics[:, :2], opinions.max(axis=2))
     else:
         np.testing.assert_allclose(statistics[:, 0], opinions.mean(axis=1))
+
+
+@pytest.mark.parametrize("spread", [1.0, 1000.0])
+def test_the_rows_before_do_not_count_for_more_where_the_target_varies_much(spread):
+    rng = np.random.RandomState(0)
+    y = spread * rng.normal(size=200)
+    better, worse = (y + size * rng.normal(size=200) for size in (0.3, 1.0))
+    likelihood = regression_likelihood("gaussian", y, np.ones(200))
+    weights = blending_weights([better, worse], y, np.ones(200), likelihood)
+    assert weights[0] > 0.85  # nine tenths would be best
