@@ -7,7 +7,7 @@ from abc import ABCMeta, abstractmethod
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
-from sklearn.base import MetaEstimatorMixin, _fit_context
+from sklearn.base import MetaEstimatorMixin, _fit_context, clone
 from sklearn.utils import check_consistent_length, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import _BaseComposition
@@ -25,6 +25,7 @@ from ._training.continuation import Continuation, NewFit, WarmStart
 from ._training.gate import as_gate
 from ._training.train import train
 from ._version import CLASS_PAGE
+from .exceptions import FitInterruptedError, WorkersLostError
 from .gates._base import takes_numbers_only
 
 if TYPE_CHECKING:
@@ -182,11 +183,20 @@ class BaseMixtureOfExperts(
         Z = columns.transform(data.X)
         check_magnitude(Z, "X")
         plan = continuation.plan(self, data, names, templates, numbers, gate, Z)
-        trained = continuation.restored(train(data, target, likelihood, plan), names)
+
+        def set_fitted(mixture, trained, report=None):
+            mixture.surgery_ = report
+            few = names[: len(trained.experts)]
+            mixture._set_fitted(checked, trained, few, columns, likelihood, Z)
+            return mixture
+
+        try:
+            trained = continuation.restored(train(data, target, likelihood, plan), names)
+        except (FitInterruptedError, WorkersLostError) as error:
+            error.then(lambda part: set_fitted(clone(self), continuation.restored(part, names)))
+            raise
         report = continuation.report(data, trained)  # now: a warm start compares with itself
-        self.surgery_ = report
-        self._set_fitted(checked, trained, names[: len(trained.experts)], columns, likelihood, Z)
-        return self
+        return set_fitted(self, trained, report)
 
     @abstractmethod
     def _default_expert(self):

@@ -38,7 +38,7 @@ FLOORS = [
         "likelihoods": ["_likelihoods"],
         "data sets": ["datasets"],
     },
-    {"compatibility": ["_compat", "_version"]},
+    {"compatibility": ["_compat", "_version"], "exceptions": ["exceptions"]},
 ]
 
 # The solver knows what a gate is, but none of the gates that use it.

@@ -302,7 +302,12 @@ def _finished_by_evidence(trial, n_iter):
 def _run(setup, state, overlap, max_iter, described, earlier=()):
     names, settings = setup.experts.names, setup.settings
 
-    def report(number, iteration):
+    def report(run):
+        if setup.best is not None:
+            setup.best.offer(Found(setup, overlap, run))
+        if settings.verbose <= 1:
+            return
+        number, iteration = len(run.history), run.history[-1]
         mass = " ".join(f"{value:.2f}" for value in iteration.expert_mass)
         setup.progress.say(
             f"{described}, iteration {number}/{max_iter}: log-likelihood "
@@ -310,5 +315,4 @@ def _run(setup, state, overlap, max_iter, described, earlier=()):
             + "".join(f", re-seeded {names[k]}" for k in np.flatnonzero(iteration.reseeded))
         )
 
-    told = report if settings.verbose > 1 else None
-    return run_em(setup, state, overlap, max_iter, settings.tol, earlier, told)
+    return run_em(setup, state, overlap, max_iter, settings.tol, earlier, report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from numbers import Integral
 from typing import Any, NamedTuple
@@ -18,14 +19,17 @@ from .._experts.out_of_bag import offers_out_of_bag
 from .._experts.pool import ExpertPool
 from .._experts.prepared import prepared_features
 from .._experts.seeds import seeded
+from .._experts.workers import Workers
 from .._likelihoods import Categorical, Likelihood
 from .._prediction.dispatch import mix_outputs
 from .._shared_expert.expert import SharedExpert
+from ..exceptions import WorkersLostError
 from .candidates import candidate_overlaps
 from .density import train_density
 from .exploration import dead_experts
 from .final_gate import single_expert_log_density, train_final_gate, train_shared
 from .gate import gate_trainer
+from .interruption import BestSoFar, unfinished
 from .lift import Lift, measure_lift
 from .progress import Progress
 from .scouts import scout, scouts_go_first
@@ -122,11 +126,26 @@ def train(
     """
     rng = check_random_state(plan.random_state)
     setup = _setup(data, target, likelihood, plan, rng)
-    if not plan.same_template and only_the_gate_learns(setup):
-        found = fitted_once(setup)
-    else:
-        found = _found(setup, plan, rng)
-    _warn(found)
+    try:
+        with setup.experts.workers:
+            found = _found(setup, plan, rng)
+            _warn(found)
+            return _finished(found, plan, rng)
+    except (KeyboardInterrupt, WorkersLostError) as stop:
+        simple = plan._replace(shared=None, density="mixture")
+        raise unfinished(
+            stop, setup.best, lambda found: _finished(_without_workers(found), simple, rng)
+        ) from stop
+
+
+def _without_workers(found):
+    """The same, to be finished in this process."""
+    pool = dataclasses.replace(found.setup.experts, workers=Workers(1))
+    return found._replace(setup=found.setup._replace(experts=pool))
+
+
+def _finished(found, plan, rng):
+    """The last step: what is trained on held-out predictions, and the final experts."""
     setup, final, run = found.setup, found.run.best, found.run
     if plan.settings.e_step != "insample":
         setup, final = train_final_gate(setup, final, found.overlap)
@@ -186,6 +205,8 @@ def _row_loss(problem, final, shared):
 
 def _found(setup, plan, rng):
     """What the search has found, with scouts ahead of it or without."""
+    if not plan.same_template and only_the_gate_learns(setup):
+        return fitted_once(setup)
     start, terms, numbers = None, plan.terms, plan.numbers
     if plan.start is not None:
         start = Start("given", 0, plan.start)
@@ -207,8 +228,17 @@ def _setup(data, target, likelihood, plan, rng):
     out_of_bag = _out_of_bag(templates, settings, data.groups, plan.shared)
     # In-sample, the models of the last iteration are the final ones, which need X as it is.
     features = None if folds.is_in_sample else prepared_features(templates, data.X)
-    pool = ExpertPool(problem, names, templates, seeds, out_of_bag, features)
-    return Setup.of(pool, gate, settings, plan.start is None, Progress(settings.verbose))
+    workers = Workers(settings.n_jobs, _shared_by_all_fits(problem, features))
+    pool = ExpertPool(problem, names, templates, seeds, out_of_bag, features, workers)
+    setup = Setup.of(pool, gate, settings, plan.start is None, Progress(settings.verbose))
+    return setup._replace(best=BestSoFar())
+
+
+def _shared_by_all_fits(problem, features):
+    """What is the same whichever expert is fitted in whichever iteration."""
+    rows = [part for split in problem.folds.splits for part in split]
+    each = (problem.X, *(features or ()), problem.y, problem.target, problem.sample_weight, *rows)
+    return tuple({id(one): one for one in each}.values())
 
 
 def _folds(data, settings, classifier, rng):
