@@ -244,6 +244,8 @@ class BaseMixtureOfExperts(
         self._set_experts(names, trained.experts)
         if hasattr(self, "pruned_experts_"):
             del self.pruned_experts_  # of an earlier operation
+        if hasattr(self, "stream_"):
+            del self.stream_  # of chunks that are forgotten now
         self.gate_ = trained.gate
         self.overlap_ = trained.overlap
         self._set_shared(trained.shared)

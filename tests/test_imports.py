@@ -26,7 +26,7 @@ FLOORS = [
         "scores": ["metrics"],
         "raw tables": ["tables", "tables.*"],
     },
-    {"estimators": ["_classifier", "_regressor", "_base", "_surgery", "_diagram"]},
+    {"estimators": ["_classifier", "_regressor", "_base", "_surgery", "_streaming", "_diagram"]},
     {"training": ["_training", "_training.*"]},
     {"predictive densities": ["_density", "_density.*"]},
     {"prediction": ["_prediction", "_prediction.*"]},
