@@ -1,6 +1,6 @@
 """Mixtures of experts over arbitrary scikit-learn estimators."""
 
-from . import fitted
+from . import exceptions, fitted
 from ._classifier import MixtureOfExpertsClassifier
 from ._compat import name_publicly
 from ._prediction.distribution import PredictiveDistribution
@@ -21,6 +21,7 @@ __all__ = [
     "__version__",
     "datasets",
     "dump",
+    "exceptions",
     "fitted",
     "gates",
     "inspection",

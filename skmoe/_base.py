@@ -7,7 +7,7 @@ from abc import ABCMeta, abstractmethod
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
-from sklearn.base import MetaEstimatorMixin, _fit_context
+from sklearn.base import MetaEstimatorMixin, _fit_context, clone
 from sklearn.utils import check_consistent_length, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import _BaseComposition
@@ -27,6 +27,7 @@ from ._training.gate import as_gate
 from ._training.progress import Progress
 from ._training.train import train
 from ._version import CLASS_PAGE
+from .exceptions import FitInterruptedError, WorkersLostError
 from .gates._base import takes_numbers_only
 
 if TYPE_CHECKING:
@@ -186,17 +187,24 @@ class BaseMixtureOfExperts(
         check_magnitude(Z, "X")
         plan = continuation.plan(self, data, names, templates, numbers, gate, Z)
 
-        def attributes(trained):  # of an estimator in the midst of its fit
-            likewise = copy.copy(self)
-            likewise._set_fitted(checked, trained, names, columns, likelihood, Z)
-            return fitted_attributes(likewise)
+        def set_fitted(mixture, trained, report=None):
+            mixture.surgery_ = report
+            few = names[: len(trained.experts)]
+            mixture._set_fitted(checked, trained, few, columns, likelihood, Z)
+            return mixture
 
-        tasks = Tasks.of(self, data, attributes)
+        # What callbacks are given is an estimator in the midst of its fit.
+        tasks = Tasks.of(
+            self, data, lambda part: fitted_attributes(set_fitted(copy.copy(self), part))
+        )
         progress = Progress(int(self.verbose), tasks)
-        trained = continuation.restored(train(data, target, likelihood, plan, progress), names)
+        try:
+            trained = continuation.restored(train(data, target, likelihood, plan, progress), names)
+        except (FitInterruptedError, WorkersLostError) as error:
+            error.then(lambda part: set_fitted(clone(self), continuation.restored(part, names)))
+            raise
         report = continuation.report(data, trained)  # now: a warm start compares with itself
-        self.surgery_ = report
-        self._set_fitted(checked, trained, names, columns, likelihood, Z)
+        set_fitted(self, trained, report)
         if tasks is not None:
             tasks.end()
         return self
@@ -244,9 +252,11 @@ class BaseMixtureOfExperts(
             self.feature_names_in_ = checked.feature_names_in_
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_  # of an earlier fit
-        self._set_experts(names[: len(trained.experts)], trained.experts)
+        self._set_experts(names, trained.experts)
         if hasattr(self, "pruned_experts_"):
             del self.pruned_experts_  # of an earlier operation
+        if hasattr(self, "stream_"):
+            del self.stream_  # of chunks that are forgotten now
         self.gate_ = trained.gate
         self.overlap_ = trained.overlap
         self._set_shared(trained.shared)
@@ -271,6 +281,11 @@ class BaseMixtureOfExperts(
     def shared_dispersion_(self):
         """Floor or scale of the shared expert, (1, ...); None if there is none."""
         return None if self._shared is None else self._shared.dispersion
+
+    @property
+    def shared_density_weight_(self):
+        """How much of the density is that of the shared expert; 0.0 if there is none."""
+        return 0.0 if self._shared is None else self._shared.density_weight
 
     _doc_link_module = "skmoe"
     _doc_link_template = CLASS_PAGE

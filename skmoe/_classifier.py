@@ -22,9 +22,10 @@ from ._density.conformal import (
 from ._experts.checks import check_frozen_classes
 from ._likelihoods import Categorical
 from ._prediction.max_error import probability_bound
+from ._streaming import ClassifierChunks
 
 
-class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
+class MixtureOfExpertsClassifier(ClassifierChunks, ClassifierMixin, BaseMixtureOfExperts):
     """Mixture of experts for classification.
 
     ``p(y | x) = sum_k g_k(x) [(1 - e_k) q_k(y | x) + e_k / C]``: a gate ``g`` decides from the
@@ -185,6 +186,9 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
     surgery_ : SurgeryReport or None
         After an operation on single experts (`add_expert` and its like) with data, what it did to
         these rows: their loss held out, before and after. Prints as a table. None after ``fit``.
+    stream_ : Stream
+        Only after `partial_fit`: ``n_rows`` of each chunk, and its mean ``log_likelihood`` before
+        it was learned from.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Only if X was a frame with string column names.

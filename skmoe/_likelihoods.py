@@ -25,6 +25,9 @@ INITIAL_FLOOR = 0.05
 MIN_RELATIVE_SCALE = 1e-3
 """Smallest noise scale, relative to the standard deviation of the target."""
 
+GRAIN = 2.0**-24
+"""Steps of rounded predictions, in units of the target's spread: those of single precision."""
+
 
 class Likelihood(ABC):
     """What a new likelihood has to offer.
@@ -92,6 +95,14 @@ class Likelihood(ABC):
     def component(self, outputs: np.ndarray, dispersion: Any) -> np.ndarray:
         """What an expert adds to the mixed prediction."""
 
+    @abstractmethod
+    def rounded(self, outputs: np.ndarray) -> np.ndarray:
+        """Outputs (n, ...) without their last bits, which depend on who has computed them.
+
+        BLAS sums in another order where it has another number of threads. To trees that are
+        fitted to such sums, equal or not equal makes a difference.
+        """
+
 
 @dataclass(frozen=True)
 class Categorical(Record, Likelihood):
@@ -142,6 +153,10 @@ class Categorical(Record, Likelihood):
     def uninformed_output(self, y, weight):
         """Prediction of somebody who knows only the weighted target: shape (C,)."""
         return np.bincount(y, weights=weight, minlength=len(self.classes)) / weight.sum()
+
+    def rounded(self, proba):
+        """Probabilities in single precision: none becomes 0."""
+        return proba.astype(np.float32).astype(np.float64)
 
     def initial_dispersion(self, n_experts):
         """Floors of shape (K,) to start from."""
@@ -244,13 +259,23 @@ class _LocationScale(Record, Likelihood):
         """Prediction of somebody who knows only the weighted target: () or (m,)."""
         return np.average(y, axis=0, weights=weight)
 
+    @property
+    def _spread(self):
+        """Standard deviation of the target, () or (m,)."""
+        return (self.min_scale / MIN_RELATIVE_SCALE).reshape(self.output_shape)
+
+    def rounded(self, outputs):
+        """Predictions in steps of a power of two, at most `GRAIN` of the spread of the target."""
+        steps = GRAIN * np.exp2(np.floor(np.log2(self._spread)))
+        return np.rint(outputs / steps) * steps
+
     def initial_dispersion(self, n_experts):
         """Scales of shape (K, m) to start from: the spread of the target itself."""
         return np.tile(self.min_scale / MIN_RELATIVE_SCALE, (n_experts, 1))
 
     def mixing_loss(self, y, prediction):
         """Half the squared error (n,) in units of the target's variance, and its derivative."""
-        scale = (self.min_scale / MIN_RELATIVE_SCALE).reshape(self.output_shape)
+        scale = self._spread
         residual = (prediction - y) / scale
         loss = 0.5 * np.square(residual).reshape(len(y), -1).sum(axis=1)
         return loss, residual / scale

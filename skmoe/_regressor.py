@@ -16,9 +16,12 @@ from ._data.rows import check_magnitude, check_real_target, check_spread
 from ._density.methods import DensityPrediction
 from ._likelihoods import REGRESSION_LIKELIHOODS, regression_likelihood
 from ._prediction.max_error import range_bound
+from ._streaming import RegressorChunks
 
 
-class MixtureOfExpertsRegressor(DensityPrediction, RegressorMixin, BaseMixtureOfExperts):
+class MixtureOfExpertsRegressor(
+    RegressorChunks, DensityPrediction, RegressorMixin, BaseMixtureOfExperts
+):
     """Mixture of experts for regression.
 
     ``p(y | x) = sum_k g_k(x) p(y | f_k(x), s_k)``: a gate ``g`` decides from the features how
@@ -190,6 +193,9 @@ class MixtureOfExpertsRegressor(DensityPrediction, RegressorMixin, BaseMixtureOf
     surgery_ : SurgeryReport or None
         After an operation on single experts (`add_expert` and its like) with data, what it did to
         these rows: their loss held out, before and after. Prints as a table. None after ``fit``.
+    stream_ : Stream
+        Only after `partial_fit`: ``n_rows`` of each chunk, and its mean ``log_likelihood`` before
+        it was learned from.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Only if X was a frame with string column names.

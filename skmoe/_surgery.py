@@ -35,6 +35,7 @@ FIGURES = (
     "lift_",
     "utilization_",
     "surgery_",
+    "stream_",
 )
 """What was measured in training; no longer true of a mixture that changed without data."""
 

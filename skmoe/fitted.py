@@ -11,6 +11,7 @@ from ._density.errors import ErrorBins, ErrorScale, ErrorShape
 from ._density.neighbours import LeafTable, Neighbours
 from ._density.residual import ResidualDensity
 from ._experts.labels import EncodedLabels
+from ._experts.streaming import LinearMemory
 from ._likelihoods import Categorical, Gaussian, Laplace
 from ._prediction.routing import Route
 from ._prediction.utilization import Utilization
@@ -21,7 +22,9 @@ from ._shared_expert.opinion_gate import OpinionGate
 from ._training.consequences import SurgeryReport
 from ._training.lift import Lift
 from ._training.losses import HeldOutLosses
+from ._training.streaming import Stream
 from .gates._features import Scaling
+from .gates._online import GateMemory
 from .gates._renormalised import RenormalisedGate
 from .gates._terms import Products, Splines
 
@@ -34,6 +37,7 @@ __all__ = [
     "ErrorScale",
     "ErrorShape",
     "GateColumns",
+    "GateMemory",
     "Gaussian",
     "HeldOutLosses",
     "Laplace",
@@ -42,6 +46,7 @@ __all__ = [
     "Lift",
     "LinearBlend",
     "LinearClassBlend",
+    "LinearMemory",
     "MeanBlend",
     "Moments",
     "Numbers",
@@ -55,6 +60,7 @@ __all__ = [
     "Scaling",
     "SharedExpert",
     "Splines",
+    "Stream",
     "SurgeryReport",
     "Utilization",
 ]

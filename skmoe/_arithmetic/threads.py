@@ -83,6 +83,11 @@ def one_blas_thread():
         lock.release()
 
 
+def openmp_threads(n_threads):
+    """Context in which OpenMP has so many threads; the limit is one of this thread alone."""
+    return _controller().limit(limits=n_threads, user_api="openmp")
+
+
 _limiting = threading.Lock()
 
 

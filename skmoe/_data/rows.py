@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -125,10 +126,43 @@ def as_known_frame(X):
     return X.to_pandas() if hasattr(X, "to_pandas") else from_dataframe(X)
 
 
+def in_memory(X, fitting):
+    """A frame or array of dask computed, for prediction; fitting refuses it.
+
+    Parameters
+    ----------
+    X : object
+        Whatever is no collection of dask is returned as it is.
+    fitting : bool
+
+    Raises
+    ------
+    TypeError
+        Where it is to be fitted to: says what to do instead.
+    """
+    if not hasattr(X, "__dask_graph__"):
+        return X
+    kind = f"{type(X).__module__.partition('.')[0]} {type(X).__name__}"
+    if fitting:
+        raise TypeError(
+            f"X is a {kind}, of which fit would need all rows in memory: give it X.compute(), or "
+            "a sample of that; to learn from one partition after the other there is partial_fit. "
+            "(Experts are fitted on a cluster all the same in joblib.parallel_config('dask').)"
+        )
+    rows = "map_partitions" if hasattr(X, "map_partitions") else "map_blocks"
+    warnings.warn(
+        f"X is a {kind}, which is computed here and now, in one piece; to predict where its parts "
+        f"are, use X.{rows}(model.predict, ...)",
+        UserWarning,
+        stacklevel=4,
+    )
+    return X.compute()
+
+
 def check_features(estimator, X, reset):
     """Validate X; frames stay frames, so that experts can select columns by name.
 
-    Tables of other libraries become frames of pandas; see `as_known_frame`.
+    Tables of other libraries become frames of pandas; see `as_known_frame` and `in_memory`.
 
     Missing values and strings pass: whether they are welcome is for the experts to say.
 
@@ -145,7 +179,7 @@ def check_features(estimator, X, reset):
     """
     if not reset and is_valid_array(estimator, X, "df"):
         return X
-    X = as_known_frame(X)
+    X = as_known_frame(in_memory(X, fitting=reset))
     if is_frame(X):
         return validate_data(estimator, X, reset=reset, skip_check_array=True)
     X = validate_data(

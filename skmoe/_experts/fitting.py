@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
+from joblib import parallel_config
 from sklearn.base import clone, is_classifier
 from sklearn.dummy import DummyClassifier
+from sklearn.ensemble._forest import BaseForest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing
@@ -30,7 +33,7 @@ MORE_OVERLAPS = (0.3, 1.0)
 
 
 class FitTask(NamedTuple):
-    """One expert with its data and weights, as it is sent to a worker."""
+    """One expert with its data and weights; see `travelling` for how it is sent to a worker."""
 
     expert: int
     description: str
@@ -42,6 +45,23 @@ class FitTask(NamedTuple):
     weight: np.ndarray
     sample_weight: np.ndarray
     likelihood: Any
+
+
+def travelling(function, job, *rows):
+    """A call of ``function(job, *rows)`` in which each part of the job is an argument.
+
+    So that what many jobs have in common is sent to workers once; see `Workers`.
+
+    Returns
+    -------
+    function : callable
+    arguments : tuple
+    """
+    return _arrived, (function, len(rows), *rows, *job)
+
+
+def _arrived(function, n_rows, *parts):
+    return function(FitTask(*parts[n_rows:]), *parts[:n_rows])
 
 
 def expert_output(model, X, likelihood, description):
@@ -95,22 +115,21 @@ def attempt(function, *args):
 
 
 def predict_fold(job, train, test):
-    """Fit on the training part and predict the test part."""
+    """Fit on the training part and predict the test part: a model, if it is of use, and that."""
     if len(train) == len(job.weight):  # in-sample
         model = fit_expert(job, train)
-        return model, test, predict_rows(job, model, test)
+        return model, predict_rows(job, model, test)
     with warnings.catch_warnings():
         # Hundreds of fold models would repeat what the final fit says once.
         warnings.simplefilter("ignore", category=ConvergenceWarning)
         model = fit_expert(job, train)
     # A fold model has then done its work: it is not worth sending back from a worker.
-    return None, test, predict_rows(job, model, test)
+    return None, predict_rows(job, model, test)
 
 
 def predict_frozen(job):
     """Predict all rows; the model stays where it is, since a worker would return a copy."""
-    everything = np.arange(len(job.weight))
-    return None, everything, predict_rows(job, job.template, everything)
+    return None, predict_rows(job, job.template, np.arange(len(job.weight)))
 
 
 def weighty_rows(weight, rows):
@@ -207,4 +226,18 @@ def _named(error, description, model, failure):
 def predict_rows(job, model, rows):
     everything = len(rows) == len(job.weight)
     X = protected(job.X) if everything else _safe_indexing(job.X, rows)
-    return expert_output(model, X, job.likelihood, job.description)
+    with in_fixed_order(model):
+        return expert_output(model, X, job.likelihood, job.description)
+
+
+def in_fixed_order(model):
+    """Context in which a forest sums its trees in the same order each time.
+
+    Its threads add up trees as they come. The last bits of such a sum are enough for whoever
+    compares numbers that should be equal, as trees do that are fitted to them: the mixture would
+    be another each time.
+    """
+    parts = model.get_params(deep=True).values() if hasattr(model, "get_params") else ()
+    if any(isinstance(part, BaseForest) for part in (model, *parts)):
+        return parallel_config(backend="sequential", n_jobs=1)
+    return nullcontext()

@@ -43,12 +43,17 @@ def supports(template, X, y):
     -------
     supported : bool
     """
-    allowed = SUPPORTED.get(type(template))
-    if allowed is None or not isinstance(X, np.ndarray) or X.dtype != np.float64:
+    if not isinstance(X, np.ndarray) or X.dtype != np.float64:
         return False
     if y.ndim != 1 or y.dtype != np.float64 or not 0 < X.shape[1] <= len(X):
         return False
-    if not np.isscalar(getattr(template, "alpha", 0.0)):
+    return allows(template)
+
+
+def allows(template):
+    """Whether an expert is of a kind, and has parameters, that this module does the same for."""
+    allowed = SUPPORTED.get(type(template))
+    if allowed is None or not np.isscalar(getattr(template, "alpha", 0.0)):
         return False
     parameters = template.get_params(deep=False)
     return all(values is None or parameters[name] in values for name, values in allowed.items())
@@ -107,8 +112,25 @@ def fit_all(templates, X, y, weights):
     intercept : ndarray of shape (K,)
     """
     centre = np.append(np.ones(len(y)) @ X / len(y), y.mean())
-    moments = weighted_moments(X, y, centre, weights)
-    coef = np.full((len(templates), X.shape[1]), np.nan)
+    return solve_all(templates, weighted_moments(X, y, centre, weights), centre)
+
+
+def solve_all(templates, moments, centre):
+    """Least squares from weighted second moments.
+
+    Parameters
+    ----------
+    templates : sequence of K supported estimators
+    moments : ndarray of shape (K, n_features + 2, n_features + 2)
+        Of features, target and 1, less the centre.
+    centre : ndarray of shape (n_features + 1,)
+
+    Returns
+    -------
+    coef, intercept : ndarrays
+        As of `fit_all`.
+    """
+    coef = np.full((len(templates), len(centre) - 1), np.nan)
     intercept = np.full(len(templates), np.nan)
     for k, template in enumerate(templates):
         mean, offset = np.zeros_like(centre), 0.0

@@ -32,7 +32,7 @@ def offers_out_of_bag(estimator):
 
 
 def predict_out_of_bag(job):
-    """Fit on all rows; predict each by the members whose bootstrap sample left it out.
+    """Fit on all rows; predict each by the members whose bootstrap sample left it out: both.
 
     Since scikit-learn 1.9 the weights are the probabilities of the bootstrap draws, of which
     there are as many as rows, however few of them carry weight, so that hardly a row of any
@@ -53,7 +53,17 @@ def predict_out_of_bag(job):
     output = predict_rows(job, model, everything)  # honest for the rows that were not used
     if hasattr(model, "estimators_samples_"):  # not so for the expert of a single class
         output[rows] = _out_of_bag_output(job, model, rows)
-    return model, everything, output
+    return model, output
+
+
+def only_predict_out_of_bag(job):
+    """The predictions without the model, which is many times larger: it stays with the worker."""
+    return None, predict_out_of_bag(job)[1]
+
+
+def fit_out_of_bag(job):
+    """The model without the predictions."""
+    return predict_out_of_bag(job)[0]
 
 
 def _out_of_bag_output(job, model, rows):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils.parallel import Parallel, delayed
 
 from .._arithmetic.statistics import effective_rows
 from .._data.problem import Problem
@@ -20,16 +19,22 @@ from .fitting import (
     fit_finally,
     predict_fold,
     predict_frozen,
+    travelling,
     widened,
 )
 from .least_squares import held_out_predictions, supports
 from .out_of_bag import (
+    fit_out_of_bag,
     offers_out_of_bag,
+    only_predict_out_of_bag,
     predict_out_of_bag,
 )
+from .workers import Workers
 
 MIN_EFFECTIVE_ROWS = 5
 """An expert with fewer effective rows than this is kept as it was instead of refitted."""
+
+ALL_ROWS = slice(None)
 
 
 class HeldOutExperts(NamedTuple):
@@ -43,7 +48,8 @@ class HeldOutExperts(NamedTuple):
         Row weights that the experts were fitted with.
     models : tuple
         Per expert the fitted model whose training rows are all rows, or None where only
-        fold models were needed, and for a frozen expert.
+        fold models were needed, where it would have to come from another process, and for a
+        frozen expert.
     starved : ndarray of shape (n_experts,), dtype bool
         Experts that were kept as they were because too few rows were left for them.
     failures : tuple of str
@@ -75,6 +81,7 @@ class ExpertPool:
     features : tuple or None
         For each expert the X that it is fitted on, and judged by, until it is final; None if that
         is the problem's for all of them. See `prepared_features`.
+    workers : Workers
     tell : callable or None
         Called with the number of fits that are done, and how many there are at once.
     """
@@ -85,6 +92,7 @@ class ExpertPool:
     seeds: tuple[int, ...]
     out_of_bag: bool = False
     features: tuple[Any, ...] | None = None
+    workers: Workers = field(default_factory=Workers)
     tell: Callable[[int, int], None] | None = None
 
     def told_by(self, tell: Callable[[int, int], None] | None) -> ExpertPool:
@@ -140,7 +148,7 @@ class ExpertPool:
         else:
             outputs, models = previous.outputs.copy(), list(previous.models)
         for expert, results in said.items():
-            for model, rows, output in results:
+            for rows, (model, output) in results:
                 outputs[rows, expert] = output
                 models[expert] = model
         for expert, output in at_once.items():
@@ -157,22 +165,23 @@ class ExpertPool:
 
         The error of an expert that has no other rows to be fitted on is raised at once.
         """
-        tasks = []
+        asked, calls = [], []
         for k in experts:
             last = isinstance(self.templates[k], FrozenEstimator) or (
                 previous is None and (weights[..., k] == self.problem.sample_weight).all()
             )
-            for function, args in self._tasks(k, weights[..., k], iteration):
-                tasks.append((k, function, args) if last else (k, attempt, (function, *args)))
-        results = self._all_of((function, args) for _, function, args in tasks)
+            for rows, (function, arguments) in self._calls(k, weights[..., k], iteration):
+                asked.append((k, rows))
+                call = (function, arguments) if last else (attempt, (function, *arguments))
+                calls.append(call)
         said: dict[int, list] = {k: [] for k in experts}
         failures: dict[int, str] = {}
-        for (k, *_), result in zip(tasks, results, strict=True):
+        for (k, rows), result in zip(asked, self.workers.run(calls, self.tell), strict=True):
             if isinstance(result, Failure):
                 failures.setdefault(k, result.message)
                 said.pop(k, None)
             elif k in said:
-                said[k].append(result)
+                said[k].append((rows, result))
         return said, failures
 
     def _with_more_rows(self, failures, weights, iteration):
@@ -210,26 +219,15 @@ class ExpertPool:
             for template, model in zip(self.templates, held_out.models, strict=True)
         ]
         missing = [k for k, model in enumerate(models) if model is None]
-        fitted = self._all_of(
-            (fit_finally, (self._job(k, weights[:, k], "the last step", problem.X),))
-            for k in missing
-        )
+        calls = []
+        for k in missing:
+            function = fit_out_of_bag if self._judged_out_of_bag(k) else fit_finally
+            job = self._job(k, weights[:, k], "the last step", problem.X)
+            calls.append(travelling(function, job))
+        fitted = self.workers.run(calls, self.tell)
         for k, model in zip(missing, fitted, strict=True):
             models[k] = model
         return models
-
-    def _all_of(self, calls):
-        """What functions return with their arguments, in parallel; tells when each is done."""
-        calls = list(calls)
-        parallel = Parallel(n_jobs=self.problem.n_jobs, return_as="generator")
-        if self.tell is not None and calls:
-            self.tell(0, len(calls))
-        results = []
-        for result in parallel(delayed(function)(*args) for function, args in calls):
-            results.append(result)
-            if self.tell is not None:
-                self.tell(len(results), len(calls))
-        return results
 
     def _feed(self, weights, previous):
         """Give experts with too few rows their previous weights (at first: all rows).
@@ -280,16 +278,21 @@ class ExpertPool:
             problem.likelihood,
         )
 
-    def _tasks(self, k, weights, iteration):
-        """What fits expert k and asks it, for weights (n_folds, n_samples), and the arguments."""
+    def _judged_out_of_bag(self, k):
+        return self.out_of_bag and offers_out_of_bag(self.templates[k])
+
+    def _calls(self, k, weights, iteration):
+        """Calls that fit expert k with weights (n_folds, n_samples), and the rows they ask it."""
         stage, folds = f"EM iteration {iteration}", self.problem.folds
         X = self.problem.X if self.features is None else self.features[k]
         job = self._job(k, folds.held_out(weights), stage, X)
         if isinstance(self.templates[k], FrozenEstimator):
-            return [(predict_frozen, (job,))]
-        if self.out_of_bag and offers_out_of_bag(self.templates[k]):
-            return [(predict_out_of_bag, (job,))]
+            return [(ALL_ROWS, travelling(predict_frozen, job))]
+        if self._judged_out_of_bag(k):
+            away = self.workers.have_own_memory
+            function = only_predict_out_of_bag if away else predict_out_of_bag
+            return [(ALL_ROWS, travelling(function, job))]
         return [
-            (predict_fold, (self._job(k, weights[fold], stage, X), train, test))
+            (test, travelling(predict_fold, self._job(k, weights[fold], stage, X), train, test))
             for fold, (train, test) in enumerate(folds.splits)
         ]

@@ -198,6 +198,9 @@ def fit_consensus(
     The correction has the burden of proof: it is left out unless it lowers the loss by more than
     one standard error.
 
+    All that is learned from is rounded: trees would amplify a difference in the last bit, which is
+    there where BLAS has another number of threads, to one of a hundredth of the target's spread.
+
     Parameters
     ----------
     opinions : Opinions
@@ -221,10 +224,10 @@ def fit_consensus(
     view, features = NumericView.fit(gate, Z, problem.y)
     columns = columns_to_see(features)
     rows, folds = problem.folds.judged_only()
-    held_out = opinions.outputs.mean(axis=1)
-    outputs, mixture = opinions.outputs[rows], opinions.mixed[rows]
-    target, weights = problem.target[rows], problem.sample_weight[rows]
     likelihood: Any = problem.likelihood
+    held_out = opinions.outputs.mean(axis=1)
+    outputs, mixture = map(likelihood.rounded, (opinions.outputs[rows], opinions.mixed[rows]))
+    target, weights = problem.target[rows], problem.sample_weight[rows]
     evidence = _evidence(outputs, features[rows], columns)
     known = Rows(target, weights, folds, likelihood)
     consensus, bases = _weighed(outputs, evidence, known)
@@ -234,7 +237,8 @@ def fit_consensus(
     consensus = replace(consensus, parts=dict(zip(PARTS, (parts[1:] / say).tolist(), strict=True)))
     # What is left over is that of the whole, and the correction is added by the consensus, which
     # speaks for a part of it only: so it is applied that many times as strongly.
-    left_over = consensus.blend.left_over(target, (1.0 - say) * mixture + say * said)
+    whole = likelihood.rounded((1.0 - say) * mixture + say * said)
+    left_over = consensus.blend.left_over(target, whole)
     forest = _fitted_forest(evidence, left_over, weights, seed, problem.n_jobs)
     mates = folds
     if opinions.independent:

@@ -147,7 +147,7 @@ def run_em(
     max_iter: int,
     tol: float,
     earlier: Sequence[Iteration] = (),
-    report: Callable[[int, Iteration, EMState], None] | None = None,
+    report: Callable[[EMResult], None] | None = None,
 ) -> EMResult:
     """Alternate M-steps and E-steps; keep the iterate with the largest log-likelihood.
 
@@ -173,7 +173,7 @@ def run_em(
     earlier : sequence of Iteration, default=()
         History of the run that `start` comes from.
     report : callable, optional
-        Called after each iteration with its number (from 1), its record and its state.
+        Called after each iteration with the run so far.
 
     Returns
     -------
@@ -206,7 +206,7 @@ def run_em(
         seconds = time.perf_counter() - started
         history.append(Iteration(state.log_likelihood, mass, seconds, experts.starved, reseeded))
         if report is not None:
-            report(len(history), history[-1], state)
+            report(EMResult(best, history, False, state is best))
         if exploring and not _explores(exploration, history):
             state = best  # which need not be where exploration has ended
     converged = stalled >= PATIENCE

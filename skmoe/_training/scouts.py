@@ -128,7 +128,9 @@ def _with_scouts(setup, X):
     kind: Any = LogisticRegression() if classes else Ridge()
     problem = setup.problem._replace(data=setup.problem.data._replace(X=X))
     templates = (kind,) * len(pool.names)
-    scouts = (LogisticPool if classes else ExpertPool)(problem, pool.names, templates, pool.seeds)
+    scouts = (LogisticPool if classes else ExpertPool)(
+        problem, pool.names, templates, pool.seeds, workers=pool.workers
+    )
     settings = dataclasses.replace(
         settings, init="auto", overlap=0.0, capacity_factor=None, expert_dropout=0.0, annealing=1.0
     )

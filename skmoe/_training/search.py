@@ -318,8 +318,11 @@ def _finished_by_evidence(trial, n_iter):
 def _run(setup, state, overlap, max_iter, described, earlier=()):
     names, settings = setup.experts.names, setup.settings
 
-    def report(number, iteration, state):
-        setup.progress.iteration_ends(lambda: unfinished(setup, state, overlap, iteration))
+    def report(run):
+        if setup.best is not None:
+            setup.best.offer(Found(setup, overlap, run))
+        number, iteration = len(run.history), run.history[-1]
+        setup.progress.iteration_ends(lambda: unfinished(setup, run.best, overlap, iteration))
         if settings.verbose < 2:
             return
         mass = " ".join(f"{value:.2f}" for value in iteration.expert_mass)

@@ -8,6 +8,7 @@ from .._data.problem import Problem
 from .._experts.pool import ExpertPool
 from .capacity import Capacity
 from .exploration import Exploration, balance_and_exploration
+from .interruption import BestSoFar
 from .progress import Progress
 from .settings import TrainingSettings
 
@@ -27,6 +28,8 @@ class Setup(NamedTuple):
     exploration : Exploration or None
         None once the experts are final.
     progress : Progress
+    best : BestSoFar or None
+        What is left if training is interrupted; None if these experts are not what was asked for.
     """
 
     problem: Problem
@@ -37,6 +40,7 @@ class Setup(NamedTuple):
     capacity: Capacity | None = None
     exploration: Exploration | None = None
     progress: Progress = Progress(0)
+    best: BestSoFar | None = None
 
     @classmethod
     def of(
@@ -61,4 +65,5 @@ class Setup(NamedTuple):
         if n_experts == len(self.experts.names):
             return self
         experts = self.experts.first(n_experts)
-        return Setup.of(experts, self.gate, self.settings, self.fresh, self.progress)
+        few = Setup.of(experts, self.gate, self.settings, self.fresh, self.progress)
+        return few._replace(best=self.best)

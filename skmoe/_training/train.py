@@ -18,13 +18,16 @@ from .._experts.out_of_bag import offers_out_of_bag
 from .._experts.pool import ExpertPool
 from .._experts.prepared import prepared_features
 from .._experts.seeds import seeded
+from .._experts.workers import Workers
 from .._likelihoods import Categorical, Likelihood
 from .._shared_expert.training import single_expert_dispersion
+from ..exceptions import WorkersLostError
 from .candidates import candidate_overlaps
 from .density import train_density
 from .exploration import dead_experts
 from .final_gate import train_final_gate, train_shared
 from .gate import gate_trainer
+from .interruption import BestSoFar, error_with_partial
 from .lift import measure_lift
 from .losses import measure_losses
 from .progress import LAST_STAGES, Progress
@@ -107,11 +110,28 @@ def train(
     rng = check_random_state(plan.random_state)
     setup = _setup(data, target, likelihood, plan, rng)
     setup = setup.heard_by(progress)
-    if not plan.same_template and only_the_gate_learns(setup):
-        found = fitted_once(setup)
-    else:
-        found = _found(setup, plan, rng)
-    _warn(found)
+    try:
+        with setup.experts.workers:
+            found = _found(setup, plan, rng)
+            _warn(found)
+            return _finished(found, plan, rng)
+    except (KeyboardInterrupt, WorkersLostError) as stop:
+        simple = plan._replace(shared=None, density="mixture")
+        raise error_with_partial(
+            stop, setup.best, lambda found: _finished(_alone(found), simple, rng)
+        ) from stop
+
+
+def _alone(found):
+    """The same, to be finished in this process, when nobody listens any more."""
+    setup = found.setup.heard_by(Progress(0))
+    pool = replace(setup.experts, workers=Workers(1))
+    return found._replace(setup=setup._replace(experts=pool))
+
+
+def _finished(found, plan, rng):
+    """The last step: what is trained on held-out predictions, and the final experts."""
+    progress = found.setup.progress
     progress.enter(LAST_STAGES[1])
     setup, final, run = found.setup, found.run.best, found.run
     if plan.settings.e_step != "insample":
@@ -175,6 +195,8 @@ def _row_loss(problem, prediction):
 
 def _found(setup, plan, rng):
     """What the search has found, with scouts ahead of it or without."""
+    if not plan.same_template and only_the_gate_learns(setup):
+        return fitted_once(setup)
     start, terms, numbers = None, plan.terms, plan.numbers
     if plan.start is not None:
         start = Start("given", 0, plan.start)
@@ -197,8 +219,17 @@ def _setup(data, target, likelihood, plan, rng):
     out_of_bag = _out_of_bag(templates, settings, data.groups, plan.shared)
     # In-sample, the models of the last iteration are the final ones, which need X as it is.
     features = None if folds.is_in_sample else prepared_features(templates, data.X)
-    pool = ExpertPool(problem, names, templates, seeds, out_of_bag, features)
-    return Setup.of(pool, gate, settings, plan.start is None, Progress(0))
+    workers = Workers(settings.n_jobs, _shared_by_all_fits(problem, features))
+    pool = ExpertPool(problem, names, templates, seeds, out_of_bag, features, workers)
+    setup = Setup.of(pool, gate, settings, plan.start is None, Progress(0))
+    return setup._replace(best=BestSoFar())
+
+
+def _shared_by_all_fits(problem, features):
+    """What is the same whichever expert is fitted in whichever iteration."""
+    rows = [part for split in problem.folds.splits for part in split]
+    each = (problem.X, *(features or ()), problem.y, problem.target, problem.sample_weight, *rows)
+    return tuple({id(one): one for one in each}.values())
 
 
 def _folds(data, settings, classifier, rng):

@@ -57,20 +57,20 @@ def density(graph: Graph, mixture: Any, gate_proba: str, opinions: str, shared: 
     shared : str
         What the shared expert says, (n_samples, n_outputs); "" if there is none.
     """
-    fitted, kind = mixture._shared, mixture._likelihood.noise
+    weight = mixture.shared_density_weight_
     scales = np.reshape(mixture.scale_, (mixture.n_experts_, -1))
     axis = graph.constant(np.array([1]))
     weights, means = gate_proba, opinions
-    if fitted is not None and fitted.density_weight > 0.0:
+    if weight > 0.0:
         # Weights of all but the last component, which is the shared expert: K times K + 1.
-        own = (1.0 - fitted.density_weight) * np.eye(mixture.n_experts_, mixture.n_experts_ + 1)
-        last = fitted.density_weight * np.eye(mixture.n_experts_ + 1)[-1:]
+        own = (1.0 - weight) * np.eye(mixture.n_experts_, mixture.n_experts_ + 1)
+        last = weight * np.eye(mixture.n_experts_ + 1)[-1:]
         weights = graph.add("MatMul", gate_proba, graph.constant(own))
         weights = graph.add("Add", weights, graph.constant(last))
         means = graph.add("Concat", opinions, graph.add("Unsqueeze", shared, axis), axis=1)
-        scales = np.vstack([scales, np.reshape(fitted.dispersion, (1, -1))])
+        scales = np.vstack([scales, np.reshape(mixture.shared_dispersion_, (1, -1))])
     weights = graph.add("Unsqueeze", weights, graph.constant(np.array([2])))
-    return Density(weights, means, scales, kind)
+    return Density(weights, means, scales, mixture.likelihood)
 
 
 def standard_deviation(graph: Graph, of: Density) -> str:

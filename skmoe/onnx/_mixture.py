@@ -76,7 +76,7 @@ def mixture_outputs(
             )
         )
     answers = shared_expert_answers(mixture)
-    dense = with_density and mixture._shared is not None and mixture._shared.density_weight > 0.0
+    dense = with_density and mixture.shared_density_weight_ > 0.0
     shared = mixture.shared_expert_ if answers or dense else None
     if shared is not None and not isinstance(shared, Consensus):
         generalist = parts.write(
