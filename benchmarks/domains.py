@@ -13,7 +13,8 @@ of scikit-learn's stacking of the same frozen models; everything with its defaul
     python benchmarks/domains.py --report       # the tables and the figure of what is there
 
 Results are appended to ``build/domains/results.csv`` as they come. DESlib's selectors need the
-package ``deslib`` and scikit-learn 1.6; they are left out without it.
+package ``deslib`` and scikit-learn 1.6: ``--selectors`` adds them to the same file, in an
+environment of their own.
 """
 
 import argparse
@@ -151,17 +152,16 @@ def measure(case, n_rows):
             model = make(case).fit(X, y)
         seconds = time.perf_counter() - started
         yield name, {"loss": loss(says.of(model, case.X_test), case.y_test), "seconds": seconds}
-    yield from selectors(case, X, y, says)
 
 
-def selectors(case, X, y, says):
-    """DESlib's, where they run."""
+def measure_selectors(case, n_rows):
+    """The same for DESlib's, of classifiers."""
+    from deslib.des import KNORAE, METADES
+
     if case.task == "regression":
         return
-    try:
-        from deslib.des import KNORAE, METADES
-    except ImportError:
-        return
+    says = Outputs(case)
+    X, y = case.X[:n_rows], case.y[:n_rows]
     for name, kind in {"DESlib KNORA-E": KNORAE, "DESlib META-DES": METADES}.items():
         started = time.perf_counter()
         try:
@@ -182,6 +182,7 @@ def arguments():
     parser.add_argument("--alike", action="store_true", help="domains that hardly differ")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--rows", type=int, nargs="+", default=[50, 100, 400, 1600])
+    parser.add_argument("--selectors", action="store_true", help="DESlib's, and nothing else")
     parser.add_argument("--quick", action="store_true", help="one seed, 400 rows")
     parser.add_argument("--report", action="store_true", help="compute nothing")
     options = parser.parse_args()
@@ -193,7 +194,9 @@ def arguments():
 def compute(options, path):
     """Append what is not there yet."""
     done = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=KEYS)
+    done = done[done["method"].astype(str).str.startswith("DESlib") == options.selectors]
     there = set(zip(done["case"], done["alike"], done["seed"], done["rows"], strict=True))
+    measured = measure_selectors if options.selectors else measure
     for rule in rules(options.data, options.alike):
         for seed in range(options.seeds):
             missing = [n for n in options.rows if (str(rule), options.alike, seed, n) not in there]
@@ -202,8 +205,8 @@ def compute(options, path):
             case = load_case(options.data, rule, seed)
             for n_rows in missing:
                 key = {"case": str(rule), "alike": options.alike, "seed": seed, "rows": n_rows}
-                rows = [key | {"method": name} | own for name, own in measure(case, n_rows)]
-                table = pd.DataFrame(rows)
+                rows = [key | {"method": name} | own for name, own in measured(case, n_rows)]
+                table = pd.DataFrame(rows, columns=[*KEYS, "loss", "seconds"])
                 table.to_csv(path, mode="a", header=not path.exists(), index=False)
                 print(f"{rule}, seed {seed}, {n_rows} rows", flush=True)
 

@@ -7,6 +7,7 @@ which also wants the density of each expert to be right where it speaks.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,9 @@ from .._likelihoods import Likelihood
 
 PENALTIES = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
 """Candidates of the penalty, the strongest first: each fit starts from the one before."""
+
+PATIENCE = 2
+"""Penalties in a row that do not help, after which weaker ones are not tried."""
 
 MOST_ROWS = 20_000
 """Rows that a gate learns from, at most: more do not change so few coefficients."""
@@ -112,26 +116,31 @@ def fit_opinion_gate(
         Fitted on all rows.
     held_out : ndarray of shape (n_samples, ...)
     """
-    held_out = [np.empty((len(target), *components.shape[2:])) for _ in PENALTIES]
 
-    def path(rows, penalties):
+    def path(rows):
         own = evidence[rows], components[rows], target[rows], sample_weight[rows]
-        return _path(*own, likelihood, penalties)
+        return _path(*own, likelihood)
 
-    for train, test in folds.splits:
-        if len(train) == 0:  # the first fold of a time series: nobody before it is judged
-            for own in held_out:
-                own[test] = components[test].mean(axis=1)
-            continue
-        for own, gate in zip(held_out, path(train, PENALTIES), strict=True):
-            own[test] = gate.predict(evidence[test], components[test])
-    losses = [likelihood.loss(target, own) for own in held_out]
-    chosen = int(np.argmin([np.average(each, weights=sample_weight) for each in losses]))
-    return path(slice(None), PENALTIES[: chosen + 1])[-1], held_out[chosen]
+    # The first fold of a time series has nobody before it, and no gate.
+    paths = [path(train) if len(train) else itertools.repeat(None) for train, _ in folds.splits]
+    smallest, chosen, best = np.inf, 0, components.mean(axis=1)
+    for number, gates in enumerate(itertools.islice(zip(*paths, strict=False), len(PENALTIES))):
+        held_out = np.empty_like(best)
+        for gate, (_, test) in zip(gates, folds.splits, strict=True):
+            own = components[test]
+            held_out[test] = (
+                own.mean(axis=1) if gate is None else gate.predict(evidence[test], own)
+            )
+        loss = np.average(likelihood.loss(target, held_out), weights=sample_weight)
+        if loss < smallest:
+            smallest, chosen, best = loss, number, held_out
+        elif number - chosen == PATIENCE:  # the next are the weakest, which take the longest
+            break
+    return next(itertools.islice(path(slice(None)), chosen, None)), best
 
 
-def _path(evidence, components, target, weight, likelihood, penalties):
-    """Gates for one penalty after the other, each from the one before."""
+def _path(evidence, components, target, weight, likelihood):
+    """Gates for one penalty after the other, each from the one before, as they are asked for."""
     if len(target) > MOST_ROWS:  # the first ones of a random order that is always the same
         rows = np.random.RandomState(0).permutation(len(target))[:MOST_ROWS]
         evidence, components, target, weight = (
@@ -141,11 +150,10 @@ def _path(evidence, components, target, weight, likelihood, penalties):
     design = _standardised(evidence, mean, inverse)
     weight = _in_nats(weight, components, target, likelihood)
     objective = MixingLoss(design, components, target, weight, likelihood)
-    coef, gates = np.zeros((design.shape[1], components.shape[1])), []
-    for penalty in penalties:
+    coef = np.zeros((design.shape[1], components.shape[1]))
+    for penalty in PENALTIES:
         coef = objective.minimised(coef, penalty)
-        gates.append(OpinionGate(mean, inverse, coef))
-    return gates
+        yield OpinionGate(mean, inverse, coef)
 
 
 def blending_weights(
