@@ -261,6 +261,40 @@ def stacking(quick, chosen=None):
                 f"{times[0] / times[1]:.2f}", *sizes)  # fmt: skip
 
 
+def trees(quick, chosen=None):
+    """Tree experts alone: scikit-learn, treelite's own predictor, and the graph."""
+    try:
+        import treelite
+    except ImportError:
+        print("treelite is not installed")
+        return
+    register_converters()
+    print("\nOne expert on one thread. Microseconds for one row; ms for more.\n")
+    table("expert", "rows", "scikit-learn", "treelite", "ONNX", "ONNX / treelite", "apart")
+    X = rows(N_TRAIN, 0).astype(np.float64)
+    for name in ("forest", "histogram boosting"):
+        model = clone(CLASSIFIERS[name]).fit(X, target(X.astype(np.float32), True))
+        compact = treelite.sklearn.import_model(model)
+        session = session_of(expert_graph(model))
+        wide = np.float32 if name == "forest" else np.float64  # as treelite wants it
+        for n_rows in BATCHES[:2] if quick else BATCHES:
+            new = rows(n_rows, 3)
+
+            def by_treelite(new=new, compact=compact, wide=wide):
+                return treelite.gtil.predict(compact, new.astype(wide), nthread=1)
+
+            own = new.astype(np.float64)
+            times = best(
+                lambda own=own, model=model: model.predict_proba(own),
+                by_treelite,
+                lambda new=new, session=session: session.run(None, {"X": new}),
+            )
+            unit = 1e6 if n_rows == 1 else 1e3
+            apart = np.abs(by_treelite().reshape(n_rows, -1) - model.predict_proba(own)).max()
+            row(name, n_rows, *(f"{t * unit:.3g}" for t in times),
+                f"{times[2] / times[1]:.2f}", f"{apart:.0e}")  # fmt: skip
+
+
 def best(*calls, repeats=7, at_least=0.02):
     """Best processor time of each call, measured in turn."""
     numbers = []
@@ -288,7 +322,7 @@ def row(*cells):
     print("| " + " | ".join(map(str, cells)) + " |", flush=True)
 
 
-PARTS = {"exactness": exactness, "speed": speed, "stacking": stacking}
+PARTS = {"exactness": exactness, "speed": speed, "stacking": stacking, "trees": trees}
 
 
 def main():
