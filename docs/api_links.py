@@ -73,7 +73,10 @@ def add_links(app, doctree):
         return
     linked = set()
     for literal in list(doctree.findall(nodes.literal)):
-        if any(isinstance(above, nodes.reference | nodes.title) for above in ancestors(literal)):
+        if any(
+            isinstance(above, nodes.reference | nodes.title | addnodes.pending_xref)
+            for above in ancestors(literal)
+        ):
             continue
         name, call, _ = literal.astext().partition("(")
         full = names.get(name) if call or name not in AMBIGUOUS else None

@@ -8,9 +8,10 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from sklearn.base import MetaEstimatorMixin, _fit_context, clone
-from sklearn.utils import check_consistent_length, get_tags
+from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.metaestimators import _BaseComposition
+from sklearn.utils.validation import _num_samples
 
 from ._arithmetic import check_top_k
 from ._compat import RevivedWithDefaults
@@ -160,7 +161,11 @@ class BaseMixtureOfExperts(
         goes_on = self.warm_start and hasattr(self, "experts_")
         continuation: Continuation = WarmStart(self) if goes_on else NewFit()
         if domains is not None:
-            check_consistent_length(X, y, domains)
+            if _num_samples(domains) != _num_samples(y):
+                raise ValueError(
+                    f"domains has {_num_samples(domains)} labels for {_num_samples(y)} rows; give "
+                    "each row the label of where it comes from"
+                )
             continuation = continuation.from_domains(self, Domains.of(domains, sample_weight))
         return self._fit(X, y, sample_weight, groups, continuation)
 

@@ -226,3 +226,13 @@ def test_a_dead_link_would_be_found(tmp_path):
     page = tmp_path / "page.html"
     page.write_text('<p id="here"><a href="#here">1</a><a href="#there">2</a><a href="no.html">3')
     assert dead_links(page) == ["#there", "no.html"]
+
+
+def test_names_in_the_pages_lead_to_the_reference():
+    assert any(
+        "skmoe.inspection.routing_drift.html" in to for to in links(SITE / "faq.html").targets
+    )
+    tutorial = links(SITE / "distributions.html").targets
+    assert any(to.endswith("#skmoe.MixtureOfExpertsRegressor.predict_interval") for to in tutorial)
+    reference = links(SITE / "generated" / "skmoe.gates.GaussianGate.html").targets
+    assert any("gallery/in_use/plot_new_expert.html" in target for target in reference)

@@ -12,7 +12,6 @@ it, or a module of PyTorch, which skorch makes an estimator of scikit-learn.
 
 import numpy as np
 from matplotlib import pyplot as plt
-from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.datasets import load_digits
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.linear_model import LogisticRegression
@@ -20,7 +19,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from skmoe import MixtureOfExpertsClassifier
 
@@ -42,20 +41,6 @@ experts = [
 # %%
 # Where PyTorch and skorch are installed, a module of one's own takes part. skorch
 # wants single precision, and codes of the classes, which digits are already.
-
-
-class SinglePrecision(TransformerMixin, BaseEstimator):
-    """Numbers as PyTorch likes them."""
-
-    def fit(self, X, y=None):
-        return self
-
-    def transform(self, X):
-        return np.asarray(X, dtype=np.float32)
-
-    def __sklearn_is_fitted__(self):
-        return True
-
 
 try:
     import torch
@@ -79,10 +64,11 @@ else:
         train_split=None,
         verbose=0,
     )
+    single = FunctionTransformer(np.float32)
     experts.append(
         (
             "convolutional",
-            make_pipeline(StandardScaler(), SinglePrecision(), convolutional),
+            make_pipeline(StandardScaler(), single, convolutional),
         )
     )
 
