@@ -25,6 +25,9 @@ from .._shared_expert.training import SharedTraining
 from .em import EMState
 from .setup import Setup
 
+FOLDS_OF_ONE = 5
+"""Parts that the held-out rows are cut into where one fold has all of them."""
+
 
 class DensityTraining(NamedTuple):
     """What came of it.
@@ -94,7 +97,8 @@ def train_density(
         gate,
         None if shared.expert is None else shared.held_out,
     )
-    weight, judge = problem.judged_weight, problem.folds.judge
+    weight = problem.judged_weight
+    judge = _folds_of_errors(problem, rng)
     known = HeldOutRows(
         opinions, as_gaussians(mixture, noise), problem.target, weight, judge, columns, view
     ).take(rows)
@@ -108,6 +112,19 @@ def train_density(
         central_scores(distribution, known.target),
         float(np.average(row_log_likelihood, weights=known.weight)),
     )
+
+
+def _folds_of_errors(problem: Problem, rng: np.random.RandomState) -> np.ndarray:
+    """Fold (n,) of each row among those that errors are learned from.
+
+    That which judged the row. Where there is but one, it is cut, between groups if there are.
+    """
+    judge = problem.folds.judge
+    if len(problem.folds) > 1:
+        return judge
+    groups = problem.data.groups
+    unit = np.arange(len(judge)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    return rng.permutation(unit.max() + 1)[unit] % FOLDS_OF_ONE
 
 
 def _prediction(problem: Problem, final: EMState, shared: SharedTraining, gate: Any) -> np.ndarray:
