@@ -1,7 +1,6 @@
 """How sure is it? The public methods of fitted mixtures."""
 
 import pickle
-from functools import partial
 
 import numpy as np
 import pytest
@@ -16,13 +15,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-import skmoe
-from skmoe import MixtureOfExpertsClassifier
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.datasets import make_piecewise_regression
 from skmoe.metrics import coverage, crps, make_density_scorer
-
-MixtureOfExpertsRegressor = partial(skmoe.MixtureOfExpertsRegressor, density="auto")
-
 
 def uneven(n_samples, seed=0):
     """A line with skewed noise, the larger the farther to the right."""
