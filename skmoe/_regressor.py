@@ -118,7 +118,7 @@ class MixtureOfExpertsRegressor(
         rises to 1 over twenty iterations (deterministic annealing EM). Below 1, the start matters
         less. No part of it if `fit` goes on from a fitted model. 0.5 is a fair trial, as measured
         worth it for two data sets of four; lower values melt all experts into one.
-    density : {"auto", "mixture"}, default="mixture"
+    density : {"auto", "mixture"}, default="auto"
         What `predict_distribution` and the methods beside it return. "auto": a density around the
         prediction, learned from the errors of held-out rows; its scale and its shape depend on
         the row, and its mean is the prediction. "mixture": the density that EM has learned, with
@@ -253,7 +253,7 @@ class MixtureOfExpertsRegressor(
         capacity_factor=None,
         expert_dropout=0.0,
         annealing=1.0,
-        density="mixture",
+        density="auto",
         top_k=None,
         n_jobs=None,
         random_state=None,
@@ -298,7 +298,8 @@ class MixtureOfExpertsRegressor(
         ----------
         X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
         return_std : bool, default=False
-            Whether to return the standard deviation of `predict_distribution`, too.
+            Whether to return the standard deviation of `predict_distribution`, too: that of
+            all experts, whatever `top_k` and `max_error` are.
         max_error : float, default=None
             If given, in units of y: each row is evaluated by the fewest experts for which the
             result is within this distance of that of all experts, whatever `top_k` is, as

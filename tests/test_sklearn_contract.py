@@ -134,7 +134,7 @@ for model in MODELS:
     # whose standard error knows repeated rows from heavy ones
     model.set_params(shared_expert=None)
     if isinstance(model, R):
-        model.set_params(density="mixture")  # the other is learned by trees that draw rows
+        model.set_params(density="mixture")  # the other's trees count rows in their leaves
 
 
 def fitted(model, e_step, rows, weight=None):

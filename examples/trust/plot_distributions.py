@@ -10,8 +10,8 @@ which one normal distribution around the mean could not show.
 
 Bottom: does it keep what it promises? Of intervals that are to hold 80 % of the
 targets, 80 % should. ``density="mixture"`` is the density that EM learns, with one
-constant scale for each expert; it is the default. ``density="auto"`` is learned
-from the errors of held-out rows; it knows where they are large, and how they are
+constant scale for each expert. ``density="auto"``, the default, is learned from the
+errors of held-out rows; it knows where they are large, and how they are
 distributed. The histogram would be flat if all were right.
 """
 

@@ -548,3 +548,21 @@ def weighted_moments(X, y, centre, weights):
                 moments[k, j, other] = moments[k, other, j] = sums[k, place]
                 place += 1
     return moments
+
+
+@_compile
+def tree_leaves(X, roots, feature, threshold, missing_left, left, right):
+    """Leaves of decision trees that rows fall into; see `reference.tree_leaves`.
+
+    Tree by tree, so that the nodes of one stay in the cache.
+    """
+    leaves = np.empty((X.shape[0], roots.shape[0]), dtype=np.int32)
+    for tree in range(roots.shape[0]):
+        for i in range(X.shape[0]):
+            node = roots[tree]
+            while left[node] >= 0:
+                value = X[i, feature[node]]
+                goes_left = value <= threshold[node] or (value != value and missing_left[node])
+                node = left[node] if goes_left else right[node]
+            leaves[i, tree] = -1 - left[node]
+    return leaves

@@ -401,3 +401,51 @@ def weighted_moments(X, y, centre, weights):
         weighted = weights[rows, :, np.newaxis] * part[:, np.newaxis]
         moments += weighted.reshape(len(part), -1).T @ part
     return moments.reshape(n_experts, size, size)
+
+
+def tree_leaves(X, roots, feature, threshold, missing_left, left, right):
+    """Leaves of decision trees that rows fall into.
+
+    Nodes of all trees are counted through. A row goes to the left where its feature is at most
+    the threshold, or where it is missing and `missing_left` says so.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features), float32
+    roots : ndarray of shape (n_trees,), int32
+        First node of each tree.
+    feature : ndarray of shape (n_nodes,), int32
+    threshold : ndarray of shape (n_nodes,), float64
+    missing_left : boolean ndarray of shape (n_nodes,)
+    left, right : ndarrays of shape (n_nodes,), int32
+        Nodes below. Of a leaf, `left` is ``-1 - number of the leaf``.
+
+    Returns
+    -------
+    leaves : ndarray of shape (n_samples, n_trees), int32
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skmoe._arithmetic.reference import tree_leaves
+    >>> stump = {
+    ...     "roots": np.array([0]),
+    ...     "feature": np.array([0, -1, -1]),
+    ...     "threshold": np.array([0.5, 0.0, 0.0]),
+    ...     "missing_left": np.array([True, False, False]),
+    ...     "left": np.array([1, -1, -2]),
+    ...     "right": np.array([2, 0, 0]),
+    ... }
+    >>> tree_leaves(np.array([[0.0], [1.0], [np.nan]], dtype=np.float32), **stump).ravel()
+    array([0, 1, 0])
+    """
+    nodes = np.tile(roots, len(X))
+    rows = np.repeat(np.arange(len(X)), len(roots))
+    inside = np.flatnonzero(left[nodes] >= 0)
+    while len(inside):
+        at = nodes[inside]
+        values = X[rows[inside], feature[at]]
+        goes_left = (values <= threshold[at]) | (np.isnan(values) & missing_left[at])
+        nodes[inside] = np.where(goes_left, left[at], right[at])
+        inside = inside[left[nodes[inside]] >= 0]
+    return (-1 - left[nodes]).reshape(len(X), len(roots))

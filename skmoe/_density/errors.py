@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
 from .._compat import Record
 from .neighbours import LeafTable
@@ -41,20 +40,6 @@ def each_fold(judge) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Pairs (rows of the other folds, rows of the fold)."""
     for fold in np.unique(judge):
         yield np.flatnonzero(judge != fold), np.flatnonzero(judge == fold)
-
-
-class LeavesOfRows(NamedTuple):
-    """The leaves of the rows that a forest was fitted to.
-
-    Attributes
-    ----------
-    all : sparse matrix of shape (n, n_nodes)
-    left_out : sparse matrix of shape (n, n_nodes)
-        Only of the trees that did not draw the row.
-    """
-
-    all: csr_matrix
-    left_out: csr_matrix
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import numpy as np
 from .._compat import Record
 from .._data.columns import NumericView
 from .._prediction.distribution import PredictiveDistribution
-from .errors import ErrorScale, ErrorShape, LeavesOfRows, ShapeOfRows, fit_scale, fit_shape
+from .errors import ErrorScale, ErrorShape, ShapeOfRows, fit_scale, fit_shape
 from .neighbours import Neighbours
 from .opinions import Components, Opinions
 from .tilt import tilted
@@ -144,13 +144,14 @@ def fit_residual_density(rows: HeldOutRows, smallest: float, seed: int, n_jobs=N
     held_out : Components
         Density of the rows, as learned from the others.
     """
-    error, judge = rows.target - rows.opinions.prediction, rows.judge % MOST_FOLDS
+    error = rows.target - rows.opinions.prediction
+    judge = np.unique(rows.judge % MOST_FOLDS, return_inverse=True)[1]
     weight = rows.weight / rows.weight.mean()
     evidence = rows.opinions.evidence()
     alike = np.all(weight == weight[0])
-    neighbours = Neighbours.fit(evidence, error, None if alike else weight, seed, n_jobs)
-    left_out = neighbours.left_out(len(error))
-    leaves = LeavesOfRows(neighbours.leaves(evidence), neighbours.leaves(evidence, left_out))
+    neighbours, leaves = Neighbours.fit(
+        evidence, error, None if alike else weight, judge, seed, n_jobs
+    )
     scale, held_out_scale = fit_scale(leaves, error, weight, judge, smallest)
     shape, held_out_shape = fit_shape(leaves, error / held_out_scale, weight, judge)
     spread = max(float(np.sqrt(np.average(np.square(error), weights=weight))), smallest)

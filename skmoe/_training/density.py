@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._data.columns import NumericView
+from .._data.problem import Problem
 from .._density.conformal import central_scores, label_scores
 from .._density.opinions import Components, Opinions, as_gaussians, mixture_components
 from .._density.residual import (
@@ -22,6 +23,9 @@ from .._shared_expert.consensus import columns_to_see, seen_by_trees
 from .._shared_expert.training import SharedTraining
 from .em import EMState
 from .setup import Setup
+
+FOLDS_OF_ONE = 5
+"""Parts that the held-out rows are cut into where one fold has all of them."""
 
 
 class DensityTraining(NamedTuple):
@@ -92,7 +96,8 @@ def train_density(
         gate,
         None if shared.expert is None else shared.held_out,
     )
-    weight, judge = problem.judged_weight, problem.folds.judge
+    weight = problem.judged_weight
+    judge = _folds_of_errors(problem, rng)
     known = HeldOutRows(
         opinions, as_gaussians(mixture, noise), problem.target, weight, judge, columns, view
     ).take(rows)
@@ -106,3 +111,16 @@ def train_density(
         central_scores(distribution, known.target),
         float(np.average(row_log_likelihood, weights=known.weight)),
     )
+
+
+def _folds_of_errors(problem: Problem, rng: np.random.RandomState) -> np.ndarray:
+    """Fold (n,) of each row among those that errors are learned from.
+
+    That which judged the row. Where there is but one, it is cut, between groups if there are.
+    """
+    judge = problem.folds.judge
+    if len(problem.folds) > 1:
+        return judge
+    groups = problem.data.groups
+    unit = np.arange(len(judge)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    return rng.permutation(unit.max() + 1)[unit] % FOLDS_OF_ONE

@@ -20,7 +20,8 @@ class EMPathDisplay:
     starved : ndarray of bool of shape (n_iter, n_experts)
         Experts that were left as they were because too few rows remained for them.
     final : float
-        Log-likelihood of the model kept.
+        Log-likelihood of the final model: in regression, with the density that it predicts with,
+        which need not be that of EM.
     expert_names : sequence of str
     held_out : bool, default=True
         Whether the log-likelihoods are of rows that the experts had not seen.

@@ -307,6 +307,9 @@ def test_no_rows(run):
     assert [part.shape for part in run("top_k", empty, 2)] == [(0, 2), (0, 2)]
     chosen = run("linear_top_k", empty, np.ones((4, 3)), np.ones(4), 2)
     assert [part.shape for part in chosen] == [(0, 2), (0, 2)]
+    nodes = [np.zeros(1, dtype=kind) for kind in ("i", "i", "d", "?")]
+    leaf, nowhere = np.array([-1], dtype="i"), np.zeros(1, dtype="i")
+    assert run("tree_leaves", empty.astype("f"), *nodes, leaf, nowhere).shape == (0, 1)
 
 
 def test_import_compiles_nothing():
@@ -356,3 +359,18 @@ def test_weighted_moments_of_large_problems(n_features):
     arguments = X, y[:, 0], np.ones(n_features + 1), weights
     result, expected = (where.weighted_moments(*arguments) for where in (_arithmetic, reference))
     np.testing.assert_allclose(result, expected, rtol=1e-10, atol=1e-10)
+
+
+def test_tree_leaves(run, layout):
+    """A complete tree of two levels, and one that is a leaf."""
+    feature = np.array([0, 1, 1, 0, 0, 0, 0, 0], dtype=np.int32)
+    threshold = np.array([0.5, -1.0, 1.0, 0, 0, 0, 0, 0])
+    missing_left = np.array([True, False, True, False, False, False, False, False])
+    left = np.array([1, 3, 5, -1, -2, -3, -4, -5], dtype=np.int32)
+    right = np.array([2, 4, 6, 0, 0, 0, 0, 0], dtype=np.int32)
+    roots = np.array([0, 7], dtype=np.int32)
+    rows = [[0.5, -1], [0.5, -0.9], [0.6, 1], [0.6, 2], [np.nan, -2], [np.nan, np.nan]]
+    X = layout(np.array([*rows, [1.0, np.nan]], dtype=np.float32))
+    leaves = run("tree_leaves", X, roots, feature, threshold, missing_left, left, right)
+    np.testing.assert_array_equal(leaves[:, 0], [0, 1, 2, 3, 0, 1, 2])
+    np.testing.assert_array_equal(leaves[:, 1], 4)

@@ -1,7 +1,6 @@
 """How sure is it? The public methods of fitted mixtures."""
 
 import pickle
-from functools import partial
 
 import numpy as np
 import pytest
@@ -10,18 +9,15 @@ from sklearn.base import clone
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
-from sklearn.model_selection import GridSearchCV, KFold, TimeSeriesSplit
+from sklearn.model_selection import GridSearchCV, KFold, PredefinedSplit, TimeSeriesSplit
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
-import skmoe
-from skmoe import MixtureOfExpertsClassifier
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.datasets import make_piecewise_regression
 from skmoe.metrics import coverage, crps, make_density_scorer
-
-MixtureOfExpertsRegressor = partial(skmoe.MixtureOfExpertsRegressor, density="auto")
 
 
 def uneven(n_samples, seed=0):
@@ -245,6 +241,26 @@ def test_rows_that_no_fold_tests(rows):
     model = mixtures(cv=TimeSeriesSplit(4))["pool"].fit(X, y)
     assert has_learned(model)
     assert len(model._held_out_scores) == model.n_held_out_ < len(y)
+
+
+def test_one_fold_has_all_rows_that_are_tested(rows):
+    """It is cut, between groups: else near-copies would promise what new groups do not keep."""
+    X, y = rows
+    tested = np.arange(500) < 200
+    model = mixtures(cv=PredefinedSplit(np.where(tested, 0, -1)))["clones"].fit(X, y)
+    assert has_learned(model)
+    assert model.n_held_out_ == 200
+    rng = np.random.RandomState(0)
+    unit = np.repeat(np.arange(80), 5)
+    X, y = rng.normal(size=(80, 3))[unit] + 1e-3 * rng.normal(size=(400, 3)), rng.normal(size=80)
+    y = y[unit] + 1e-2 * rng.normal(size=400)
+    halves = [(np.flatnonzero(unit >= 40), np.flatnonzero(unit < 40))]
+    honest, blind = (
+        mixtures(cv=halves)["clones"].fit(X, y, groups=groups).log_likelihood_
+        for groups in (unit, None)
+    )
+    assert honest < -1.2  # of new groups nothing is known but a normal distribution: -1.4
+    assert blind > honest + 0.5
 
 
 def test_each_row_its_own_fold():

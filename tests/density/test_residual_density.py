@@ -7,6 +7,7 @@ import pytest
 
 from skmoe import PredictiveDistribution
 from skmoe._density.errors import ErrorBins
+from skmoe._density.neighbours import LeafTable, Neighbours
 from skmoe._density.opinions import Components, Opinions, as_gaussians, mixture_components
 from skmoe._density.residual import HeldOutRows, fit_residual_density
 from skmoe._shared_expert.expert import SharedExpert
@@ -152,6 +153,39 @@ def test_missing_and_huge_features():
     rows.opinions.features[1, 1] = 1e300
     density, _ = fit_residual_density(rows, 1e-3, seed=0)
     assert np.isfinite(surprise(density.components(rows.opinions, rows.mixture), rows.target))
+
+
+def test_trees_leave_out_the_fold_of_the_row_that_they_judge():
+    """Near-copies in one fold, of which a tree that knew some could tell the others."""
+    rng = np.random.RandomState(0)
+    unit = np.repeat(np.arange(60), 8)
+    x = rng.normal(size=(60, 3))[unit]
+    error = rng.normal(size=60)[unit]
+    for n_folds in (2, 5, 10):
+        judge = unit % n_folds
+        evidence = (x + 1e-3 * rng.normal(size=x.shape)).astype(np.float32)
+        neighbours, leaves = Neighbours.fit(evidence, error, None, judge, seed=0)
+        assert (abs(neighbours.leaves(evidence) - leaves.all)).nnz == 0
+        n_judges = np.asarray(leaves.left_out.sum(axis=1)).ravel()
+        assert n_judges.min() >= 100 * max(1, round(0.4 * n_folds)) // n_folds
+        told = np.zeros(480)
+        for fold in range(n_folds):
+            others, own = judge != fold, judge == fold
+            table = LeafTable.of(leaves.all[others], error[others, None], np.ones(others.sum()))
+            told[own] = table.mean(leaves.left_out[own], 0.0)[:, 0]
+        # of units that are independent of each other there is nothing to be told
+        each = told.reshape(60, 8).mean(axis=1), error[::8]
+        assert abs(np.corrcoef(*each)[0, 1]) < 3 / np.sqrt(60)
+
+
+def test_missing_values_go_where_the_trees_send_them():
+    rng = np.random.RandomState(0)
+    evidence = rng.normal(size=(400, 4)).astype(np.float32)
+    evidence[rng.uniform(size=evidence.shape) < 0.3] = np.nan
+    error = np.nan_to_num(evidence[:, 0], nan=2.0)
+    neighbours, leaves = Neighbours.fit(evidence, error, None, np.arange(400) % 5, seed=0)
+    for part in (slice(None), slice(9)):  # compiled, and in plain NumPy
+        assert (abs(neighbours.leaves(evidence[part]) - leaves.all[part])).nnz == 0
 
 
 def test_bins():

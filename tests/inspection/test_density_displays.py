@@ -1,19 +1,13 @@
 """Pictures of predictive distributions show what the distributions say."""
 
-from functools import partial
-
 import matplotlib
 import numpy as np
 import pytest
 from scipy.integrate import trapezoid
 from sklearn.linear_model import LinearRegression, Ridge
 
-import skmoe
-from skmoe import MixtureOfExpertsClassifier
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.inspection import DensityCalibrationDisplay, DensityDisplay
-
-MixtureOfExpertsRegressor = partial(skmoe.MixtureOfExpertsRegressor, density="auto")
-
 
 matplotlib.use("Agg")
 

@@ -57,7 +57,9 @@ QUICK = dict(n_experts=2, overlap=0.1, init="kmeans", cv=3, max_iter=2, tol=0.1,
 
 
 def quick(kind, experts=None, **parameters):
-    return kind(experts, **(QUICK | parameters))
+    """With the density of EM, in which the shared expert has a weight."""
+    density = {"density": "mixture"} if kind is R else {}
+    return kind(experts, **(QUICK | density | parameters))
 
 
 UNFITTED = {
@@ -586,6 +588,7 @@ def piecewise(n, seed):
 def test_the_default_gate_has_the_penalty_of_the_largest_likelihood():
     Z, y = piecewise(300, 0)
     settings = QUICK | dict(overlap=0.0, max_iter=10, tol=1e-4, shared_expert=None)
+    settings |= dict(density="mixture")  # whose likelihood it is
     chosen = R(LinearRegression(), **settings).fit(Z, y)
     assert chosen.gate_.alpha in PENALTIES and chosen.gate_.alpha < 1e-3  # a sharp border
     fixed = R(LinearRegression(), gate=SoftmaxGate(alpha=1e-3), **settings).fit(Z, y)
