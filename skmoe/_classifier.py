@@ -222,7 +222,7 @@ class MixtureOfExpertsClassifier(ClassifierMixin, BaseMixtureOfExperts):
         self,
         experts=None,
         *,
-        n_experts=4,
+        n_experts=None,
         gate=None,
         gate_features=None,
         overlap="auto",

@@ -231,7 +231,7 @@ class MixtureOfExpertsRegressor(DensityPrediction, RegressorMixin, BaseMixtureOf
         self,
         experts=None,
         *,
-        n_experts=4,
+        n_experts=None,
         gate=None,
         gate_features=None,
         likelihood="gaussian",

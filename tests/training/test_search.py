@@ -151,7 +151,7 @@ def test_number_of_experts_by_held_out_likelihood(steps):
     assert model.n_experts_ in (8, 16)
     assert len(model.experts_) == len(model.named_experts_) == model.n_experts_
     assert model.gate_proba(X).shape == (800, model.n_experts_)
-    four = MixtureOfExpertsRegressor(LinearRegression(), random_state=0).fit(X, y)
+    four = MixtureOfExpertsRegressor(LinearRegression(), n_experts=4, random_state=0).fit(X, y)
     assert model.log_likelihood_ > four.log_likelihood_ + 0.1
 
 
@@ -216,7 +216,7 @@ def test_number_of_experts_of_a_classifier(steps):
     assert list(model.classes_) == [False, True]
 
 
-@pytest.mark.parametrize("n_experts", [0, "automatic", 2.5, None])
+@pytest.mark.parametrize("n_experts", [0, "automatic", 2.5])
 def test_bad_number(n_experts):
     with pytest.raises(ValueError, match="'n_experts' parameter"):
         MixtureOfExpertsRegressor(n_experts=n_experts).fit(SMALL_X, SMALL_Y)
