@@ -116,18 +116,10 @@ def stand_ins(setup: Setup, state: EMState, at_most: int) -> np.ndarray:
     gate, density = np.exp(log_gate), np.exp(state.log_density - before[:, np.newaxis])
     owners, left = np.arange(gate.shape[1]), list(range(gate.shape[1]))
     while len(left) > max(1, len(owners) - at_most):
-        best = None
-        for leaver in left:
-            others = [expert for expert in left if expert != leaver]
-            mixed = np.sum(gate[:, others] * density[:, others], axis=1, keepdims=True)
-            mixed = mixed + gate[:, [leaver]] * density[:, others]
-            losses = -problem.judged_weight @ np.log(np.maximum(mixed, np.finfo(float).tiny))
-            place = int(np.argmin(losses))
-            if best is None or losses[place] < best[0]:
-                best = losses[place], leaver, others[place], mixed[:, place]
-        _, leaver, heir, mixed = best
-        loss, error = paired(
-            -np.log(np.maximum(mixed, np.finfo(float).tiny)), problem.judged_weight
+        loss, error, leaver, heir = min(
+            (*paired(losses, problem.judged_weight), leaver, heir)
+            for leaver in left
+            for heir, losses in _losses_without(leaver, left, gate, density)
         )
         if loss > TOLERATED * error and len(left) < len(owners):
             break
@@ -135,6 +127,15 @@ def stand_ins(setup: Setup, state: EMState, at_most: int) -> np.ndarray:
         owners[owners == leaver] = heir
         left.remove(leaver)
     return np.searchsorted(left, owners)
+
+
+def _losses_without(leaver, left, gate, density):
+    """Each expert that might have the rows of another, and what rows (n,) lose if it does."""
+    others = [expert for expert in left if expert != leaver]
+    remaining = np.sum(gate[:, others] * density[:, others], axis=1)
+    for heir in others:
+        mixed = remaining + gate[:, leaver] * density[:, heir]
+        yield heir, -np.log(np.maximum(mixed, np.finfo(np.float64).tiny))
 
 
 def _merged_state(setup, state, owners):

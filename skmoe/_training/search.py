@@ -135,10 +135,10 @@ def best_run(
     settings = setup.settings
     overlaps = candidate_overlaps(settings.overlap, setup.experts.templates)
     scouted = start is not None and start.scouted
-    linear = is_linear(setup.experts.templates[0])
+    linear = all(map(is_linear, setup.experts.templates))
     overlap = overlaps[0] if scouted else first_overlap(overlaps, linear)
     number = first_number(numbers, linear)
-    starts = _starts(setup, start, overlaps, rng)
+    starts = _starts(setup, start, overlaps, linear, len(numbers) > 1, rng)
     nothing_to_choose = len(starts) == len(overlaps) == len(terms) == len(numbers) == 1
     max_iter = settings.max_iter if nothing_to_choose else _short(setup)
     if scouted:
@@ -203,15 +203,17 @@ def _state(setup, responsibilities):
     return initial_state(responsibilities, dispersion, len(problem.folds))
 
 
-def _starts(setup, given, overlaps, rng):
-    """Starts to compare."""
+def _starts(setup, given, overlaps, linear, many, rng):
+    """Starts to compare: one for linear experts that may be too many at first."""
     if given is not None:
         return [given]
     init, n_init = setup.settings.init, setup.settings.n_init
     matters = overlaps != (1.0,) and len(setup.experts.names) > 1
     if isinstance(init, str) and init in ("auto", "linear") and not matters:
         init = "kmeans"  # all experts see all rows, and the gate soon forgets where it started
-    return starts_of(init, n_init, rng, all(map(is_linear, setup.experts.templates)))
+    return starts_of(init, n_init, rng, linear)[
+        : 1 if linear and many and init == "auto" else None
+    ]
 
 
 def _short(setup):

@@ -68,8 +68,7 @@ def starts_of(init, n_init, random_state, linear=False):
         Number of starts of one kind; leaves, and responsibilities that are given, are one.
     random_state : numpy.random.RandomState
     linear : bool, default=False
-        Whether experts are linear: then "auto" is "model_leaves", of which k-means was never
-        the better of two starts, nor leaves but by a little.
+        Whether experts are linear: then "auto" is "model_leaves" first.
 
     Returns
     -------
@@ -77,10 +76,10 @@ def starts_of(init, n_init, random_state, linear=False):
     """
     drawn = callable(init) or (isinstance(init, str) and not init.endswith("leaves"))
     seeds = random_state.randint(np.iinfo(np.int32).max, size=n_init if drawn else 1)
-    if isinstance(init, str) and init == "auto" and linear:
-        return [Start("model_leaves", int(seeds[0]))]
     if isinstance(init, str) and init in ("auto", "linear"):
-        return [Start("leaves", int(seeds[0])), *(Start("kmeans", int(seed)) for seed in seeds)]
+        trees = ("model_leaves", "leaves") if linear else ("leaves",)
+        leaves = [Start(name, int(seeds[0])) for name in trees]
+        return leaves + [Start("kmeans", int(seed)) for seed in seeds]
     return [Start(init, int(seed)) for seed in seeds]
 
 

@@ -75,7 +75,8 @@ def test_nothing_to_part():
 
 def test_linear_experts_start_from_it():
     rng = np.random.RandomState(0)
-    assert [start.init for start in starts_of("auto", 3, rng, linear=True)] == ["model_leaves"]
+    kinds = [start.init for start in starts_of("auto", 1, rng, linear=True)]
+    assert kinds == ["model_leaves", "leaves", "kmeans"]
     kinds = [start.init for start in starts_of("auto", 2, rng)]
     assert kinds == ["leaves", "kmeans", "kmeans"]
 

@@ -278,9 +278,10 @@ def disc():
 
 def test_curved_borders_get_a_gate_with_products(disc):
     X, y = disc
-    model = MixtureOfExpertsRegressor(random_state=0).fit(X, y)
+    model = MixtureOfExpertsRegressor(n_experts=4, random_state=0).fit(X, y)
     assert model.gate_.terms == "products"
-    straight = MixtureOfExpertsRegressor(gate=SoftmaxGate("auto"), random_state=0).fit(X, y)
+    straight = MixtureOfExpertsRegressor(n_experts=4, gate=SoftmaxGate("auto"), random_state=0)
+    straight.fit(X, y)
     assert model.log_likelihood_ > straight.log_likelihood_ + 0.2
 
 
@@ -299,11 +300,22 @@ def test_straight_borders_do_not():
 
 @pytest.mark.parametrize(
     "parameters",
-    [{"gate": SoftmaxGate("auto")}, {"overlap": 0.1}, {"e_step": "insample"}, {"n_experts": 1}],
+    [
+        {"gate": SoftmaxGate("auto")},
+        {"overlap": 1.0},
+        {"e_step": "insample"},
+        {"n_experts": 1},
+        {"experts": DecisionTreeRegressor(max_depth=2), "overlap": 0.1},
+    ],
 )
 def test_terms_are_not_tried_where_something_is_given(disc, parameters):
     model = MixtureOfExpertsRegressor(random_state=0, **parameters).fit(*disc)
     assert model.gate_.terms == "linear"
+
+
+def test_terms_of_linear_experts_are_tried_whatever_the_overlap(disc):
+    model = MixtureOfExpertsRegressor(n_experts=2, overlap=0.0, random_state=0)
+    assert model.fit(*disc).gate_.terms != "linear"
 
 
 def test_a_fit_that_goes_on_keeps_the_terms(disc):
