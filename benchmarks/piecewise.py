@@ -1,17 +1,22 @@
 """Linear mixtures beside the classics of piecewise linear regression, and known regimes recovered.
 
-Run ``python benchmarks/piecewise.py [--sets yacht ...] [--rows 800] [--seeds 2]``. Rivals that are
-not installed are left out: ``pip install cubist lightgbm linear-tree`` (Cubist is GPL: it is an
-extra of this benchmark and never of skmoe; linear-tree needs scikit-learn 1.6 or older). Figures
-are root mean squared errors on test rows in standard deviations of the target, and processor
-seconds of fit. See README.md.
+Run ``python benchmarks/piecewise.py [--sets yacht ...] [--rows 1500] [--seeds 2] [--csv FILE]``.
+Rivals that are not installed are left out: ``pip install cubist fast-model-trees lightgbm pygam``
+(Cubist is GPL: an extra of this benchmark and never of skmoe).
+M5' (``m5py``) and ``linear-tree`` need scikit-learn 1.6 or older: run these in an environment of
+their own, ``--methods "M5' tree" linear-tree``, with the same file. Rows of FILE are not computed
+again, so that a table may be made bit by bit, by several environments. Figures are root mean
+squared errors on test rows in standard deviations of the target, and processor seconds of fit.
 """
 
 import argparse
 import time
 import warnings
+from itertools import product
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from _data import DATA, load_split
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression, Ridge
@@ -19,95 +24,184 @@ from sklearn.metrics import adjusted_rand_score
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.datasets import make_piecewise_regression
-from skmoe.gates import SoftmaxGate
 
 SETS = (
-    "bike_sharing_hourly", "california_housing", "concrete", "insurance", "kin8nm", "yacht",
+    "yacht", "concrete", "insurance", "kin8nm", "employee_salaries", "bike_sharing_hourly",
+    "california_housing", "protein",
 )  # fmt: skip
 REFERENCE = "Cubist"
+TO_READ = {"overlap": 0.0, "shared_expert": None}
+
+
+class Pilot:
+    """A PILOT tree with scikit-learn's names."""
+
+    def fit(self, X, y):
+        """Fit."""
+        from pilot import PILOT
+
+        self.tree = PILOT()
+        self.tree.train(X, y)
+        return self
+
+    def predict(self, X):
+        """Predict."""
+        return self.tree.predict(X)
+
+
+def mixtures(seed):
+    """Linear mixtures: as they are by default, and as they are to be read."""
+    return {
+        "mixture": lambda: MixtureOfExpertsRegressor(Ridge(), random_state=seed),
+        "mixture to read": lambda: MixtureOfExpertsRegressor(
+            Ridge(), random_state=seed, **TO_READ
+        ),
+        "mixture of 4 to read": lambda: MixtureOfExpertsRegressor(
+            Ridge(), n_experts=4, random_state=seed, **TO_READ
+        ),
+    }
+
+
+def cubist(seed, n_committees=1, neighbors=None):
+    """Cubist, with one set of rules or more."""
+    from cubist import Cubist
+
+    return Cubist(n_committees=n_committees, neighbors=neighbors, random_state=seed)
+
+
+def pilot(seed):
+    """A PILOT tree, if there is one to be had."""
+    import pilot  # noqa: F401
+
+    return Pilot()
+
+
+def raffle(seed):
+    """A forest of 100 PILOT trees."""
+    from pilot import RaFFLE
+
+    return RaFFLE(n_estimators=100, random_state=seed)
+
+
+def m5(seed):
+    """An M5' tree."""
+    from m5py import M5Prime
+
+    return M5Prime()
+
+
+def linear_tree(seed):
+    """A tree with linear leaves."""
+    from lineartree import LinearTreeRegressor
+
+    return LinearTreeRegressor(Ridge(), max_depth=3)
+
+
+def lightgbm(seed):
+    """Boosted trees with linear leaves."""
+    from lightgbm import LGBMRegressor
+
+    return LGBMRegressor(linear_tree=True, random_state=seed, n_jobs=1, verbose=-1)
+
+
+def gam(seed):
+    """An additive model."""
+    from pygam import LinearGAM
+
+    return LinearGAM()
 
 
 def methods(seed):
-    """Unfitted models by name."""
-    found = {
-        "mixture": MixtureOfExpertsRegressor(Ridge(), random_state=seed),
-        "mixture, auto": MixtureOfExpertsRegressor(Ridge(), n_experts="auto", random_state=seed),
-        "mixture to read": MixtureOfExpertsRegressor(
-            Ridge(),
-            gate=SoftmaxGate("auto", terms="splines"),
-            overlap=0.0,
-            shared_expert=None,
-            random_state=seed,
-        ),
-        "ridge": Ridge(),
-        "boosting": HistGradientBoostingRegressor(random_state=seed),
+    """What makes unfitted models, by name; it raises ImportError for rivals that are not there."""
+    return mixtures(seed) | {
+        REFERENCE: lambda: cubist(seed),
+        "Cubist, 5 committees": lambda: cubist(seed, 5),
+        "Cubist, 20 and 5 near": lambda: cubist(seed, 20, 5),
+        "M5' tree": lambda: m5(seed),
+        "PILOT": lambda: pilot(seed),
+        "RaFFLE, 100 trees": lambda: raffle(seed),
+        "linear-tree": lambda: linear_tree(seed),
+        "LightGBM, linear leaves": lambda: lightgbm(seed),
+        "additive model": lambda: gam(seed),
+        "ridge": lambda: Ridge(),
+        "boosting": lambda: HistGradientBoostingRegressor(random_state=seed),
     }
-    try:
-        from cubist import Cubist
-
-        found[REFERENCE] = Cubist(random_state=seed)
-        found["Cubist, 5 committees"] = Cubist(n_committees=5, random_state=seed)
-        found["Cubist, 20 and 5 near"] = Cubist(n_committees=20, neighbors=5, random_state=seed)
-    except ImportError as error:
-        print(f"without Cubist: {error}")
-    try:
-        from lightgbm import LGBMRegressor
-
-        found["LightGBM, linear"] = LGBMRegressor(
-            linear_tree=True, random_state=seed, n_jobs=1, verbose=-1
-        )
-    except ImportError as error:
-        print(f"without LightGBM: {error}")
-    try:
-        from lineartree import LinearTreeRegressor
-
-        found["linear-tree"] = LinearTreeRegressor(Ridge(), max_depth=3)
-    except ImportError as error:
-        print(f"without linear-tree: {error}")
-    return found
 
 
 def n_parameters(model):
-    """Coefficients of experts and gate, which a reader has to look at; "" if not counted."""
+    """Coefficients of experts and gate, which a reader has to look at; NaN if not counted."""
     if isinstance(model, Ridge):
         return model.coef_.size + 1
     if not isinstance(model, MixtureOfExpertsRegressor):
-        return ""
+        return np.nan
     gate = model.gate_
     experts = sum(np.size(expert.coef_) + 1 for expert in model.experts_)
     return experts + gate.coef_.size + gate.term_coef_.size + gate.intercept_.size
 
 
-def compared(names, n_rows, n_seeds):
-    """Print errors of all methods on open sets, their ratios to the reference, and seconds."""
-    errors, seconds, parameters = {}, {}, {}
-    for name in names:
-        for seed in range(n_seeds):
-            split = load_split(DATA, name, "regression", n_rows, seed)
-            for method, model in methods(seed).items():
-                started = time.process_time()
-                try:
-                    model.fit(split.X, split.y)
-                except Exception as error:  # a rival that does not run here
-                    print(f"{method} on {name}: {type(error).__name__}: {str(error)[:80]}")
-                    continue
-                seconds.setdefault(method, {})[name, seed] = time.process_time() - started
-                parameters.setdefault(method, []).append(n_parameters(model))
-                error = np.sqrt(np.mean((model.predict(split.X_test) - split.y_test) ** 2))
-                errors.setdefault(method, {})[name, seed] = error
-    print("\nmethod | " + " | ".join(names) + " | ratio | worst | seconds | parameters")
-    for method, of in errors.items():
-        by_set = [np.mean([of[name, seed] for seed in range(n_seeds)]) for name in names]
-        line = [method, *(f"{value:.3f}" for value in by_set)]
-        if REFERENCE in errors:
-            ratios = [of[key] / errors[REFERENCE][key] for key in of]
-            line += [f"{np.exp(np.mean(np.log(ratios))):.3f}", f"{max(ratios):.2f}"]
-        else:
-            line += ["", ""]
-        counted = [value for value in parameters[method] if value != ""]
-        line += [f"{np.mean(list(seconds[method].values())):.2f}"]
-        line += [f"{np.mean(counted):.0f}" if counted else ""]
-        print(" | ".join(line), flush=True)
+def measured(name, seed, method, n_rows):
+    """Figures of a method on a set; None if it does not run here."""
+    split = load_split(DATA, name, "regression", n_rows, seed)
+    try:
+        model = methods(seed)[method]()
+        started = time.process_time()
+        model.fit(split.X, split.y)
+        seconds = time.process_time() - started
+        error = np.sqrt(np.mean((model.predict(split.X_test) - split.y_test) ** 2))
+    except Exception as error:  # a rival's
+        print(f"{method} on {name}: {type(error).__name__}: {str(error)[:80]}", flush=True)
+        return None
+    n_experts = getattr(model, "n_experts_", np.nan)
+    return error, seconds, n_parameters(model), n_experts
+
+
+def compared(options):
+    """Print errors of methods on open sets, their ratios to the reference, and seconds."""
+    rows, known = [], {}
+    if options.csv and options.csv.exists():
+        frame = pd.read_csv(options.csv)
+        known = {(row[0], row[1], row[2]): row for row in frame.itertuples(index=False)}
+    for name, seed in product(options.sets, range(options.seeds)):
+        for method in options.methods or methods(seed):
+            if (name, seed, method) in known:
+                continue
+            figures = measured(name, seed, method, options.rows)
+            if figures is not None:
+                rows.append((name, seed, method, *figures))
+                known[name, seed, method] = rows[-1]
+                if options.csv:
+                    pd.DataFrame(known.values(), columns=COLUMNS).to_csv(options.csv, index=False)
+    report(pd.DataFrame(known.values(), columns=COLUMNS), options.sets)
+
+
+COLUMNS = ("set", "seed", "method", "error", "seconds", "parameters", "experts")
+
+
+def report(frame, names):
+    """Print a line for each method."""
+    frame = frame[frame["set"].isin(names)]
+    print(
+        "\n| method | " + " | ".join(names) + " | ratio | worst | seconds | parameters | experts |"
+    )
+    print("|---" * (len(names) + 6) + "|")
+    keys = ["set", "seed"]
+    reference = frame[frame["method"] == REFERENCE].set_index(keys)
+    for method in dict.fromkeys([*methods(0), *frame["method"]]):
+        own = frame[frame["method"] == method].set_index(keys)
+        if own.empty:
+            continue
+        errors = own.groupby("set")["error"].mean()
+        line = [method, *(f"{errors[name]:.3f}" if name in errors else "" for name in names)]
+        ratios = (own["error"] / reference["error"]).groupby("set").mean().dropna()
+        times = own["seconds"].sum() / reference["seconds"].reindex(own.index).sum()
+        line += [f"{np.exp(np.log(ratios).mean()):.3f}", f"{ratios.max():.2f}", f"{times:.1f}"]
+        line += [
+            "" if np.isnan(each.mean()) else f"{each.mean():.0f}"
+            for each in (own["parameters"], own["experts"])
+        ]
+        print("| " + " | ".join(line) + " |", flush=True)
+    print("\nratio, worst: of errors to Cubist's, geometric mean and largest of the sets' means; ")
+    print("seconds: of all sets, as a multiple of Cubist's")
 
 
 def regimes(kind, n_rows, seed):
@@ -125,41 +219,39 @@ def regimes(kind, n_rows, seed):
 
 
 def recovered(n_rows, n_seeds):
-    """Print how well regimes of new rows are recovered: the adjusted Rand index."""
-    print("\nborders | mixture of 3 | to read, of 3")
+    """Print how well regimes of new rows are recovered: the adjusted Rand index, and how many."""
+    print("\n| borders | mixture of 3 | of 3, to read | to read | experts of that |")
+    print("|---|---|---|---|---|")
     for kind in ("oblique", "axis", "interval"):
-        scores = []
+        scores, numbers = [], []
         for seed in range(n_seeds):
             X, y, regime = regimes(kind, 2 * n_rows, seed)
-            for parameters in (
-                {},
-                {
-                    "gate": SoftmaxGate("auto", terms="splines"),
-                    "overlap": 0.0,
-                    "shared_expert": None,
-                },
-            ):
+            for parameters in ({"n_experts": 3}, {"n_experts": 3, **TO_READ}, TO_READ):
                 model = MixtureOfExpertsRegressor(
-                    LinearRegression(), n_experts=3, random_state=seed, **parameters
+                    LinearRegression(), random_state=seed, **parameters
                 ).fit(X[:n_rows], y[:n_rows])
                 scores.append(adjusted_rand_score(regime[n_rows:], model.apply(X[n_rows:])))
-        means = np.reshape(scores, (n_seeds, 2)).mean(axis=0)
-        print(f"{kind} | {means[0]:.3f} | {means[1]:.3f}", flush=True)
+            numbers.append(str(model.n_experts_))
+        means = np.reshape(scores, (n_seeds, 3)).mean(axis=0)
+        figures = " | ".join(f"{mean:.3f}" for mean in means)
+        print(f"| {kind} | {figures} | {' '.join(numbers)} |", flush=True)
 
 
 def main():
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", nargs="+", default=SETS)
-    parser.add_argument("--rows", type=int, default=800)
+    parser.add_argument("--methods", nargs="+", default=None)
+    parser.add_argument("--rows", type=int, default=1500)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--only", choices=["sets", "regimes"])
+    parser.add_argument("--csv", type=Path, help="figures so far, and to come")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     if options.only != "sets":
         recovered(2000, options.seeds)
     if options.only != "regimes":
-        compared(options.sets, options.rows, options.seeds)
+        compared(options)
 
 
 if __name__ == "__main__":

@@ -52,14 +52,14 @@ class BaseMixtureOfExperts(
 
     _parameter_constraints: dict = {
         "experts": [None, HasMethods(["fit"]), list],  # a stacking has predict when fitted only
-        "n_experts": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "n_experts": [None, Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "gate": [None, HasMethods(["fit", "predict_proba"])],
         "gate_features": "no_validation",
         "overlap": [Interval(Real, 0, 1, closed="both"), StrOptions({"auto"})],
         "e_step": [StrOptions({"auto", "crossfit", "oob", "insample"})],
         "cv": ["cv_object"],
         "init": [
-            StrOptions({"auto", "leaves", "kmeans", "linear", "random"}),
+            StrOptions({"auto", "leaves", "model_leaves", "kmeans", "linear", "random"}),
             "array-like",
             callable,
         ],

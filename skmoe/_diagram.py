@@ -51,7 +51,7 @@ def diagram(mixture, default_expert):
             labels = [name for name, _ in mixture.experts]
             experts = [expert for _, expert in mixture.experts]
         else:
-            number = "" if mixture.n_experts == "auto" else f"{mixture.n_experts} "
+            number = "" if mixture.n_experts in ("auto", None) else f"{mixture.n_experts} "
             labels = [f"experts: {number}clones"]
             experts = [default_expert if mixture.experts is None else mixture.experts]
     brief = _n_parts(experts) > MOST_PARTS

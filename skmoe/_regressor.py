@@ -37,17 +37,21 @@ class MixtureOfExpertsRegressor(
         `FrozenEstimator` is never refitted and judged as it is: the rows given to `fit` must be
         rows that it has not seen, on which alone it shows what it knows. None means
         ``Ridge()``.
-    n_experts : int or "auto", default=4
+    n_experts : int, "auto" or None, default=None
         Number of clones if `experts` is one estimator and ``fit`` is given no domains, which are
-        as many as there are. "auto" goes from 4 to 8 and 16 as long as
-        the held-out likelihood after five iterations rises by more than three standard errors, or
-        to 2 if that is better; with at least 25 rows for each expert. With ``e_step="insample"``
-        it is 4.
+        as many as there are. "auto" compares 2, 4, 8 and 16 by the held-out likelihood after five
+        iterations, with at least 25 rows for each: more have to be better by three standard
+        errors. Of linear experts (`LinearRegression`, `Ridge`, `LogisticRegression`, also at the
+        end of a Pipeline), those that others can stand in for are merged then, as long as neither
+        likelihood nor loss of held-out rows is worse by a standard error: there may be any number
+        of them. With ``e_step="insample"`` it is 4. None means "auto" for linear experts, unless
+        `init` is given or `overlap` is 1, and 4 for all others.
     gate : gate, classifier with ``predict_proba``, or None, default=None
         Learns from the features which expert is responsible. None means `SoftmaxGate` with
-        ``alpha="auto"``, which is chosen by the held-out likelihood of the mixture. So is its
-        `terms` for clones if `overlap` is "auto", too, unless `e_step` is "insample" or further
-        columns would be a burden (sparse features, more than 10 million numbers). A
+        ``alpha="auto"``, which is chosen by the held-out likelihood of the mixture. So are its
+        `terms` for linear experts, and for other clones if `overlap` is "auto", unless `e_step` is
+        "insample" or further columns would be a burden (sparse features, more than 10 million
+        numbers). A
         Pipeline that ends in either may prepare the features.
     gate_features : None, str, int, list, slice, boolean mask or callable, default=None
         Columns that the gate sees, chosen as in `ColumnTransformer`; None means all that it can
@@ -85,14 +89,17 @@ class MixtureOfExpertsRegressor(
         Folds for "crossfit" and for judging the gate; None means 5. An int means shuffled folds.
         If ``fit`` is given groups, an int means folds of whole groups, and a splitter is given
         them. No row may be in two test parts; of rows in none, experts learn, and nothing else.
-    init : {"auto", "leaves", "kmeans", "linear", "random"}, array of shape \
+    init : {"auto", "leaves", "model_leaves", "kmeans", "linear", "random"}, array of shape \
             (n_samples, n_experts) or callable, default="auto"
         Starting responsibilities. "leaves": the leaves of a small decision tree, where the target
-        differs most; "kmeans": clusters of the gate's features; "linear": those of scouts, a
-        mixture of linear experts (of the features that are numbers) that is trained first and
-        decides on the number of experts and the degree of the gate, too. "auto": "linear" for
-        clones of trees, forests and boosted models of scikit-learn; for others whichever of
-        "leaves" and "kmeans" has the larger held-out likelihood after five iterations ("kmeans"
+        differs most; "model_leaves": those of a tree with a linear model in each leaf, where
+        equations differ most; "kmeans": clusters of the gate's features; "linear": those of
+        scouts, a mixture of linear experts (of the features that are numbers) that is trained
+        first and decides on the number of experts and the terms of the gate, too. "auto": "linear"
+        for clones of trees, forests and boosted models of scikit-learn, and for linear experts
+        other than `Ridge` and `LinearRegression` of an array; for these "model_leaves" if their
+        number is to be chosen, too. Otherwise whichever of "leaves", "kmeans" and, for linear
+        experts, "model_leaves" has the larger held-out likelihood after five iterations ("kmeans"
         if `overlap` is 1); "random"; given; or ``init(X, y, n_experts, random_state)``.
         Different experts that all see all rows (`overlap` 1) are told apart without: what is
         named has no effect on them, unless something else asks for EM (a capacity, exploration,
@@ -238,7 +245,7 @@ class MixtureOfExpertsRegressor(
         self,
         experts=None,
         *,
-        n_experts=4,
+        n_experts=None,
         gate=None,
         gate_features=None,
         likelihood="gaussian",

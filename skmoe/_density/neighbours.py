@@ -16,7 +16,7 @@ N_TREES = 100
 """As measured with pools, half of them lose 0.004 nats a row and save 2 % of the fit."""
 
 LEFT_OUT = 0.4
-"""Part of the folds that a tree does not see, about as many rows as a bootstrap would leave out."""
+"""Part of the folds that a tree does not see, about what a bootstrap would leave out."""
 
 FEWEST_LEAF_ROWS = 3
 """Rows in a leaf at least, of those that the tree has seen; of all rows, it holds about five."""

@@ -6,8 +6,27 @@ from itertools import combinations
 
 import numpy as np
 from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 
+from .._data.weights import last_step
 from .seeds import SEED_NAMES
+
+LINEAR = (LinearRegression, LogisticRegression, Ridge)
+"""Kinds of experts that are cheap and stiff, for which it was measured what that is worth."""
+
+
+def is_linear(template):
+    """Whether an expert is linear in what it sees, which a Pipeline may prepare.
+
+    Parameters
+    ----------
+    template : estimator
+
+    Returns
+    -------
+    linear : bool
+    """
+    return isinstance(last_step(template), LINEAR)
 
 
 def of_different_kinds(templates):

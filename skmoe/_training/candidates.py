@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from .._experts.kinds import of_different_kinds
+from .._experts.kinds import is_linear, of_different_kinds
 from ..gates._terms import most_terms
 from .settings import TrainingSettings
 
@@ -27,22 +27,27 @@ NUMBERS = (2, 4, 8, 16)
 """Candidates of ``n_experts="auto"``."""
 
 FIRST_NUMBER = 4
-"""The number of experts that starts and overlaps are compared with."""
+"""The number of experts that starts and overlaps are compared with, and that of ``None``."""
+
+FIRST_NUMBER_OF_LINEAR = 8
+"""The same for linear experts, of which many are seldom too many."""
 
 ROWS_PER_EXPERT = 25
 """Fewer rows than this for each are no ground for another number of experts."""
 
 
-def terms_to_try(settings: TrainingSettings, Z: Any) -> tuple[str, ...]:
+def terms_to_try(settings: TrainingSettings, Z: Any, linear: bool = False) -> tuple[str, ...]:
     """Terms to choose from for the gate that stands in for ``gate=None``.
 
-    Products and splines are tried where all of training is left to be decided and where they are
-    no burden; in-sample likelihoods would always be for them.
+    Products and splines are tried where the overlap is left to be decided, too, or experts cost
+    next to nothing, and where they are no burden; in-sample likelihoods would always be for them.
 
     Parameters
     ----------
     settings : TrainingSettings
     Z : array, sparse matrix or frame of shape (n_samples, n_gate_features)
+    linear : bool, default=False
+        Whether all experts are linear.
 
     Returns
     -------
@@ -50,16 +55,28 @@ def terms_to_try(settings: TrainingSettings, Z: Any) -> tuple[str, ...]:
     """
     n_samples, n_features = Z.shape
     large = n_samples * most_terms(n_features) > MOST_TERMS
-    undecided = settings.overlap == "auto" and settings.e_step != "insample"
+    undecided = (linear or settings.overlap == "auto") and settings.e_step != "insample"
     sparse = issparse(Z) or hasattr(Z, "sparse")  # which frames of sparse columns have
     return TERMS if undecided and not large and not sparse else TERMS[:1]
 
 
 def most_experts(mixture: Any) -> int:
     """How many clones there may be at most, whatever the number of rows."""
-    if mixture.n_experts != "auto":
-        return mixture.n_experts
+    if not number_is_free(mixture):
+        return FIRST_NUMBER if mixture.n_experts is None else mixture.n_experts
     return max(NUMBERS[-1], numbers_to_try(mixture.init, mixture.top_k, mixture.e_step, 0)[-1])
+
+
+def number_is_free(mixture: Any) -> bool:
+    """Whether the number of clones is to be chosen on held-out rows.
+
+    It is where that is asked for. It is by default for linear experts, of which a search costs
+    little, and the right number is worth much.
+    """
+    if mixture.n_experts is not None:
+        return mixture.n_experts == "auto"
+    expert = mixture._default_expert() if mixture.experts is None else mixture.experts
+    return is_linear(expert) and isinstance(mixture.init, str) and mixture.overlap != 1
 
 
 def numbers_to_try(init: Any, top_k: int | None, e_step: str, n_samples: int) -> tuple[int, ...]:
@@ -90,6 +107,17 @@ def numbers_to_try(init: Any, top_k: int | None, e_step: str, n_samples: int) ->
         return (FIRST_NUMBER,) if FIRST_NUMBER in numbers else tuple(numbers[:1])
     credible = [number for number in numbers if number * ROWS_PER_EXPERT <= n_samples]
     return tuple(credible or numbers[:1])
+
+
+def first_overlap(overlaps: tuple[float, ...], linear: bool) -> float:
+    """The candidate to begin with: linear experts are best left to their own rows."""
+    return FIRST_OVERLAP if FIRST_OVERLAP in overlaps and not linear else overlaps[0]
+
+
+def first_number(numbers: tuple[int, ...], linear: bool) -> int:
+    """The candidate to begin with, or the nearest to it that there is."""
+    first = FIRST_NUMBER_OF_LINEAR if linear else FIRST_NUMBER
+    return first if first in numbers else numbers[0] if numbers[0] > first else numbers[-1]
 
 
 def candidate_overlaps(overlap: float | str, templates: tuple[Any, ...]) -> tuple[float, ...]:

@@ -18,11 +18,17 @@ from .._arithmetic import log_softmax
 from .._data.domains import Domains
 from .._data.rows import TrainingData
 from .._experts.checks import clone_names
-from .._experts.kinds import of_different_kinds
+from .._experts.kinds import is_linear, of_different_kinds
 from .._experts.out_of_bag import offers_out_of_bag
 from .._shared_expert.training import shared_kind
 from ..gates._softmax import SoftmaxGate
-from .candidates import FIRST_OVERLAP, most_experts, numbers_to_try, terms_to_try
+from .candidates import (
+    FIRST_OVERLAP,
+    most_experts,
+    number_is_free,
+    numbers_to_try,
+    terms_to_try,
+)
 from .consequences import SurgeryReport, measure_surgery, warn_of_harm
 from .settings import TrainingSettings
 from .train import Plan, TrainedMixture
@@ -75,7 +81,7 @@ class Continuation(ABC):
         settings = self._settings(TrainingSettings.of(mixture), names, templates)
         terms: tuple[str | None, ...] = (None,)
         if isinstance(gate, SoftmaxGate) and gate.terms == "auto":
-            terms = self._terms(settings, Z)
+            terms = self._terms(settings, Z, templates)
             gate = clone(gate).set_params(terms=terms[0])
         return Plan(
             names,
@@ -104,7 +110,7 @@ class Continuation(ABC):
         return settings
 
     @abstractmethod
-    def _terms(self, settings, Z):
+    def _terms(self, settings, Z, templates):
         """Terms to choose from for a gate that leaves them open."""
 
     def _shared(self, mixture, templates, n_samples):
@@ -152,12 +158,12 @@ class NewFit(Continuation):
 
     def numbers(self, mixture: Any, n_experts: int, n_samples: int) -> tuple[int, ...]:
         """Those of the search where it is left to decide."""
-        if mixture.n_experts != "auto" or isinstance(mixture.experts, list):
+        if not number_is_free(mixture) or isinstance(mixture.experts, list):
             return (n_experts,)
         return numbers_to_try(mixture.init, mixture.top_k, mixture.e_step, n_samples)
 
-    def _terms(self, settings, Z):
-        return terms_to_try(settings, Z)
+    def _terms(self, settings, Z, templates):
+        return terms_to_try(settings, Z, all(map(is_linear, templates)))
 
     def _start(self, data, names):
         return None
@@ -243,10 +249,10 @@ class WarmStart(Continuation):
     def most_experts(self, mixture: Any) -> int:
         """As many as before, where that was left to decide."""
         from_domains = tuple(self.previous.named_experts_) != clone_names(self.previous.n_experts_)
-        fitted = mixture.n_experts == "auto" or from_domains
+        fitted = mixture.n_experts in ("auto", None) or from_domains
         return len(self.previous.experts_) if fitted else mixture.n_experts
 
-    def _terms(self, settings, Z):
+    def _terms(self, settings, Z, templates):
         return _terms_of(self.previous)
 
     def _start(self, data, names):
@@ -325,7 +331,7 @@ class Surgery(Continuation):
             changes["overlap"] = self.fitted.overlap_
         return dataclasses.replace(settings, **changes)
 
-    def _terms(self, settings, Z):
+    def _terms(self, settings, Z, templates):
         return _terms_of(self.fitted)
 
     def _shared(self, mixture, templates, n_samples):

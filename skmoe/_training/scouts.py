@@ -18,27 +18,24 @@ import dataclasses
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.sparse import issparse
 from sklearn.base import is_classifier
 from sklearn.ensemble import (
     BaseEnsemble,
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
 )
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.tree import BaseDecisionTree
 
-from .._data.columns import NumericView, giving_arrays
 from .._data.weights import last_step
+from .._experts.kinds import is_linear
+from .._experts.least_squares import supports
 from .._experts.logistic import LogisticPool
 from .._experts.pool import ExpertPool
 from .candidates import candidate_overlaps
 from .search import best_run
 from .setup import Setup
-from .starts import Start
+from .starts import Start, standardised_numbers
 
 FLEXIBLE = (
     BaseDecisionTree,
@@ -73,9 +70,15 @@ def scouts_go_first(setup: Setup, same_template: bool) -> bool:
     if not setup.fresh or not isinstance(settings.init, str):
         return False
     matters = len(templates) > 1 and candidate_overlaps(settings.overlap, templates) != (1.0,)
-    flexible = same_template and isinstance(last_step(templates[0]), FLEXIBLE)
-    unasked = settings.init == "auto" and settings.e_step != "insample" and flexible
+    helps = isinstance(last_step(templates[0]), FLEXIBLE) or _slowly_linear(setup)
+    unasked = same_template and settings.init == "auto" and settings.e_step != "insample" and helps
     return matters and (settings.init == "linear" or unasked)
+
+
+def _slowly_linear(setup):
+    """Whether experts are linear, but no least squares of numbers, which are as fast as scouts."""
+    template, problem = setup.experts.templates[0], setup.problem
+    return is_linear(template) and not supports(template, problem.X, problem.y)
 
 
 def scout(
@@ -99,26 +102,13 @@ def scout(
     scouted : Scouted or None
         None if the rows have no numbers that a linear model could learn from.
     """
-    X = _numbers(setup)
+    X = standardised_numbers(setup.problem.data)
     if X is None:
         return None
     found = best_run(_with_scouts(setup, X), None, terms, numbers, rng)
     chosen = None if terms == (None,) else found.setup.gate.template.terms
     start = Start("linear", 0, found.run.best.responsibilities)
     return Scouted(start, (chosen,), (len(found.setup.experts.names),))
-
-
-def _numbers(setup):
-    """The features that are numbers, or can be told in numbers, standardised; None if too many."""
-    data = setup.problem.data
-    try:
-        X = NumericView.fit(None, data.X, data.y)[1]
-    except ValueError:
-        return None
-    if issparse(X) or not 0 < X.shape[1] < len(X):
-        return None
-    prepare = make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler())
-    return np.ascontiguousarray(giving_arrays(prepare).fit_transform(X))
 
 
 def _with_scouts(setup, X):

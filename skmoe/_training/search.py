@@ -13,13 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from .._arithmetic.statistics import paired
+from .._experts.kinds import is_linear
 from ..gates._solver.penalty import PENALTIES
-from .candidates import (
-    FIRST_NUMBER,
-    FIRST_OVERLAP,
-    candidate_overlaps,
-)
+from .candidates import candidate_overlaps, first_number, first_overlap
 from .em import EMResult, initial_state, run_em
+from .merging import with_fewer_experts
 from .progress import LAST_STAGES
 from .result import unfinished
 from .setup import Setup
@@ -141,16 +139,19 @@ def best_run(
     settings = setup.settings
     overlaps = candidate_overlaps(settings.overlap, setup.experts.templates)
     scouted = start is not None and start.scouted
-    overlap = FIRST_OVERLAP if FIRST_OVERLAP in overlaps and not scouted else overlaps[0]
-    number = FIRST_NUMBER if FIRST_NUMBER in numbers else numbers[0]
-    starts = _starts(setup, start, overlaps, rng)
+    linear = all(map(is_linear, setup.experts.templates))
+    overlap = overlaps[0] if scouted else first_overlap(overlaps, linear)
+    number = first_number(numbers, linear)
+    starts = _starts(setup, start, overlaps, linear, len(numbers) > 1, rng)
     nothing_to_choose = len(starts) == len(overlaps) == len(terms) == len(numbers) == 1
     max_iter = settings.max_iter if nothing_to_choose else _short(setup)
     if scouted:
         max_iter = min(SCOUTED_RUN, max_iter)
 
+    known: dict[tuple, np.ndarray] = {}  # starts, of which some take as long as an iteration
+
     def attempt(choice):
-        trial = _trial(setup, choice, max_iter)
+        trial = _trial(setup, choice, max_iter, known)
         setup.progress.say(f"  {choice}: {_log_likelihood(trial):.4f}", passing=True)
         return trial
 
@@ -179,20 +180,36 @@ def best_run(
     if stages:
         progress.enter(LAST_STAGES[0], f", {best.choice}: {_log_likelihood(best):.4f}")
     finish = _finished_by_evidence if scouted else _finished
-    return Found(best.setup, best.choice.overlap, finish(best, max_iter))
+    setup, run = best.setup, finish(best, max_iter)
+    if linear and len(numbers) > 1:
+        setup, run = with_fewer_experts(setup, run, _running_on(best.choice.overlap))
+        setup.progress.say(f"{len(setup.experts.names)} experts are left")
+    return Found(setup, best.choice.overlap, run)
 
 
-def _trial(setup, choice, max_iter):
-    """Run EM as chosen, from the start."""
+def _running_on(overlap):
+    """Runs EM from a state, for a number of iterations at most."""
+
+    def run_on(setup, state, n_iter):
+        described = f"{len(setup.experts.names)} experts"
+        return _run(setup, state, overlap, min(n_iter, setup.settings.max_iter), described)
+
+    return run_on
+
+
+def _trial(setup, choice, max_iter, known):
+    """Run EM as chosen, from the start, which may be known."""
     if choice.terms is not None:
         setup = setup._replace(gate=setup.gate.with_terms(choice.terms))
     n_experts = choice.n_experts
     setup = setup.with_experts(n_experts)
     gate, problem = setup.gate, setup.problem
-    start = starting_responsibilities(
-        choice.start, gate.template, gate.Z, problem.data, problem.target, n_experts
-    )
-    run = _run(setup, _state(setup, start), choice.overlap, max_iter, str(choice))
+    which = id(choice.start), n_experts
+    if which not in known:
+        known[which] = starting_responsibilities(
+            choice.start, gate.template, gate.Z, problem.data, problem.target, n_experts
+        )
+    run = _run(setup, _state(setup, known[which]), choice.overlap, max_iter, str(choice))
     return _Trial(setup, choice, run)
 
 
@@ -202,15 +219,17 @@ def _state(setup, responsibilities):
     return initial_state(responsibilities, dispersion, len(problem.folds))
 
 
-def _starts(setup, given, overlaps, rng):
-    """Starts to compare."""
+def _starts(setup, given, overlaps, linear, many, rng):
+    """Starts to compare: one for linear experts that may be too many at first."""
     if given is not None:
         return [given]
     init, n_init = setup.settings.init, setup.settings.n_init
     matters = overlaps != (1.0,) and len(setup.experts.names) > 1
     if isinstance(init, str) and init in ("auto", "linear") and not matters:
         init = "kmeans"  # all experts see all rows, and the gate soon forgets where it started
-    return starts_of(init, n_init, rng)
+    return starts_of(init, n_init, rng, linear)[
+        : 1 if linear and many and init == "auto" else None
+    ]
 
 
 def _short(setup):
@@ -232,7 +251,7 @@ def _deserves_experts(trial, best):
     gains = trial.run.best.row_log_likelihood - best.run.best.row_log_likelihood
     gain, error = paired(gains, trial.setup.problem.judged_weight)
     more = trial.choice.n_experts > best.choice.n_experts
-    return gain > (CREDIBLE * error if more else 0.0)
+    return gain > (CREDIBLE if more else -CREDIBLE) * error
 
 
 def _tried(attempt, choice):

@@ -10,10 +10,13 @@ from scipy.sparse import issparse
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.impute import SimpleImputer
-from sklearn.preprocessing import StandardScaler
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import LabelBinarizer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from .._data.columns import NumericView, giving_arrays
+from .._data.rows import TrainingData
+from .model_tree import ModelDesign, grow, leaves_of
 
 START_CERTAINTY = 0.9
 """How far a hard start trusts its own labels; the rest is shared by all experts."""
@@ -30,7 +33,8 @@ class Start(NamedTuple):
 
     Attributes
     ----------
-    init : {"leaves", "kmeans", "random"}, array of shape (n_given, n_experts) or callable
+    init : {"leaves", "model_leaves", "kmeans", "random"}, array of shape (n_given, n_experts) or \
+            callable
     seed : int
         Of what is random about it.
     known : ndarray of shape (n, K) or (n_folds, n, K), or None
@@ -53,25 +57,29 @@ class Start(NamedTuple):
         return self.init if isinstance(self.init, str) else "given"
 
 
-def starts_of(init, n_init, random_state):
+def starts_of(init, n_init, random_state, linear=False):
     """The starts to compare.
 
     Parameters
     ----------
-    init : {"auto", "leaves", "kmeans", "linear", "random"}, array-like or callable
+    init : {"auto", "leaves", "model_leaves", "kmeans", "linear", "random"}, array-like or callable
         "auto" is "leaves" and "kmeans", and so is "linear" where scouts are of no use.
     n_init : int
         Number of starts of one kind; leaves, and responsibilities that are given, are one.
     random_state : numpy.random.RandomState
+    linear : bool, default=False
+        Whether experts are linear: then "auto" is "model_leaves" first.
 
     Returns
     -------
     starts : list of Start
     """
-    drawn = callable(init) or (isinstance(init, str) and init != "leaves")
+    drawn = callable(init) or (isinstance(init, str) and not init.endswith("leaves"))
     seeds = random_state.randint(np.iinfo(np.int32).max, size=n_init if drawn else 1)
     if isinstance(init, str) and init in ("auto", "linear"):
-        return [Start("leaves", int(seeds[0])), *(Start("kmeans", int(seed)) for seed in seeds)]
+        trees = ("model_leaves", "leaves") if linear else ("leaves",)
+        leaves = [Start(name, int(seeds[0])) for name in trees]
+        return leaves + [Start("kmeans", int(seed)) for seed in seeds]
     return [Start(init, int(seed)) for seed in seeds]
 
 
@@ -118,8 +126,11 @@ def starting_responsibilities(start, gate, Z, data, target, n_experts):
     # An entirely missing column carries no information: it becomes 0, not an error.
     imputer = giving_arrays(SimpleImputer(keep_empty_features=True))
     features = imputer.fit_transform(NumericView.fit(gate, Z, data.y)[1])
-    labels_of = {"leaves": _leaves, "kmeans": _clusters}[start.init]
-    labels = labels_of(features, target, n_experts, data.sample_weight, random_state)
+    learned_from = (features, target, n_experts, data.sample_weight, random_state)
+    if start.init == "model_leaves":
+        labels = _model_leaves(data, *learned_from)
+    else:
+        labels = {"leaves": _leaves, "kmeans": _clusters}[start.init](*learned_from)
     responsibilities = np.full((n_samples, n_experts), (1.0 - START_CERTAINTY) / n_experts)
     responsibilities[np.arange(n_samples), labels] += START_CERTAINTY
     return responsibilities
@@ -186,6 +197,49 @@ def _leaves(features, target, n_experts, sample_weight, random_state):
         rows = random_state.choice(rows, ROWS_OF_A_TREE, replace=False)
     tree.fit(features[rows], target[rows], sample_weight[rows])
     return np.unique(tree.apply(features), return_inverse=True)[1]
+
+
+def standardised_numbers(data: TrainingData) -> np.ndarray | None:
+    """What of X is a number, or can be told in numbers, for linear models.
+
+    Parameters
+    ----------
+    data : TrainingData
+
+    Returns
+    -------
+    numbers : ndarray of shape (n, n_numbers) or None
+        None if there are none, or more than rows, or sparse ones.
+    """
+    try:
+        X = NumericView.fit(None, data.X, data.y)[1]
+    except ValueError:
+        return None
+    if issparse(X) or not 0 < X.shape[1] < len(X):
+        return None
+    prepare = make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler())
+    return np.ascontiguousarray(giving_arrays(prepare).fit_transform(X))
+
+
+def _model_leaves(data, features, target, n_experts, sample_weight, random_state):
+    """The leaves of a tree with linear models in them; those of a decision tree if there are none.
+
+    Classes are as many targets: squares are close enough to likelihoods to say where they differ.
+    """
+    numbers = None if issparse(features) else standardised_numbers(data)
+    if numbers is None or n_experts == 1:
+        return _leaves(features, target, n_experts, sample_weight, random_state)
+    if np.issubdtype(target.dtype, np.floating):
+        targets = giving_arrays(StandardScaler()).fit_transform(target.reshape(len(target), -1))
+    else:
+        targets = LabelBinarizer().fit_transform(target).astype(np.float64)
+    rows = np.arange(len(target))
+    if len(rows) > ROWS_OF_A_TREE:
+        rows = random_state.choice(rows, ROWS_OF_A_TREE, replace=False)
+    columns = np.column_stack([numbers, np.ones(len(target)), targets])
+    design = ModelDesign(columns[rows], targets.shape[1], sample_weight[rows])
+    smallest = SMALLEST_LEAF / n_experts * sample_weight[rows].sum()
+    return leaves_of(grow(features[rows], design, n_experts, smallest), features)
 
 
 def _clusters(features, target, n_experts, sample_weight, random_state):

@@ -200,7 +200,8 @@ def _found(setup, plan, rng):
     start, terms, numbers = None, plan.terms, plan.numbers
     if plan.start is not None:
         start = Start("given", 0, plan.start)
-    if len(candidate_overlaps(plan.settings.overlap, plan.templates)) == 1:
+    overlaps = candidate_overlaps(plan.settings.overlap, plan.templates)
+    if len(plan.templates) == 1 or overlaps == (1.0,):  # nothing for the gate to tell apart
         terms = terms[:1]
     if scouts_go_first(setup, plan.same_template):
         setup.progress.enter("scouts", ", a mixture of linear experts that looks for a start")

@@ -7,6 +7,7 @@ from ._em_path import EMPathDisplay
 from ._equations import Equation, equation
 from ._explain import explain_routing, routing_sentences
 from ._gate_regions import GateRegionsDisplay
+from ._regime_display import RegimeDisplay
 from ._regimes import Regime, RegimeTable, regime_table
 from ._reliability import ReliabilityDisplay
 from ._report import expert_report, segment_profile
@@ -20,6 +21,7 @@ __all__ = [
     "Equation",
     "GateRegionsDisplay",
     "Regime",
+    "RegimeDisplay",
     "RegimeTable",
     "ReliabilityDisplay",
     "RoutingDrift",

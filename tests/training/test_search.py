@@ -151,7 +151,7 @@ def test_number_of_experts_by_held_out_likelihood(steps):
     assert model.n_experts_ in (8, 16)
     assert len(model.experts_) == len(model.named_experts_) == model.n_experts_
     assert model.gate_proba(X).shape == (800, model.n_experts_)
-    four = MixtureOfExpertsRegressor(LinearRegression(), random_state=0).fit(X, y)
+    four = MixtureOfExpertsRegressor(LinearRegression(), n_experts=4, random_state=0).fit(X, y)
     assert model.log_likelihood_ > four.log_likelihood_ + 0.1
 
 
@@ -216,7 +216,7 @@ def test_number_of_experts_of_a_classifier(steps):
     assert list(model.classes_) == [False, True]
 
 
-@pytest.mark.parametrize("n_experts", [0, "automatic", 2.5, None])
+@pytest.mark.parametrize("n_experts", [0, "automatic", 2.5])
 def test_bad_number(n_experts):
     with pytest.raises(ValueError, match="'n_experts' parameter"):
         MixtureOfExpertsRegressor(n_experts=n_experts).fit(SMALL_X, SMALL_Y)
@@ -278,9 +278,10 @@ def disc():
 
 def test_curved_borders_get_a_gate_with_products(disc):
     X, y = disc
-    model = MixtureOfExpertsRegressor(random_state=0).fit(X, y)
+    model = MixtureOfExpertsRegressor(n_experts=4, random_state=0).fit(X, y)
     assert model.gate_.terms == "products"
-    straight = MixtureOfExpertsRegressor(gate=SoftmaxGate("auto"), random_state=0).fit(X, y)
+    straight = MixtureOfExpertsRegressor(n_experts=4, gate=SoftmaxGate("auto"), random_state=0)
+    straight.fit(X, y)
     assert model.log_likelihood_ > straight.log_likelihood_ + 0.2
 
 
@@ -299,11 +300,22 @@ def test_straight_borders_do_not():
 
 @pytest.mark.parametrize(
     "parameters",
-    [{"gate": SoftmaxGate("auto")}, {"overlap": 0.1}, {"e_step": "insample"}, {"n_experts": 1}],
+    [
+        {"gate": SoftmaxGate("auto")},
+        {"overlap": 1.0},
+        {"e_step": "insample"},
+        {"n_experts": 1},
+        {"experts": DecisionTreeRegressor(max_depth=2), "overlap": 0.1},
+    ],
 )
 def test_terms_are_not_tried_where_something_is_given(disc, parameters):
     model = MixtureOfExpertsRegressor(random_state=0, **parameters).fit(*disc)
     assert model.gate_.terms == "linear"
+
+
+def test_terms_of_linear_experts_are_tried_whatever_the_overlap(disc):
+    model = MixtureOfExpertsRegressor(n_experts=2, overlap=0.0, random_state=0)
+    assert model.fit(*disc).gate_.terms != "linear"
 
 
 def test_a_fit_that_goes_on_keeps_the_terms(disc):
