@@ -107,6 +107,30 @@ class Folds:
             return values[0]
         return values[self.judge, np.arange(len(self.judge))]
 
+    def merged(self, n_folds: int) -> tuple[Folds, np.ndarray]:
+        """Fewer folds, each of which is several of these in one.
+
+        What they train on is what all of these train on.
+
+        Returns
+        -------
+        folds : Folds
+        of : ndarray of shape (len(self),)
+            Which of them each of these folds has become part of.
+        """
+        of = np.arange(len(self)) * n_folds // len(self)
+        trained = np.zeros((n_folds, len(self.judge)), dtype=np.intp)
+        for fold, coarse in enumerate(of):
+            trained[coarse, self.train(fold)] += 1
+        splits = tuple(
+            (
+                np.flatnonzero(trained[coarse] == np.sum(of == coarse)),
+                np.flatnonzero(np.isin(self.judge, np.flatnonzero(of == coarse))),
+            )
+            for coarse in range(n_folds)
+        )
+        return Folds.of(splits, len(self.judge)), of
+
     def judged_only(self) -> tuple[np.ndarray, Folds]:
         """Positions of the rows that are judged, and the folds of these rows alone.
 

@@ -9,7 +9,6 @@ anew for each expert and each iteration.
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 from sklearn.linear_model import LinearRegression, Ridge
 
 from .._arithmetic import weighted_moments
@@ -108,40 +107,43 @@ def fit_all(templates, X, y, weights):
     """
     centre = np.append(np.ones(len(y)) @ X / len(y), y.mean())
     moments = weighted_moments(X, y, centre, weights)
-    coef = np.full((len(templates), X.shape[1]), np.nan)
-    intercept = np.full(len(templates), np.nan)
-    for k, template in enumerate(templates):
-        mean, offset = np.zeros_like(centre), 0.0
-        total = moments[k, -1, -1]
-        if not total > 0.0:
-            continue
-        second = moments[k, :-1, :-1]
-        if template.fit_intercept:
-            mean = moments[k, -1, :-1] / total
-            second = second - total * np.outer(mean, mean)
-            mean = mean + centre
-        else:  # moments about zero, not about the centre
-            sums = moments[k, -1, :-1]
-            cross = np.outer(sums, centre)
-            second = second + cross + cross.T + total * np.outer(centre, centre)
-        solution = _solve(second[:-1, :-1], second[:-1, -1], getattr(template, "alpha", 0.0))
-        if solution is not None:
-            coef[k] = solution
-            offset = mean[-1] - mean[:-1] @ solution
-            intercept[k] = offset
-    return coef, intercept
+    second, sums, total = moments[:, :-1, :-1], moments[:, -1, :-1], moments[:, -1, -1]
+    weighty = total > 0.0
+    total = np.where(weighty, total, 1.0)[:, np.newaxis]
+    has_intercept = np.array([template.fit_intercept for template in templates])[:, np.newaxis]
+    # About the weighted mean, or without an intercept about zero: what is at hand is about `centre`.
+    mean = sums / total
+    cross = _outer(sums, centre)
+    about_zero = cross + cross.swapaxes(1, 2) + total[..., np.newaxis] * np.outer(centre, centre)
+    about_mean = -total[..., np.newaxis] * _outer(mean, mean)
+    second = second + np.where(has_intercept[..., np.newaxis], about_mean, about_zero)
+    alpha = np.array([getattr(template, "alpha", 0.0) for template in templates])
+    coef = _solved(second[:, :-1, :-1], second[:, :-1, -1], alpha)
+    coef[~weighty] = np.nan
+    mean = np.where(has_intercept, mean + centre, 0.0)
+    return coef, mean[:, -1] - np.einsum("kd,kd->k", mean[:, :-1], coef)
 
 
-def _solve(second, cross, alpha):
-    """Solve the normal equations; None if they are ill-conditioned."""
-    second = second.copy()
-    second.flat[:: len(second) + 1] += alpha
-    scale = np.sqrt(second.diagonal())
-    if not (scale > 0).all():
-        return None
-    scaled = second / np.outer(scale, scale)
-    if not np.linalg.cond(scaled) <= WORST_CONDITION:
-        return None
-    if not np.linalg.cond(second) <= WORST_RAW_CONDITION:
-        return None
-    return cho_solve(cho_factor(scaled), cross / scale) / scale
+def _outer(first, second):
+    """Outer products, of vectors or of rows with a vector."""
+    return first[..., :, np.newaxis] * second[..., np.newaxis, :]
+
+
+def _solved(second, cross, alpha):
+    """Solutions (K, d) of the normal equations; NaN for those that are ill-conditioned."""
+    size = second.shape[-1]
+    second = second + alpha[:, np.newaxis, np.newaxis] * np.eye(size)
+    squares = np.diagonal(second, axis1=1, axis2=2)
+    sound = (squares > 0.0).all(axis=1) & np.isfinite(second).all(axis=(1, 2))
+    scale = np.sqrt(np.where(sound[:, np.newaxis], squares, 1.0))
+    scaled = np.where(sound[:, np.newaxis, np.newaxis], second / _outer(scale, scale), np.eye(size))
+    values, vectors = np.linalg.eigh(scaled)
+    sound &= values[:, -1] <= WORST_CONDITION * values[:, 0]
+    ratio = scale.max(axis=1) / scale.min(axis=1)
+    for k in np.flatnonzero(sound):
+        # This bounds the condition of the equations as they are, which costs more to know.
+        if np.square(ratio[k]) * values[k, -1] > WORST_RAW_CONDITION * values[k, 0]:
+            sound[k] = np.linalg.cond(second[k]) <= WORST_RAW_CONDITION
+    values = np.where(sound[:, np.newaxis], values, np.nan)
+    rotated = np.einsum("kdj,kd->kj", vectors, cross / scale) / values
+    return np.einsum("kdj,kj->kd", vectors, rotated) / scale

@@ -21,6 +21,7 @@ from .fitting import (
     predict_frozen,
     widened,
 )
+from . import logistic
 from .least_squares import held_out_predictions, supports
 from .out_of_bag import (
     offers_out_of_bag,
@@ -48,6 +49,8 @@ class HeldOutExperts(NamedTuple):
     failures : tuple of str
         What was said by experts that could not be fitted with the weights that were asked for
         and were kept as they were, too (in the first iteration: fitted on more rows).
+    steps : tuple
+        The experts that take a few steps at a time, and what they go on from.
     """
 
     outputs: np.ndarray
@@ -55,6 +58,7 @@ class HeldOutExperts(NamedTuple):
     models: tuple
     starved: np.ndarray
     failures: tuple[str, ...] = ()
+    steps: tuple[Any, Any] = ((), None)
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,8 @@ class ExpertPool:
     features : tuple or None
         For each expert the X that it is fitted on, and judged by, until it is final; None if that
         is the problem's for all of them. See `prepared_features`.
+    stepwise : bool
+        Whether experts that can do so take a few steps in each M-step: see `held_out_probabilities`.
     """
 
     problem: Problem
@@ -82,6 +88,7 @@ class ExpertPool:
     seeds: tuple[int, ...]
     out_of_bag: bool = False
     features: tuple[Any, ...] | None = None
+    stepwise: bool = False
 
     def first(self, n_experts: int) -> ExpertPool:
         """The first `n_experts` of them."""
@@ -117,6 +124,8 @@ class ExpertPool:
         stale = [k for k in range(len(self.templates)) if self._is_stale(k, weights, previous)]
         alike = [k for k in stale if supports(self.templates[k], problem.X, problem.y)]
         at_once = held_out_predictions(alike, self.templates, problem, weights)
+        steps = self._steps(stale, weights, previous)
+        at_once |= steps[0]
         alone = [k for k in stale if k not in at_once]
         said, failures = self._fit_and_ask(alone, weights, previous, iteration)
         if failures and previous is None:
@@ -142,7 +151,21 @@ class ExpertPool:
             outputs[~judged] = problem.likelihood.uninformed_output(
                 problem.target, problem.sample_weight
             )
-        return HeldOutExperts(outputs, weights, tuple(models), starved, tuple(failures.values()))
+        said_why = tuple(failures.values())
+        return HeldOutExperts(outputs, weights, tuple(models), starved, said_why, steps[1])
+
+    def _steps(self, stale, weights, previous):
+        """What experts say that take a few steps at a time, and what they go on from."""
+        if not self.stepwise:
+            return {}, ((), None)
+        X, likelihood = self.problem.X, self.problem.likelihood
+        experts = [k for k in stale if logistic.supports(self.templates[k], X, likelihood)]
+        before, coef = ((), None) if previous is None else previous.steps
+        start = coef if before == experts else None
+        said, coef = logistic.held_out_probabilities(
+            experts, self.templates, self.problem, weights, start
+        )
+        return said, (experts, coef)
 
     def _fit_and_ask(self, experts, weights, previous, iteration):
         """What experts say of held-out rows, and what those said that raised, by expert.

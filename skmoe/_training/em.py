@@ -147,7 +147,7 @@ def run_em(
     max_iter: int,
     tol: float,
     earlier: Sequence[Iteration] = (),
-    report: Callable[[int, Iteration], None] | None = None,
+    watch: Callable[[int, Iteration, EMState], bool] | None = None,
 ) -> EMResult:
     """Alternate M-steps and E-steps; keep the iterate with the largest log-likelihood.
 
@@ -172,8 +172,9 @@ def run_em(
         In units of the mean log-likelihood per row.
     earlier : sequence of Iteration, default=()
         History of the run that `start` comes from.
-    report : callable, optional
-        Called after each iteration with its number (from 1) and its record.
+    watch : callable, optional
+        Called after each iteration with its number (from 1), its record and its state. The run
+        ends where it returns True.
 
     Returns
     -------
@@ -205,8 +206,8 @@ def run_em(
         mass = judged_weight @ problem.folds.held_out(state.responsibilities) / judged_weight.sum()
         seconds = time.perf_counter() - started
         history.append(Iteration(state.log_likelihood, mass, seconds, experts.starved, reseeded))
-        if report is not None:
-            report(len(history), history[-1])
+        if watch is not None and watch(len(history), history[-1], state):
+            break
         if exploring and not _explores(exploration, history):
             state = best  # which need not be where exploration has ended
     converged = stalled >= PATIENCE

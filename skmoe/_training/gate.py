@@ -168,6 +168,13 @@ class GateTrainer(ABC):
         """The same with another penalty, on the same prepared features."""
         raise NotImplementedError(f"{self.template!r} has no penalty that is left to be chosen")
 
+    def with_folds(self, folds: Folds) -> GateTrainer:
+        """The same in other folds; features are shared unless each fold has its own."""
+        features = self.features
+        if features.templates:
+            features = FoldFeatures(self.template, self.Z, folds)
+        return replace(self, folds=folds, features=features)
+
     def with_terms(self, terms: str) -> GateTrainer:
         """The same with a softmax gate with these terms, on the same features."""
         raise NotImplementedError(f"{self.template!r} has no terms")

@@ -33,7 +33,6 @@ from sklearn.tree import BaseDecisionTree
 
 from .._data.columns import NumericView, giving_arrays
 from .._data.weights import last_step
-from .._experts.logistic import LogisticPool
 from .._experts.pool import ExpertPool
 from .candidates import candidate_overlaps
 from .search import best_run
@@ -67,14 +66,19 @@ class Scouted(NamedTuple):
     numbers: tuple[int, ...]
 
 
+def flexible(setup: Setup) -> bool:
+    """Whether the experts of a setup are of the kinds that can fit everything."""
+    return all(isinstance(last_step(each), FLEXIBLE) for each in setup.experts.templates)
+
+
 def scouts_go_first(setup: Setup, same_template: bool) -> bool:
     """Whether scouts look for a start: where it is asked for, or helps and is left to decide."""
     settings, templates = setup.settings, setup.experts.templates
     if not setup.fresh or not isinstance(settings.init, str):
         return False
     matters = len(templates) > 1 and candidate_overlaps(settings.overlap, templates) != (1.0,)
-    flexible = same_template and isinstance(last_step(templates[0]), FLEXIBLE)
-    unasked = settings.init == "auto" and settings.e_step != "insample" and flexible
+    unasked = settings.init == "auto" and settings.e_step != "insample"
+    unasked = unasked and same_template and flexible(setup)
     return matters and (settings.init == "linear" or unasked)
 
 
@@ -128,7 +132,7 @@ def _with_scouts(setup, X):
     kind: Any = LogisticRegression() if classes else Ridge()
     problem = setup.problem._replace(data=setup.problem.data._replace(X=X))
     templates = (kind,) * len(pool.names)
-    scouts = (LogisticPool if classes else ExpertPool)(problem, pool.names, templates, pool.seeds)
+    scouts = ExpertPool(problem, pool.names, templates, pool.seeds, stepwise=True)
     settings = dataclasses.replace(
         settings, init="auto", overlap=0.0, capacity_factor=None, expert_dropout=0.0, annealing=1.0
     )

@@ -30,10 +30,18 @@ Likelihoods are not quite what new rows would give, the less so the more experts
 line with noise, where more experts can do no good, they gained up to 2.9 standard errors.
 """
 
+import os
+HOPELESS = float(os.environ.get("SK_H", "2"))
+"""Standard errors behind the best start or overlap, at the same iteration, that end a trial.
+
+Terms of the gate that turn out best may start slowly: they have their short run in full.
+"""
+
 SHORT_RUN = 5
 """Iterations of a trial."""
 
-SCOUTED_RUN = 2
+import os
+SCOUTED_RUN = int(os.environ.get('SK_RUN','2'))
 """Iterations of a trial that starts from what scouts have found: little is left to settle."""
 
 
@@ -102,11 +110,15 @@ class _Choice(NamedTuple):
 
 
 class _Trial(NamedTuple):
-    """A run of EM, and what it was run with."""
+    """A run of EM, and what it was run with.
+
+    `trace` has the row log-likelihoods (n,) of its iterations.
+    """
 
     setup: Setup
     choice: _Choice
     run: EMResult
+    trace: list[np.ndarray]
 
 
 def best_run(
@@ -145,8 +157,8 @@ def best_run(
     if scouted:
         max_iter = min(SCOUTED_RUN, max_iter)
 
-    def attempt(choice):
-        trial = _trial(setup, choice, max_iter)
+    def attempt(choice, rival=None):
+        trial = _trial(setup, choice, max_iter, rival)
         setup.progress.say(f"  {choice}: {_log_likelihood(trial):.4f}", passing=True)
         return trial
 
@@ -157,8 +169,8 @@ def best_run(
             f"search, by log-likelihood per held-out row: at most {', '.join(stages)}"
         )
     choices = [_Choice(each, overlap, terms[0], number) for each in starts]
-    best = _best_of(choices[1:], attempt(choices[0]), attempt)
-    best = _best_along("overlap", overlaps, best, attempt, _is_more_likely)
+    best = _best_of(choices[1:], attempt(choices[0]), attempt, race=True)
+    best = _best_along("overlap", overlaps, best, attempt, _is_more_likely, race=True)
     best = _best_of([best.choice._replace(terms=each) for each in terms[1:]], best, attempt)
     best = _best_along("n_experts", numbers, best, attempt, _deserves_experts)
     setup.progress.say(f"{best.choice}: {_log_likelihood(best):.4f}")
@@ -166,8 +178,8 @@ def best_run(
     return Found(best.setup, best.choice.overlap, finish(best, max_iter))
 
 
-def _trial(setup, choice, max_iter):
-    """Run EM as chosen, from the start."""
+def _trial(setup, choice, max_iter, rival=None):
+    """Run EM as chosen, from the start, unless it soon falls behind a rival."""
     if choice.terms is not None:
         setup = setup._replace(gate=setup.gate.with_terms(choice.terms))
     n_experts = choice.n_experts
@@ -176,8 +188,24 @@ def _trial(setup, choice, max_iter):
     start = starting_responsibilities(
         choice.start, gate.template, gate.Z, problem.data, problem.target, n_experts
     )
-    run = _run(setup, _state(setup, start), choice.overlap, max_iter, str(choice))
-    return _Trial(setup, choice, run)
+    trace: list[np.ndarray] = []
+
+    def falls_behind(state):
+        trace.append(state.row_log_likelihood)
+        return rival is not None and _is_behind(trace, rival.trace, problem.judged_weight)
+
+    run = _run(
+        setup, _state(setup, start), choice.overlap, max_iter, str(choice), ends=falls_behind
+    )
+    return _Trial(setup, choice, run, trace)
+
+
+def _is_behind(trace, leader, weight):
+    """Whether a run is so far behind another one at the same iteration that it is given up."""
+    if len(trace) > len(leader):
+        return False
+    gain, error = paired(trace[-1] - leader[len(trace) - 1], weight)
+    return gain < -HOPELESS * error
 
 
 def _state(setup, responsibilities):
@@ -219,24 +247,24 @@ def _deserves_experts(trial, best):
     return gain > (CREDIBLE * error if more else 0.0)
 
 
-def _tried(attempt, choice):
+def _tried(attempt, choice, rival):
     """The trial for a choice; None if it failed: then it has lost against the best so far."""
     try:
-        return attempt(choice)
+        return attempt(choice, rival)
     except (ValueError, TypeError, RuntimeError):
         return None
 
 
-def _best_of(choices, best, attempt):
+def _best_of(choices, best, attempt, race=False):
     """The most likely of the trials of some choices and the best so far."""
     for choice in choices:
-        trial = _tried(attempt, choice)
+        trial = _tried(attempt, choice, best if race else None)
         if trial is not None and _is_more_likely(trial, best):
             best = trial
     return best
 
 
-def _best_along(what, candidates, best, attempt, is_better):
+def _best_along(what, candidates, best, attempt, is_better, race=False):
     """Go from the candidate at hand to its neighbours, up or else down, while that helps.
 
     Parameters
@@ -250,6 +278,8 @@ def _best_along(what, candidates, best, attempt, is_better):
         Returns the trial for a choice.
     is_better : callable
         Compares a trial with the best so far.
+    race : bool, default=False
+        Whether to give up a trial that falls behind the best so far.
 
     Returns
     -------
@@ -259,7 +289,8 @@ def _best_along(what, candidates, best, attempt, is_better):
     for way in (candidates[position + 1 :], candidates[:position][::-1]):
         before = best
         for candidate in way:
-            trial = _tried(attempt, best.choice._replace(**{what: candidate}))
+            rival = best if race else None
+            trial = _tried(attempt, best.choice._replace(**{what: candidate}), rival)
             if trial is None or not is_better(trial, best):
                 break
             best = trial
@@ -270,7 +301,7 @@ def _best_along(what, candidates, best, attempt, is_better):
 
 def _finished(trial, n_iter):
     """The trial's run, and what is left to do of it."""
-    setup, choice, run = trial
+    setup, choice, run, _ = trial
     max_iter = setup.settings.max_iter
     if n_iter < max_iter and not run.converged:
         return _run(
@@ -285,10 +316,10 @@ def _finished_by_evidence(trial, n_iter):
     Where scouts have parted the rows, real experts move few of them: what goes on for longer
     follows the noise of one fit and the next.
     """
-    setup, choice, run = trial
+    setup, choice, run, _ = trial
     max_iter, weight = setup.settings.max_iter, setup.problem.judged_weight
     described = f"going on with {choice}"
-    while len(run.history) < max_iter and not run.converged:
+    while os.environ.get('SK_EV','1')=='1' and len(run.history) < max_iter and not run.converged:
         further = _run(
             setup, run.best, choice.overlap, len(run.history) + 1, described, run.history
         )
@@ -299,8 +330,13 @@ def _finished_by_evidence(trial, n_iter):
     return run
 
 
-def _run(setup, state, overlap, max_iter, described, earlier=()):
+def _run(setup, state, overlap, max_iter, described, earlier=(), ends=None):
     names, settings = setup.experts.names, setup.settings
+
+    def watch(number, iteration, state):
+        if settings.verbose > 1:
+            report(number, iteration)
+        return ends is not None and ends(state)
 
     def report(number, iteration):
         mass = " ".join(f"{value:.2f}" for value in iteration.expert_mass)
@@ -310,5 +346,4 @@ def _run(setup, state, overlap, max_iter, described, earlier=()):
             + "".join(f", re-seeded {names[k]}" for k in np.flatnonzero(iteration.reseeded))
         )
 
-    told = report if settings.verbose > 1 else None
-    return run_em(setup, state, overlap, max_iter, settings.tol, earlier, told)
+    return run_em(setup, state, overlap, max_iter, settings.tol, earlier, watch)

@@ -28,13 +28,15 @@ from .final_gate import single_expert_log_density, train_final_gate, train_share
 from .gate import gate_trainer
 from .lift import Lift, measure_lift
 from .progress import Progress
-from .scouts import scout, scouts_go_first
+from .scouts import flexible, scout, scouts_go_first
 from .search import best_run, fitted_once, only_the_gate_learns
 from .settings import TrainingSettings
 from .setup import Setup
+from .shortcuts import with_shortcuts, without_shortcuts
 from .starts import Start
 
-GATE_ACCURACY = 0.1
+import os
+GATE_ACCURACY = float(os.environ.get("SK_GA","0.1"))
 """Accuracy of the gate's M-step, as a fraction of the tolerance of EM."""
 
 TREES_FOR_OUT_OF_BAG = 30
@@ -125,7 +127,8 @@ def train(
     if not plan.same_template and only_the_gate_learns(setup):
         found = fitted_once(setup)
     else:
-        found = _found(setup, plan, rng)
+        found = _found(with_shortcuts(setup, plan.same_template and flexible(setup)), plan, rng)
+        found = without_shortcuts(found, setup)
     _warn(found)
     setup, final, run = found.setup, found.run.best, found.run
     if plan.settings.e_step != "insample":

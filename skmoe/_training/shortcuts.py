@@ -1,0 +1,101 @@
+"""What EM does more cheaply than what is judged in the end.
+
+The search and the iterations fit experts hundreds of times, and only the last of these fits is what
+the mixture is judged by. Before that,
+
+- experts that can fit everything are judged in a few coarse folds, each of which is several of the
+  folds that were asked for in one: a fold's own responsibilities then come from models that knew
+  neither its rows nor those of its companions;
+- logistic regressions take a few steps in each M-step and go on from there in the next.
+
+One more iteration follows, with the folds that were asked for and with fits that are finished.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from .._data.folds import Folds
+from .._experts import logistic
+from .em import EMState, run_em
+from .search import Found
+from .setup import Setup
+
+COARSE_FOLDS = 3
+"""Folds of flexible experts in EM."""
+
+FEWEST_ITERATIONS = 3
+"""With a smaller ``max_iter`` there is nothing to save."""
+
+
+def with_shortcuts(setup: Setup, flexible: bool) -> Setup:
+    """The setup with which to search; the same one where there is no shortcut.
+
+    Parameters
+    ----------
+    setup : Setup
+    flexible : bool
+        Whether the experts can fit everything.
+    """
+    pool, settings, folds = setup.experts, setup.settings, setup.problem.folds
+    if not setup.fresh or folds.is_in_sample or settings.max_iter < FEWEST_ITERATIONS:
+        return setup
+    X, likelihood = setup.problem.X, setup.problem.likelihood
+    stepwise = any(logistic.supports(each, X, likelihood) for each in pool.templates)
+    import os
+    flexible = flexible and os.environ.get('SK_COARSE','1')=='1'
+    coarse = flexible and len(folds) > COARSE_FOLDS and bool(folds.judged.all())
+    if not stepwise and not coarse:
+        return setup
+    gate = setup.gate
+    if coarse:
+        folds = folds.merged(COARSE_FOLDS)[0]
+        gate = gate.with_folds(folds)
+    problem = setup.problem._replace(folds=folds)
+    pool = dataclasses.replace(pool, problem=problem, stepwise=stepwise)
+    settings = dataclasses.replace(settings, max_iter=settings.max_iter - 1)
+    return Setup.of(pool, gate, settings, True, setup.progress)
+
+
+def without_shortcuts(found: Found, asked: Setup) -> Found:
+    """What was found, after one iteration without shortcuts.
+
+    Parameters
+    ----------
+    found : Found
+    asked : Setup
+        What `with_shortcuts` has started from.
+    """
+    if not _has_shortcuts(found.setup, asked):
+        return found
+    gate = dataclasses.replace(asked.gate, template=found.setup.gate.template)
+    setup = asked._replace(gate=gate).with_experts(len(found.setup.experts.names))
+    state = _spread(found.run.best, asked.problem.folds, bool(gate.features.templates))
+    history = found.run.history
+    run = run_em(setup, state, found.overlap, len(history) + 1, 0.0, history)
+    flags = {"converged": found.run.converged, "improving": found.run.improving}
+    return Found(setup, found.overlap, run._replace(**flags))
+
+
+def _has_shortcuts(setup, asked):
+    return setup.experts.stepwise or setup.problem.folds is not asked.problem.folds
+
+
+def _spread(state: EMState, folds: Folds, own_columns: bool) -> EMState:
+    """A state in coarse folds as one in the folds that these are made of; nothing beats it.
+
+    Gates go on from those of the coarse folds, unless each fold has columns of its own.
+    """
+    state = state._replace(log_likelihood=-np.inf)
+    if len(state.responsibilities) == len(folds):
+        return state
+    of = folds.merged(COARSE_FOLDS)[1]
+    fitted = tuple(state.gate.fitted[fold] for fold in of)
+    gate = state.gate._replace(log_proba=state.gate.log_proba[of], fitted=fitted)
+    return state._replace(
+        experts=state.experts._replace(weights=state.experts.weights[of]),
+        gate=None if own_columns else gate,
+        responsibilities=state.responsibilities[of],
+    )
