@@ -21,6 +21,9 @@ WORST_RAW_CONDITION = 1e10
 """The same with columns as they are: scikit-learn takes a column that is a million times
 shorter than another for zero."""
 
+NUMBERS_AT_A_TIME = 200_000
+"""Weights with which experts of several folds are fitted in one pass over the data."""
+
 SUPPORTED: dict[type, dict[str, tuple | None]] = {
     LinearRegression: {"fit_intercept": None, "positive": (False,)},
     Ridge: {"fit_intercept": None, "positive": (False,), "solver": ("auto", "cholesky")},
@@ -74,19 +77,33 @@ def held_out_predictions(experts, templates, problem, weights):
     X, y, folds = problem.X, problem.y, problem.folds
     chosen = [templates[expert] for expert in experts]
     outputs = np.zeros((len(y), len(experts)))
-    for (train, test), weight in zip(folds.splits if experts else (), weights, strict=False):
-        if len(experts) < weight.shape[1]:
-            weight = weight[:, experts]
-        if folds.is_in_sample:
-            coef, intercept = fit_all(chosen, X, y, weight)
-            np.add(X @ coef.T, intercept, out=outputs)
-        else:  # weight 0 is cheaper than a copy of the other rows of X
-            own = np.zeros_like(weight)
-            own[train] = weight[train]
-            coef, intercept = fit_all(chosen, X, y, own)
-            outputs[test] = X[test] @ coef.T + intercept
+    at_once = max(NUMBERS_AT_A_TIME // max(outputs.size, 1), 1)
+    for first in range(0, len(folds) if experts else 0, at_once):
+        some = range(first, min(first + at_once, len(folds)))
+        own = _training_weights(folds, some, weights, experts)
+        coef, intercept = fit_all(chosen * len(some), X, y, own)
+        for number, fold in enumerate(some):
+            test, of = (
+                folds.splits[fold][1],
+                slice(number * len(chosen), (number + 1) * len(chosen)),
+            )
+            outputs[test] = X[test] @ coef[of].T + intercept[of]
     usable = np.isfinite(np.ones(len(y)) @ outputs)  # sums, at the speed of BLAS
     return {k: outputs[:, column] for column, k in enumerate(experts) if usable[column]}
+
+
+def _training_weights(folds, some, weights, experts):
+    """Weights (n, len(some) * len(experts)) of the rows that some of the folds train on.
+
+    Weight 0 is cheaper than a copy of the other rows of X.
+    """
+    if folds.is_in_sample:
+        return weights[0][:, experts] if len(experts) < weights.shape[-1] else weights[0]
+    own = np.zeros((weights.shape[1], len(some), len(experts)))
+    for number, fold in enumerate(some):
+        train = folds.train(fold)
+        own[train, number] = weights[fold, train][:, experts]
+    return own.reshape(len(own), -1)
 
 
 def fit_all(templates, X, y, weights):
@@ -111,7 +128,7 @@ def fit_all(templates, X, y, weights):
     weighty = total > 0.0
     total = np.where(weighty, total, 1.0)[:, np.newaxis]
     has_intercept = np.array([template.fit_intercept for template in templates])[:, np.newaxis]
-    # About the weighted mean, or without an intercept about zero: what is at hand is about `centre`.
+    # From moments about `centre` to those about the weighted mean, or without an intercept zero.
     mean = sums / total
     cross = _outer(sums, centre)
     about_zero = cross + cross.swapaxes(1, 2) + total[..., np.newaxis] * np.outer(centre, centre)
@@ -136,7 +153,9 @@ def _solved(second, cross, alpha):
     squares = np.diagonal(second, axis1=1, axis2=2)
     sound = (squares > 0.0).all(axis=1) & np.isfinite(second).all(axis=(1, 2))
     scale = np.sqrt(np.where(sound[:, np.newaxis], squares, 1.0))
-    scaled = np.where(sound[:, np.newaxis, np.newaxis], second / _outer(scale, scale), np.eye(size))
+    scaled = np.where(
+        sound[:, np.newaxis, np.newaxis], second / _outer(scale, scale), np.eye(size)
+    )
     values, vectors = np.linalg.eigh(scaled)
     sound &= values[:, -1] <= WORST_CONDITION * values[:, 0]
     ratio = scale.max(axis=1) / scale.min(axis=1)

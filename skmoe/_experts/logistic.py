@@ -7,6 +7,7 @@ Dempster, Laird and Rubin, 1977). What is judged in the end are fits of scikit-l
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,7 +64,7 @@ def supports(template: Any, X: Any, likelihood: Likelihood) -> bool:
     if X.dtype.kind != "f" or not 0 < n_classes * (X.shape[1] + 1) <= MOST_COEFFICIENTS:
         return False
     parameters = template.get_params(deep=False)
-    if not np.isscalar(parameters["C"]) or not 1e-6 <= parameters["C"] <= 1e6:
+    if not isinstance(parameters["C"], Real) or not 1e-6 <= float(parameters["C"]) <= 1e6:
         return False
     return all(
         parameters[name] in values for name, values in SUPPORTED.items() if name in parameters
@@ -136,8 +137,8 @@ def improved(
         Of the classes.
     weights : ndarray of shape (n, M)
     penalty : ndarray of shape (M,)
-        Half of it times the squares of the coefficients is subtracted. (Of two classes scikit-learn
-        counts the difference of their coefficients, once.)
+        Half of it times the squares of the coefficients is subtracted; of two classes, times the
+        square of the difference of their coefficients, as in scikit-learn.
     n_steps : int
 
     Returns

@@ -11,6 +11,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from .._arithmetic.statistics import effective_rows
 from .._data.problem import Problem
+from . import logistic
 from .fitting import (
     MORE_OVERLAPS,
     Failure,
@@ -21,7 +22,6 @@ from .fitting import (
     predict_frozen,
     widened,
 )
-from . import logistic
 from .least_squares import held_out_predictions, supports
 from .out_of_bag import (
     offers_out_of_bag,
@@ -79,7 +79,7 @@ class ExpertPool:
         For each expert the X that it is fitted on, and judged by, until it is final; None if that
         is the problem's for all of them. See `prepared_features`.
     stepwise : bool
-        Whether experts that can do so take a few steps in each M-step: see `held_out_probabilities`.
+        Whether experts that can do so take a few steps in each M-step: see `logistic`.
     """
 
     problem: Problem
@@ -179,8 +179,12 @@ class ExpertPool:
             )
             for function, args in self._tasks(k, weights[..., k], iteration):
                 tasks.append((k, function, args) if last else (k, attempt, (function, *args)))
-        results = Parallel(n_jobs=self.problem.n_jobs)(
-            delayed(function)(*args) for _, function, args in tasks
+        results = (
+            []
+            if not tasks
+            else Parallel(n_jobs=self.problem.n_jobs)(
+                delayed(function)(*args) for _, function, args in tasks
+            )
         )
         said: dict[int, list] = {k: [] for k in experts}
         failures: dict[int, str] = {}

@@ -30,8 +30,7 @@ Likelihoods are not quite what new rows would give, the less so the more experts
 line with noise, where more experts can do no good, they gained up to 2.9 standard errors.
 """
 
-import os
-HOPELESS = float(os.environ.get("SK_H", "2"))
+HOPELESS = 2.0
 """Standard errors behind the best start or overlap, at the same iteration, that end a trial.
 
 Terms of the gate that turn out best may start slowly: they have their short run in full.
@@ -40,8 +39,7 @@ Terms of the gate that turn out best may start slowly: they have their short run
 SHORT_RUN = 5
 """Iterations of a trial."""
 
-import os
-SCOUTED_RUN = int(os.environ.get('SK_RUN','2'))
+SCOUTED_RUN = 2
 """Iterations of a trial that starts from what scouts have found: little is left to settle."""
 
 
@@ -319,7 +317,7 @@ def _finished_by_evidence(trial, n_iter):
     setup, choice, run, _ = trial
     max_iter, weight = setup.settings.max_iter, setup.problem.judged_weight
     described = f"going on with {choice}"
-    while os.environ.get('SK_EV','1')=='1' and len(run.history) < max_iter and not run.converged:
+    while len(run.history) < max_iter and not run.converged:
         further = _run(
             setup, run.best, choice.overlap, len(run.history) + 1, described, run.history
         )
@@ -346,4 +344,5 @@ def _run(setup, state, overlap, max_iter, described, earlier=(), ends=None):
             + "".join(f", re-seeded {names[k]}" for k in np.flatnonzero(iteration.reseeded))
         )
 
-    return run_em(setup, state, overlap, max_iter, settings.tol, earlier, watch)
+    tol = settings.tolerance(len(setup.problem.target))
+    return run_em(setup, state, overlap, max_iter, tol, earlier, watch)

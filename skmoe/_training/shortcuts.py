@@ -1,7 +1,7 @@
 """What EM does more cheaply than what is judged in the end.
 
-The search and the iterations fit experts hundreds of times, and only the last of these fits is what
-the mixture is judged by. Before that,
+The search and the iterations fit experts hundreds of times, and the mixture is judged by the last
+of these fits. Before that,
 
 - experts that can fit everything are judged in a few coarse folds, each of which is several of the
   folds that were asked for in one: a fold's own responsibilities then come from models that knew
@@ -19,12 +19,16 @@ import numpy as np
 
 from .._data.folds import Folds
 from .._experts import logistic
+from .._experts.out_of_bag import offers_out_of_bag
 from .em import EMState, run_em
 from .search import Found
 from .setup import Setup
 
 COARSE_FOLDS = 3
 """Folds of flexible experts in EM."""
+
+ROWS_FOR_COARSE_FOLDS = 500
+"""With fewer, experts miss what the coarse folds keep from them, and are quickly fitted anyway."""
 
 FEWEST_ITERATIONS = 3
 """With a smaller ``max_iter`` there is nothing to save."""
@@ -44,9 +48,7 @@ def with_shortcuts(setup: Setup, flexible: bool) -> Setup:
         return setup
     X, likelihood = setup.problem.X, setup.problem.likelihood
     stepwise = any(logistic.supports(each, X, likelihood) for each in pool.templates)
-    import os
-    flexible = flexible and os.environ.get('SK_COARSE','1')=='1'
-    coarse = flexible and len(folds) > COARSE_FOLDS and bool(folds.judged.all())
+    coarse = flexible and _may_be_coarse(pool)
     if not stepwise and not coarse:
         return setup
     gate = setup.gate
@@ -57,6 +59,14 @@ def with_shortcuts(setup: Setup, flexible: bool) -> Setup:
     pool = dataclasses.replace(pool, problem=problem, stepwise=stepwise)
     settings = dataclasses.replace(settings, max_iter=settings.max_iter - 1)
     return Setup.of(pool, gate, settings, True, setup.progress)
+
+
+def _may_be_coarse(pool):
+    """Whether experts of fewer folds say much the same; those judged out of bag need no folds."""
+    folds = pool.problem.folds
+    enough = len(folds) > COARSE_FOLDS and len(folds.judge) >= ROWS_FOR_COARSE_FOLDS
+    out_of_bag = pool.out_of_bag and all(map(offers_out_of_bag, pool.templates))
+    return enough and not out_of_bag and bool(folds.judged.all())
 
 
 def without_shortcuts(found: Found, asked: Setup) -> Found:
@@ -75,8 +85,8 @@ def without_shortcuts(found: Found, asked: Setup) -> Found:
     state = _spread(found.run.best, asked.problem.folds, bool(gate.features.templates))
     history = found.run.history
     run = run_em(setup, state, found.overlap, len(history) + 1, 0.0, history)
-    flags = {"converged": found.run.converged, "improving": found.run.improving}
-    return Found(setup, found.overlap, run._replace(**flags))
+    run = run._replace(converged=found.run.converged, improving=found.run.improving)
+    return Found(setup, found.overlap, run)
 
 
 def _has_shortcuts(setup, asked):

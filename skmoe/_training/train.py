@@ -35,8 +35,7 @@ from .setup import Setup
 from .shortcuts import with_shortcuts, without_shortcuts
 from .starts import Start
 
-import os
-GATE_ACCURACY = float(os.environ.get("SK_GA","0.1"))
+GATE_ACCURACY = 0.1
 """Accuracy of the gate's M-step, as a fraction of the tolerance of EM."""
 
 TREES_FOR_OUT_OF_BAG = 30
@@ -205,7 +204,8 @@ def _setup(data, target, likelihood, plan, rng):
     seeds = tuple(int(seed) for seed in rng.randint(np.iinfo(np.int32).max, size=len(names)))
     templates = tuple(seeded(template, rng, plan.same_template) for template in plan.templates)
     folds = _folds(data, settings, isinstance(likelihood, Categorical), rng)
-    gate = gate_trainer(seeded(plan.gate, rng, False), plan.Z, folds, GATE_ACCURACY * settings.tol)
+    accuracy = GATE_ACCURACY * settings.tolerance(len(target))
+    gate = gate_trainer(seeded(plan.gate, rng, False), plan.Z, folds, accuracy)
     problem = Problem(data, target, folds, likelihood, settings.n_jobs)
     out_of_bag = _out_of_bag(templates, settings, data.groups, plan.shared)
     # In-sample, the models of the last iteration are the final ones, which need X as it is.
