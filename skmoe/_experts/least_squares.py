@@ -38,7 +38,7 @@ def supports(template, X, y):
     ----------
     template : estimator
     X : object
-        Only float64 arrays are supported.
+        Only arrays of floats are supported, in double or single precision.
     y : ndarray
 
     Returns
@@ -46,7 +46,7 @@ def supports(template, X, y):
     supported : bool
     """
     allowed = SUPPORTED.get(type(template))
-    if allowed is None or not isinstance(X, np.ndarray) or X.dtype != np.float64:
+    if allowed is None or not isinstance(X, np.ndarray) or X.dtype not in (np.float64, np.float32):
         return False
     if y.ndim != 1 or y.dtype != np.float64 or not 0 < X.shape[1] <= len(X):
         return False
@@ -65,7 +65,7 @@ def held_out_predictions(experts, templates, problem, weights):
         Those that are supported.
     templates : sequence of K estimators
     problem : Problem
-        Its X is a float64 array.
+        Its X is an array of floats.
     weights : ndarray of shape (n_folds, n_samples, K)
 
     Returns
@@ -112,7 +112,7 @@ def fit_all(templates, X, y, weights):
     Parameters
     ----------
     templates : sequence of K supported estimators
-    X : ndarray of shape (n_samples, n_features), float64
+    X : ndarray of shape (n_samples, n_features), float64 or float32
     y : ndarray of shape (n_samples,)
     weights : ndarray of shape (n_samples, K)
 
@@ -122,7 +122,7 @@ def fit_all(templates, X, y, weights):
         NaN for an expert without any weight or whose equations are ill-conditioned.
     intercept : ndarray of shape (K,)
     """
-    centre = np.append(np.ones(len(y)) @ X / len(y), y.mean())
+    centre = np.append(np.ones(len(y), X.dtype) @ X / len(y), y.mean())
     moments = weighted_moments(X, y, centre, weights)
     second, sums, total = moments[:, :-1, :-1], moments[:, -1, :-1], moments[:, -1, -1]
     weighty = total > 0.0

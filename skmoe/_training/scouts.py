@@ -108,7 +108,7 @@ def scout(
         return None
     found = best_run(_with_scouts(setup, X), None, terms, numbers, rng)
     chosen = None if terms == (None,) else found.setup.gate.template.terms
-    start = Start("linear", 0, found.run.best.responsibilities)
+    start = Start("linear", 0, np.asarray(found.run.best.responsibilities))
     return Scouted(start, (chosen,), (len(found.setup.experts.names),))
 
 

@@ -103,9 +103,9 @@ def _spread(state: EMState, folds: Folds, own_columns: bool) -> EMState:
         return state
     of = folds.merged(COARSE_FOLDS)[1]
     fitted = tuple(state.gate.fitted[fold] for fold in of)
-    gate = state.gate._replace(log_proba=state.gate.log_proba[of], fitted=fitted)
+    log_proba = tuple(state.gate.log_proba[fold] for fold in of)
+    gate = state.gate._replace(log_proba=log_proba, fitted=fitted)
     return state._replace(
-        experts=state.experts._replace(weights=state.experts.weights[of]),
         gate=None if own_columns else gate,
-        responsibilities=state.responsibilities[of],
+        responsibilities=np.asarray(state.responsibilities)[of],
     )
