@@ -1,115 +1,55 @@
-"""What does fitting a mixture cost beside stacking the same experts with the same folds?
+"""What does fitting a mixture cost?
 
-Both fit every expert once per fold and once on all rows; a mixture with ``overlap=1`` then learns
-a gate, stacking a linear model. With ``e_step="oob"`` forests are judged on their out-of-bag rows,
-so that the fits per fold fall away. Protocol: five folds, one thread, the two fitted in turns, the
-fastest of ``--repeats`` each; the splits of ``accuracy.py``. Seconds are the processor's: on an
-idle machine the same with one thread, and less disturbed by other work. The first fit, which
-loads compiled code, is not counted.
+    python benchmarks/cost.py [--only copies pools memory] [--data FOLDER] [--sets NAME ...]
+    python benchmarks/cost.py --only copies --csv before.csv         # with one version,
+    python benchmarks/cost.py --only copies --against before.csv     # and with the next
 
-    python benchmarks/cost.py [--data FOLDER] [--sets NAME ...] [--rows 1500] [--repeats 3]
+- ``copies``: a default fit of copies of one estimator, in multiples of one model of the same total
+  size, with the losses of both and the number of warnings (``_cost_copies.py``);
+- ``pools``: different experts beside stacking the same (``_cost_pools.py``);
+- ``memory``: the peak of a fit of linear experts, in multiples of X (``_cost_memory.py``).
+
+Seconds are the processor's, of one thread: other work on the machine changes them less than those
+of the clock.
 """
 
 import argparse
-import time
-import warnings
 from pathlib import Path
 
-import numpy as np
-from _data import DATA, load_split, tasks
-from _methods import pool
-from sklearn.ensemble import (
-    RandomForestClassifier,
-    RandomForestRegressor,
-    StackingClassifier,
-    StackingRegressor,
-)
-from sklearn.model_selection import KFold, StratifiedKFold
+import _cost_copies
+import _cost_memory
+import _cost_pools
+from _data import DATA
 from threadpoolctl import threadpool_limits
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-
-GOALS = {"crossfit": 1.1, "oob": 0.5}
-"""Most seconds, as a multiple of stacking's."""
-
-
-def forests(task, seed):
-    """Four forests that differ in how they are grown."""
-    kind = RandomForestRegressor if task == "regression" else RandomForestClassifier
-    settings = {
-        "few columns": {"max_features": 0.3},
-        "half of the columns": {"max_features": 0.5},
-        "all columns": {"max_features": 1.0},
-        "large leaves": {"min_samples_leaf": 10},
-    }
-    return [(name, kind(random_state=seed, **params)) for name, params in settings.items()]
-
-
-POOLS = {"crossfit": ("five different", pool), "oob": ("four forests", forests)}
-"""E-step -> what the experts are called, and what makes them."""
-
-
-def mixture_and_stack(task, e_step):
-    """The two rivals, not fitted."""
-    experts = POOLS[e_step][1](task, 0)
-    if task == "regression":
-        mixture, stack, folds = MixtureOfExpertsRegressor, StackingRegressor, KFold
-    else:
-        mixture, stack, folds = MixtureOfExpertsClassifier, StackingClassifier, StratifiedKFold
-    cv = folds(5, shuffle=True, random_state=0)
-    return mixture(experts, overlap=1.0, e_step=e_step, cv=cv, random_state=0), stack(
-        experts, cv=cv
-    )
-
-
-def fastest(models, X, y, repeats):
-    """Seconds of the fastest fit of each model; the models take turns."""
-    seconds = np.empty((repeats, len(models)))
-    for row in seconds:
-        for column, model in enumerate(models):
-            started = time.process_time()
-            model.fit(X, y)
-            row[column] = time.process_time() - started
-    return seconds.min(axis=0)
+PARTS = ("copies", "pools", "memory")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--data", type=Path, default=DATA, help="folder with datasets.json")
-    parser.add_argument("--sets", nargs="+", metavar="NAME", help="(the first three of each task)")
+    parser.add_argument("--sets", nargs="+", metavar="NAME", help="(a few of each task)")
     parser.add_argument("--rows", type=int, default=1500, help="most training rows")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=3, help="fits of a pool, of which the best")
+    parser.add_argument(
+        "--kinds", nargs="+", choices=list(_cost_copies.KINDS), default=list(_cost_copies.KINDS)
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the split")
+    parser.add_argument("--csv", type=Path, help="where to add what copies cost")
+    parser.add_argument("--against", type=Path, help="what they cost before: a file of --csv")
+    parser.add_argument("--memory-rows", type=int, default=200_000)
     options = parser.parse_args()
-    kinds = tasks(options.data)
-    names = options.sets or [
-        name
-        for task in ("regression", "classification")
-        for name in [name for name in kinds if kinds[name] == task][:3]
-    ]
-    warnings.simplefilter("ignore")
     threadpool_limits(1)
-    ratios = {e_step: [] for e_step in GOALS}
-    print(f"{'data':26}{'experts':16}{'E-step':10}{'skmoe':>9}{'stacking':>10}{'ratio':>8}")
-    for name in names:
-        X, _, y, _ = load_split(options.data, name, kinds[name], options.rows, seed=0)
-        for e_step in GOALS:
-            models = mixture_and_stack(kinds[name], e_step)
-            if not ratios[e_step]:
-                models[0].fit(X, y)
-            own, other = fastest(models, X, y, options.repeats)
-            ratios[e_step].append(own / other)
-            print(
-                f"{name:26}{POOLS[e_step][0]:16}{e_step:10}{own:8.2f}s{other:9.2f}s"
-                f"{own / other:8.2f}",
-                flush=True,
-            )
-    for e_step, goal in GOALS.items():
-        mean, worst = np.exp(np.log(ratios[e_step]).mean()), max(ratios[e_step])
-        verdict = "met" if mean <= goal else "MISSED"
-        print(
-            f"{verdict:8}{POOLS[e_step][0]}, {e_step}: geometric mean {mean:.2f}, worst "
-            f"{worst:.2f}, goal at most {goal}"
-        )
+    if "copies" in options.only:
+        table = _cost_copies.measure(options)
+        _cost_copies.report(table, options.against)
+    if "pools" in options.only:
+        _cost_pools.report(options.data, options.sets, options.rows, options.repeats)
+    if "memory" in options.only:
+        _cost_memory.report(options.memory_rows)
 
 
 if __name__ == "__main__":

@@ -300,7 +300,18 @@ def test_excess_is_a_fraction_of_stackings():
 
 @pytest.mark.slow
 def test_cost_is_measured(awkward):
-    printed = run("cost.py", "--data", awkward, "--sets", "numbers", "truth", "--repeats", 1)
+    printed = run(
+        "cost.py",
+        "--only",
+        "pools",
+        "--data",
+        awkward,
+        "--sets",
+        "numbers",
+        "truth",
+        "--repeats",
+        1,
+    )
     assert printed.count("truth ") == 2 and printed.count("goal at most") == 2
 
 

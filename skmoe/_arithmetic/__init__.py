@@ -8,11 +8,16 @@ that a fit does not depend on what the process did before. Both have the same fu
 import importlib
 from numbers import Integral
 
+import numpy as np
+
 from . import reference
 from .threads import run_in_parts
 
 MOST_PRODUCTS = 600
 """Most products of two columns that a tile of rows has in the cache; with more, BLAS is better."""
+
+ROWS_AT_A_TIME = 65_536
+"""Rows of single precision that are made double at a time."""
 
 COMPILED_FROM = 40_000
 """Least number of samples times experts for which kernels are compiled."""
@@ -85,8 +90,15 @@ def linear_top_k(X, coef, intercept, k):
 
 
 def weighted_moments(X, y, centre, weights):
-    """See `skmoe._arithmetic.reference.weighted_moments`."""
+    """See `skmoe._arithmetic.reference.weighted_moments`; X may be in single precision."""
     n_samples, n_experts = weights.shape
+    if X.dtype != np.float64:  # some rows at a time, since all of them in double would be two X
+        moments = 0.0
+        for first in range(0, n_samples, ROWS_AT_A_TIME):
+            rows = slice(first, first + ROWS_AT_A_TIME)
+            own = X[rows].astype(np.float64)
+            moments = moments + weighted_moments(own, y[rows], centre, weights[rows])
+        return moments
     n_products = (X.shape[1] + 2) * (X.shape[1] + 3) // 2
     arithmetic = implementation(n_samples, n_experts)
     if arithmetic is reference or n_products > MOST_PRODUCTS:

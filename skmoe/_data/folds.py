@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,7 +97,7 @@ class Folds:
         judged = self.judged
         return weight if judged.all() else np.where(judged, weight, 0.0)
 
-    def held_out(self, values: np.ndarray) -> np.ndarray:
+    def held_out(self, values: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
         """Of values (n_folds, n_samples, ...), each row's in the fold that judges it.
 
         A view of them where there is but one fold. What stands for a row that nobody judges means
@@ -105,7 +105,38 @@ class Folds:
         """
         if len(values) == 1:
             return values[0]
-        return values[self.judge, np.arange(len(self.judge))]
+        if isinstance(values, np.ndarray):
+            return values[self.judge, np.arange(len(self.judge))]
+        held_out = np.empty(0)
+        for fold, own in enumerate(values):
+            held_out = held_out if fold else np.zeros_like(own)
+            rows = np.flatnonzero(self.judge == fold)
+            held_out[rows] = own[rows]
+        return held_out
+
+    def merged(self, n_folds: int) -> tuple[Folds, np.ndarray]:
+        """Fewer folds, each of which is several of these in one.
+
+        What they train on is what all of these train on.
+
+        Returns
+        -------
+        folds : Folds
+        of : ndarray of shape (len(self),)
+            Which of them each of these folds has become part of.
+        """
+        of = np.arange(len(self)) * n_folds // len(self)
+        trained = np.zeros((n_folds, len(self.judge)), dtype=np.intp)
+        for fold, coarse in enumerate(of):
+            trained[coarse, self.train(fold)] += 1
+        splits = tuple(
+            (
+                np.flatnonzero(trained[coarse] == np.sum(of == coarse)),
+                np.flatnonzero(np.isin(self.judge, np.flatnonzero(of == coarse))),
+            )
+            for coarse in range(n_folds)
+        )
+        return Folds.of(splits, len(self.judge)), of
 
     def judged_only(self) -> tuple[np.ndarray, Folds]:
         """Positions of the rows that are judged, and the folds of these rows alone.

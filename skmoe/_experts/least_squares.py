@@ -9,7 +9,6 @@ anew for each expert and each iteration.
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 from sklearn.linear_model import LinearRegression, Ridge
 
 from .._arithmetic import weighted_moments
@@ -21,6 +20,9 @@ which does not square the condition of X."""
 WORST_RAW_CONDITION = 1e10
 """The same with columns as they are: scikit-learn takes a column that is a million times
 shorter than another for zero."""
+
+NUMBERS_AT_A_TIME = 200_000
+"""Weights with which experts of several folds are fitted in one pass over the data."""
 
 SUPPORTED: dict[type, dict[str, tuple | None]] = {
     LinearRegression: {"fit_intercept": None, "positive": (False,)},
@@ -36,14 +38,14 @@ def supports(template, X, y):
     ----------
     template : estimator
     X : object
-        Only float64 arrays are supported.
+        Only arrays of floats are supported, in double or single precision.
     y : ndarray
 
     Returns
     -------
     supported : bool
     """
-    if not isinstance(X, np.ndarray) or X.dtype != np.float64:
+    if not isinstance(X, np.ndarray) or X.dtype not in (np.float64, np.float32):
         return False
     if y.ndim != 1 or y.dtype != np.float64 or not 0 < X.shape[1] <= len(X):
         return False
@@ -68,7 +70,7 @@ def held_out_predictions(experts, templates, problem, weights):
         Those that are supported.
     templates : sequence of K estimators
     problem : Problem
-        Its X is a float64 array.
+        Its X is an array of floats.
     weights : ndarray of shape (n_folds, n_samples, K)
 
     Returns
@@ -80,19 +82,33 @@ def held_out_predictions(experts, templates, problem, weights):
     X, y, folds = problem.X, problem.y, problem.folds
     chosen = [templates[expert] for expert in experts]
     outputs = np.zeros((len(y), len(experts)))
-    for (train, test), weight in zip(folds.splits if experts else (), weights, strict=False):
-        if len(experts) < weight.shape[1]:
-            weight = weight[:, experts]
-        if folds.is_in_sample:
-            coef, intercept = fit_all(chosen, X, y, weight)
-            np.add(X @ coef.T, intercept, out=outputs)
-        else:  # weight 0 is cheaper than a copy of the other rows of X
-            own = np.zeros_like(weight)
-            own[train] = weight[train]
-            coef, intercept = fit_all(chosen, X, y, own)
-            outputs[test] = X[test] @ coef.T + intercept
+    at_once = max(NUMBERS_AT_A_TIME // max(outputs.size, 1), 1)
+    for first in range(0, len(folds) if experts else 0, at_once):
+        some = range(first, min(first + at_once, len(folds)))
+        own = _training_weights(folds, some, weights, experts)
+        coef, intercept = fit_all(chosen * len(some), X, y, own)
+        for number, fold in enumerate(some):
+            test, of = (
+                folds.splits[fold][1],
+                slice(number * len(chosen), (number + 1) * len(chosen)),
+            )
+            outputs[test] = X[test] @ coef[of].T + intercept[of]
     usable = np.isfinite(np.ones(len(y)) @ outputs)  # sums, at the speed of BLAS
     return {k: outputs[:, column] for column, k in enumerate(experts) if usable[column]}
+
+
+def _training_weights(folds, some, weights, experts):
+    """Weights (n, len(some) * len(experts)) of the rows that some of the folds train on.
+
+    Weight 0 is cheaper than a copy of the other rows of X.
+    """
+    if folds.is_in_sample:
+        return weights[0][:, experts] if len(experts) < weights.shape[-1] else weights[0]
+    own = np.zeros((weights.shape[1], len(some), len(experts)))
+    for number, fold in enumerate(some):
+        train = folds.train(fold)
+        own[train, number] = weights[fold, train][:, experts]
+    return own.reshape(len(own), -1)
 
 
 def fit_all(templates, X, y, weights):
@@ -101,7 +117,7 @@ def fit_all(templates, X, y, weights):
     Parameters
     ----------
     templates : sequence of K supported estimators
-    X : ndarray of shape (n_samples, n_features), float64
+    X : ndarray of shape (n_samples, n_features), float64 or float32
     y : ndarray of shape (n_samples,)
     weights : ndarray of shape (n_samples, K)
 
@@ -111,7 +127,7 @@ def fit_all(templates, X, y, weights):
         NaN for an expert without any weight or whose equations are ill-conditioned.
     intercept : ndarray of shape (K,)
     """
-    centre = np.append(np.ones(len(y)) @ X / len(y), y.mean())
+    centre = np.append(np.ones(len(y), X.dtype) @ X / len(y), y.mean())
     return solve_all(templates, weighted_moments(X, y, centre, weights), centre)
 
 
@@ -130,40 +146,45 @@ def solve_all(templates, moments, centre):
     coef, intercept : ndarrays
         As of `fit_all`.
     """
-    coef = np.full((len(templates), len(centre) - 1), np.nan)
-    intercept = np.full(len(templates), np.nan)
-    for k, template in enumerate(templates):
-        mean, offset = np.zeros_like(centre), 0.0
-        total = moments[k, -1, -1]
-        if not total > 0.0:
-            continue
-        second = moments[k, :-1, :-1]
-        if template.fit_intercept:
-            mean = moments[k, -1, :-1] / total
-            second = second - total * np.outer(mean, mean)
-            mean = mean + centre
-        else:  # moments about zero, not about the centre
-            sums = moments[k, -1, :-1]
-            cross = np.outer(sums, centre)
-            second = second + cross + cross.T + total * np.outer(centre, centre)
-        solution = _solve(second[:-1, :-1], second[:-1, -1], getattr(template, "alpha", 0.0))
-        if solution is not None:
-            coef[k] = solution
-            offset = mean[-1] - mean[:-1] @ solution
-            intercept[k] = offset
-    return coef, intercept
+    second, sums, total = moments[:, :-1, :-1], moments[:, -1, :-1], moments[:, -1, -1]
+    weighty = total > 0.0
+    total = np.where(weighty, total, 1.0)[:, np.newaxis]
+    has_intercept = np.array([template.fit_intercept for template in templates])[:, np.newaxis]
+    # From moments about `centre` to those about the weighted mean, or without an intercept zero.
+    mean = sums / total
+    cross = _outer(sums, centre)
+    about_zero = cross + cross.swapaxes(1, 2) + total[..., np.newaxis] * np.outer(centre, centre)
+    about_mean = -total[..., np.newaxis] * _outer(mean, mean)
+    second = second + np.where(has_intercept[..., np.newaxis], about_mean, about_zero)
+    alpha = np.array([getattr(template, "alpha", 0.0) for template in templates])
+    coef = _solved(second[:, :-1, :-1], second[:, :-1, -1], alpha)
+    coef[~weighty] = np.nan
+    mean = np.where(has_intercept, mean + centre, 0.0)
+    return coef, mean[:, -1] - np.einsum("kd,kd->k", mean[:, :-1], coef)
 
 
-def _solve(second, cross, alpha):
-    """Solve the normal equations; None if they are ill-conditioned."""
-    second = second.copy()
-    second.flat[:: len(second) + 1] += alpha
-    scale = np.sqrt(second.diagonal())
-    if not (scale > 0).all():
-        return None
-    scaled = second / np.outer(scale, scale)
-    if not np.linalg.cond(scaled) <= WORST_CONDITION:
-        return None
-    if not np.linalg.cond(second) <= WORST_RAW_CONDITION:
-        return None
-    return cho_solve(cho_factor(scaled), cross / scale) / scale
+def _outer(first, second):
+    """Outer products, of vectors or of rows with a vector."""
+    return first[..., :, np.newaxis] * second[..., np.newaxis, :]
+
+
+def _solved(second, cross, alpha):
+    """Solutions (K, d) of the normal equations; NaN for those that are ill-conditioned."""
+    size = second.shape[-1]
+    second = second + alpha[:, np.newaxis, np.newaxis] * np.eye(size)
+    squares = np.diagonal(second, axis1=1, axis2=2)
+    sound = (squares > 0.0).all(axis=1) & np.isfinite(second).all(axis=(1, 2))
+    scale = np.sqrt(np.where(sound[:, np.newaxis], squares, 1.0))
+    scaled = np.where(
+        sound[:, np.newaxis, np.newaxis], second / _outer(scale, scale), np.eye(size)
+    )
+    values, vectors = np.linalg.eigh(scaled)
+    sound &= values[:, -1] <= WORST_CONDITION * values[:, 0]
+    ratio = scale.max(axis=1) / scale.min(axis=1)
+    for k in np.flatnonzero(sound):
+        # This bounds the condition of the equations as they are, which costs more to know.
+        if np.square(ratio[k]) * values[k, -1] > WORST_RAW_CONDITION * values[k, 0]:
+            sound[k] = np.linalg.cond(second[k]) <= WORST_RAW_CONDITION
+    values = np.where(sound[:, np.newaxis], values, np.nan)
+    rotated = np.einsum("kdj,kd->kj", vectors, cross / scale) / values
+    return np.einsum("kdj,kj->kd", vectors, rotated) / scale

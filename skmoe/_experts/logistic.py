@@ -1,97 +1,199 @@
-"""Logistic regressions of all experts and classes at once, a few steps in each M-step.
+"""Logistic regressions of all experts and folds at once, a few steps in each M-step.
 
 They need not converge in an M-step: each goes on from the coefficients of the one before, and
-every step raises the expected log-likelihood, which is all that EM asks for (generalised EM).
+every step raises the expected log-likelihood, which is all that EM asks for (generalised EM;
+Dempster, Laird and Rubin, 1977). What is judged in the end are fits of scikit-learn.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from numbers import Real
+from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression
 
-from .pool import ExpertPool, HeldOutExperts
+from .._likelihoods import Categorical, Likelihood
 
-STEPS = 8
+STEPS = 2
 """Steps of an M-step."""
 
-PENALTY = 1.0
-"""Half of it times the squares of the coefficients is subtracted; as with C=1 in scikit-learn."""
+FIRST_STEPS = 4
+"""Steps of the first one, which starts from nothing."""
+
+MOST_COEFFICIENTS = 600
+"""An expert of more is left to scikit-learn: a step takes a matrix of features for each class."""
+
+NUMBERS_AT_A_TIME = 1_000_000
+"""Of rows, classes and experts whose probabilities are in memory at a time."""
+
+SUPPORTED: dict[str, tuple] = {
+    "penalty": ("l2", "deprecated"),
+    "l1_ratio": (0, None),
+    "dual": (False,),
+    "fit_intercept": (True,),
+    "class_weight": (None,),
+    "solver": ("lbfgs", "newton-cg", "newton-cholesky"),
+    "multi_class": ("auto", "deprecated", "multinomial"),
+}
+"""Values of parameters for which this module does the same; whichever there are."""
 
 
-class LogisticPool(ExpertPool):
-    """Experts that are logistic regressions of numbers, and are never final.
+class Step(NamedTuple):
+    """Where the regressions are, and what leads on from there.
 
-    Its problem has X of shape (n_samples, n_features), finite numbers, and a target of class
-    codes. As ``models`` of the records stand the coefficients of each fold.
+    Attributes
+    ----------
+    value : ndarray of shape (M,)
+        Penalised log-likelihood of each regression.
+    change : ndarray of shape (d, C, M)
+        To add to the coefficients next.
     """
 
-    def fit_held_out(
-        self, weights: np.ndarray, previous: HeldOutExperts | None = None, iteration: int = 1
-    ) -> HeldOutExperts:
-        """Improve the experts with new weights; see `ExpertPool.fit_held_out`."""
-        problem, folds = self.problem, self.problem.folds
-        weights, starved = self._feed(weights, previous)
-        (n_classes,) = problem.likelihood.output_shape
-        X = np.column_stack([problem.X, np.ones(len(problem.X))])
-        targets = np.eye(n_classes)[problem.target]
-        outputs = np.empty((*weights.shape[1:], n_classes))
-        models: list[Any] = []
-        for fold, (train, test) in enumerate(folds.splits):
-            shape = (X.shape[1], weights.shape[-1], n_classes)
-            coef = np.zeros(shape) if previous is None else previous.models[fold]
-            coef = improved(coef, X[train], targets[train], weights[fold, train])
-            models.append(coef)
-            outputs[test] = probabilities(coef, X[test])
-        if not folds.judged.all():  # of these nobody can say anything
-            outputs[~folds.judged] = problem.likelihood.uninformed_output(
-                problem.target, problem.sample_weight
-            )
-        return HeldOutExperts(outputs, weights, tuple(models), starved)
+    value: np.ndarray
+    change: np.ndarray
 
 
-def improved(
-    coef: np.ndarray, X: np.ndarray, targets: np.ndarray, weights: np.ndarray, n_steps: int = STEPS
-) -> np.ndarray:
-    """Coefficients after some steps towards the largest penalised log-likelihood.
+def supports(template: Any, X: Any, likelihood: Likelihood) -> bool:
+    """Whether an expert is a logistic regression that `held_out_probabilities` can train."""
+    if type(template) is not LogisticRegression or not isinstance(X, np.ndarray):
+        return False
+    if not isinstance(likelihood, Categorical):
+        return False
+    (n_classes,) = likelihood.output_shape
+    if X.dtype.kind != "f" or not 0 < n_classes * (X.shape[1] + 1) <= MOST_COEFFICIENTS:
+        return False
+    parameters = template.get_params(deep=False)
+    if not isinstance(parameters["C"], Real) or not 1e-6 <= float(parameters["C"]) <= 1e6:
+        return False
+    return all(
+        parameters[name] in values for name, values in SUPPORTED.items() if name in parameters
+    )
 
-    The Hessian is bounded by one that does not depend on the coefficients, nor on the class
-    (Böhning, 1992): one inverse for each expert serves all steps, and none goes too far.
+
+def held_out_probabilities(experts, templates, problem, weights, coef=None):
+    """Improve experts on the training part of each split, and predict the test part.
 
     Parameters
     ----------
-    coef : ndarray of shape (d, K, C)
+    experts : list of int
+        Those that are supported.
+    templates : sequence of K estimators
+    problem : Problem
+        X is an array of finite floats, and the target consists of class codes.
+    weights : ndarray of shape (n_folds, n_samples, K)
+    coef : ndarray of shape (n_features + 1, C, n_folds * len(experts)), default=None
         Where to start.
-    X : ndarray of shape (n, d)
-        The last column is 1; its coefficients, the intercepts, are not penalised.
-    targets : ndarray of shape (n, C)
-        1 for the class of a row.
-    weights : ndarray of shape (n, K)
-    n_steps : int, default=STEPS
 
     Returns
     -------
-    coef : ndarray of shape (d, K, C)
-
-    References
-    ----------
-    Böhning, D. (1992). Multinomial logistic regression algorithm. Annals of the Institute of
-    Statistical Mathematics, 44(1), 197-200.
+    probabilities : dict of int to ndarray of shape (n_samples, C)
+        Of no expert if X is not finite.
+    coef : ndarray
+        Where to go on from in the next M-step.
     """
-    penalty = np.append(np.full(X.shape[1] - 1, PENALTY), 1e-6 * PENALTY)
-    moments = np.stack([(X * weight[:, np.newaxis]).T @ X for weight in weights.T])
-    inverse = np.linalg.inv(0.5 * moments + np.diag(penalty))
-    for _ in range(n_steps):
-        residuals = targets[:, np.newaxis] - probabilities(coef, X)
-        residuals *= weights[..., np.newaxis]
-        gradient = (X.T @ residuals.reshape(len(X), -1)).reshape(coef.shape)
-        gradient -= penalty[:, np.newaxis, np.newaxis] * coef
-        coef = coef + (inverse @ gradient.transpose(1, 0, 2)).transpose(1, 0, 2)
+    if not experts or not np.isfinite(problem.X.sum()):
+        return {}, None
+    folds, (n_classes,) = problem.folds, problem.likelihood.output_shape
+    X = np.column_stack([problem.X, np.ones(len(problem.X))])
+    own = np.zeros((len(X), len(folds), len(experts)))
+    for fold, (train, _) in enumerate(folds.splits):
+        own[train, fold] = weights[fold][np.ix_(train, experts)]
+    penalty = np.array([1.0 / templates[expert].C for expert in experts] * len(folds))
+    n_steps = STEPS
+    if coef is None:
+        n_steps = FIRST_STEPS
+        coef = np.zeros((X.shape[1], n_classes, len(folds) * len(experts)))
+    coef = improved(coef, X, problem.target, own.reshape(len(X), -1), penalty, n_steps)
+    outputs = np.empty((len(X), len(experts), n_classes))
+    by_fold = coef.reshape(*coef.shape[:2], len(folds), len(experts))
+    for fold, (_, test) in enumerate(folds.splits):
+        log_proba = log_probabilities(by_fold[:, :, fold], X[test])
+        outputs[test] = np.exp(log_proba).transpose(0, 2, 1)
+    return {expert: outputs[:, column] for column, expert in enumerate(experts)}, coef
+
+
+def improved(
+    coef: np.ndarray,
+    X: np.ndarray,
+    codes: np.ndarray,
+    weights: np.ndarray,
+    penalty: np.ndarray,
+    n_steps: int,
+) -> np.ndarray:
+    """Coefficients after some steps towards the largest penalised log-likelihood.
+
+    A step is one of Newton's with the blocks of the Hessian that belong to a class, widened by
+    C / (C - 1): of two classes that is Newton's own, of more about what their opposition leaves of
+    it. A step that went too far is taken back by halves.
+
+    Parameters
+    ----------
+    coef : ndarray of shape (d, C, M)
+        Where to start; of M regressions.
+    X : ndarray of shape (n, d)
+        The last column is 1; its coefficients, the intercepts, are not penalised.
+    codes : ndarray of shape (n,)
+        Of the classes.
+    weights : ndarray of shape (n, M)
+    penalty : ndarray of shape (M,)
+        Half of it times the squares of the coefficients is subtracted; of two classes, times the
+        square of the difference of their coefficients, as in scikit-learn.
+    n_steps : int
+
+    Returns
+    -------
+    coef : ndarray of shape (d, C, M)
+    """
+    strength = np.where(np.arange(len(coef)) < len(coef) - 1, 1.0, 1e-6)[:, np.newaxis] * penalty
+    if coef.shape[1] == 2:
+        strength = 2.0 * strength
+    last = _step(coef, X, codes, weights, strength)
+    change = last.change
+    for number in range(n_steps):
+        reached = coef + change
+        step = _step(reached, X, codes, weights, strength, final=number == n_steps - 1)
+        worse = step.value < last.value
+        coef = np.where(worse, coef, reached)
+        change = np.where(worse, 0.5 * change, step.change)
+        last = Step(np.maximum(step.value, last.value), change)
     return coef
 
 
-def probabilities(coef: np.ndarray, X: np.ndarray) -> np.ndarray:
-    """Of the classes by each expert, shape (n, K, C)."""
+def _step(coef, X, codes, weights, strength, final=False):
+    """The step from some coefficients; none if these are the `final` ones."""
+    d, n_classes, n_fits = coef.shape
+    value = -0.5 * np.einsum("dm,dcm,dcm->m", strength, coef, coef)
+    gradient = -strength[:, np.newaxis] * coef
+    # Of two classes, what is curved for one is curved for the other.
+    n_blocks = 1 if n_classes == 2 else n_classes
+    curvature = np.zeros((n_blocks * n_fits, d, d))
+    chunk = max(NUMBERS_AT_A_TIME // (n_classes * n_fits), 1)
+    for first in range(0, len(X), chunk):
+        rows = slice(first, first + chunk)
+        own, weight = X[rows], weights[rows]
+        log_proba = log_probabilities(coef, own)
+        value += np.einsum("nm,nm->m", weight, log_proba[np.arange(len(own)), codes[rows]])
+        if final:
+            continue
+        proba = np.exp(log_proba)
+        residual = -proba * weight[:, np.newaxis]
+        residual[np.arange(len(own)), codes[rows]] += weight
+        gradient += (own.T @ residual.reshape(len(own), -1)).reshape(coef.shape)
+        curved = proba[:, :n_blocks] * (1.0 - proba[:, :n_blocks]) * weight[:, np.newaxis]
+        for block, column in zip(curvature, curved.reshape(len(own), -1).T, strict=True):
+            block += (own * column[:, np.newaxis]).T @ own
+    if final:
+        return Step(value, np.zeros_like(coef))
+    curvature = curvature.reshape(n_blocks, n_fits, d, d) * (n_classes / max(n_classes - 1, 1))
+    curvature[..., np.arange(d), np.arange(d)] += strength.T
+    by_class = gradient.transpose(1, 2, 0)[..., np.newaxis]
+    return Step(value, np.linalg.solve(curvature, by_class)[..., 0].transpose(2, 0, 1))
+
+
+def log_probabilities(coef: np.ndarray, X: np.ndarray) -> np.ndarray:
+    """Of the classes by each regression, shape (n, C, M)."""
     logits = (X @ coef.reshape(len(coef), -1)).reshape(len(X), *coef.shape[1:])
-    return softmax(logits, axis=-1)
+    logits -= logits.max(axis=1, keepdims=True)
+    logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    return logits

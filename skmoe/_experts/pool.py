@@ -11,6 +11,7 @@ from sklearn.frozen import FrozenEstimator
 
 from .._arithmetic.statistics import effective_rows
 from .._data.problem import Problem
+from . import logistic
 from .fitting import (
     MORE_OVERLAPS,
     Failure,
@@ -44,8 +45,10 @@ class HeldOutExperts(NamedTuple):
     ----------
     outputs : ndarray of shape (n_samples, n_experts, ...)
         Held-out predictions or class probabilities.
-    weights : ndarray of shape (n_folds, n_samples, n_experts)
-        Row weights that the experts were fitted with.
+    weights : ndarray of shape (n_samples, n_experts)
+        Row weights that the experts were fitted with, for each row in the fold that judges it.
+    everything : ndarray of shape (n_experts,), dtype bool
+        Experts that were fitted to all rows as they are.
     models : tuple
         Per expert the fitted model whose training rows are all rows, or None where only
         fold models were needed, where it would have to come from another process, and for a
@@ -55,13 +58,17 @@ class HeldOutExperts(NamedTuple):
     failures : tuple of str
         What was said by experts that could not be fitted with the weights that were asked for
         and were kept as they were, too (in the first iteration: fitted on more rows).
+    steps : tuple
+        The experts that take a few steps at a time, and what they go on from.
     """
 
     outputs: np.ndarray
     weights: np.ndarray
+    everything: np.ndarray
     models: tuple
     starved: np.ndarray
     failures: tuple[str, ...] = ()
+    steps: tuple[Any, Any] = ((), None)
 
 
 @dataclass(frozen=True)
@@ -84,6 +91,8 @@ class ExpertPool:
     workers : Workers
     tell : callable or None
         Called with the number of fits that are done, and how many there are at once.
+    stepwise : bool
+        Whether experts that can do so take a few steps in each M-step: see `logistic`.
     """
 
     problem: Problem
@@ -94,6 +103,7 @@ class ExpertPool:
     features: tuple[Any, ...] | None = None
     workers: Workers = field(default_factory=Workers)
     tell: Callable[[int, int], None] | None = None
+    stepwise: bool = False
 
     def told_by(self, tell: Callable[[int, int], None] | None) -> ExpertPool:
         """The same pool, which tells somebody else of its fits."""
@@ -115,7 +125,8 @@ class ExpertPool:
     ) -> HeldOutExperts:
         """Fit the experts with new weights and predict rows that they did not see.
 
-        Experts whose weights are as before are not fitted again, nor are frozen ones.
+        Experts that see all rows as they are, as before, are not fitted again, nor are those that
+        have too few rows now, nor frozen ones.
 
         Parameters
         ----------
@@ -130,23 +141,29 @@ class ExpertPool:
         """
         problem = self.problem
         weights, starved = self._feed(weights, previous)
-        stale = [k for k in range(len(self.templates)) if self._is_stale(k, weights, previous)]
+        everything = self._see_everything(weights)
+        kept = self._kept(previous, everything, starved)
+        stale = [k for k in range(len(self.templates)) if not kept[k]]
         alike = [k for k in stale if supports(self.templates[k], problem.X, problem.y)]
         at_once = held_out_predictions(alike, self.templates, problem, weights)
+        steps = self._steps(stale, weights, previous)
+        at_once |= steps[0]
         alone = [k for k in stale if k not in at_once]
         said, failures = self._fit_and_ask(alone, weights, previous, iteration)
         if failures and previous is None:
             weights, more = self._with_more_rows(failures, weights, iteration)
             said |= more
-        elif failures and previous is not None:
-            failed = np.isin(np.arange(len(self.templates)), list(failures))
-            weights = np.where(failed, previous.weights, weights)
+        elif failures:
+            kept[list(failures)] = True
 
+        own_weights = problem.folds.held_out(weights)
         if previous is None:
             outputs = np.empty((*weights.shape[1:], *problem.likelihood.output_shape))
             models = [None] * len(self.templates)
         else:
             outputs, models = previous.outputs.copy(), list(previous.models)
+            own_weights = np.where(kept, previous.weights, own_weights)
+            everything = np.where(kept, previous.everything, everything)
         for expert, results in said.items():
             for rows, (model, output) in results:
                 outputs[rows, expert] = output
@@ -158,7 +175,23 @@ class ExpertPool:
             outputs[~judged] = problem.likelihood.uninformed_output(
                 problem.target, problem.sample_weight
             )
-        return HeldOutExperts(outputs, weights, tuple(models), starved, tuple(failures.values()))
+        said_why = tuple(failures.values())
+        return HeldOutExperts(
+            outputs, own_weights, everything, tuple(models), starved, said_why, steps[1]
+        )
+
+    def _steps(self, stale, weights, previous):
+        """What experts say that take a few steps at a time, and what they go on from."""
+        if not self.stepwise:
+            return {}, ((), None)
+        X, likelihood = self.problem.X, self.problem.likelihood
+        experts = [k for k in stale if logistic.supports(self.templates[k], X, likelihood)]
+        before, coef = ((), None) if previous is None else previous.steps
+        start = coef if before == experts else None
+        said, coef = logistic.held_out_probabilities(
+            experts, self.templates, self.problem, weights, start
+        )
+        return said, (experts, coef)
 
     def _fit_and_ask(self, experts, weights, previous, iteration):
         """What experts say of held-out rows, and what those said that raised, by expert.
@@ -168,7 +201,7 @@ class ExpertPool:
         asked, calls = [], []
         for k in experts:
             last = isinstance(self.templates[k], FrozenEstimator) or (
-                previous is None and (weights[..., k] == self.problem.sample_weight).all()
+                previous is None and self._see_everything(weights)[k]
             )
             for rows, (function, arguments) in self._calls(k, weights[..., k], iteration):
                 asked.append((k, rows))
@@ -213,7 +246,6 @@ class ExpertPool:
         models : list of fitted estimators
         """
         problem = self.problem
-        weights = problem.folds.held_out(held_out.weights)
         models = [
             template if isinstance(template, FrozenEstimator) else model
             for template, model in zip(self.templates, held_out.models, strict=True)
@@ -222,7 +254,7 @@ class ExpertPool:
         calls = []
         for k in missing:
             function = fit_out_of_bag if self._judged_out_of_bag(k) else fit_finally
-            job = self._job(k, weights[:, k], "the last step", problem.X)
+            job = self._job(k, held_out.weights[:, k], "the last step", problem.X)
             calls.append(travelling(function, job))
         fitted = self.workers.run(calls, self.tell)
         for k, model in zip(missing, fitted, strict=True):
@@ -230,38 +262,39 @@ class ExpertPool:
         return models
 
     def _feed(self, weights, previous):
-        """Give experts with too few rows their previous weights (at first: all rows).
+        """Find experts with too few rows, which stay as they were (at first: see all rows).
 
         What counts is how the rows are shared out, not how the user weighs them: a few heavy
         rows do not starve an expert that has all rows to itself.
         """
         folds, sample_weight = self.problem.folds, self.problem.sample_weight
-        portions = weights / sample_weight[:, np.newaxis]
         rows = np.min(
             [
-                effective_rows(portion if folds.is_in_sample else portion[train])
-                for portion, (train, _) in zip(portions, folds.splits, strict=True)
+                effective_rows(own[train] / sample_weight[train, np.newaxis])
+                for own, (train, _) in zip(weights, folds.splits, strict=True)
             ],
             axis=0,
         )
         starved = rows < min(MIN_EFFECTIVE_ROWS, *(len(train) for train, _ in folds.splits))
         starved &= [not isinstance(template, FrozenEstimator) for template in self.templates]
-        if starved.any():
-            everything = sample_weight[:, np.newaxis]
-            weights = np.where(
-                starved, everything if previous is None else previous.weights, weights
-            )
+        if starved.any() and previous is None:
+            weights = np.where(starved, sample_weight[:, np.newaxis], weights)
         return weights, starved
 
-    def _is_stale(self, k, weights, previous):
+    def _see_everything(self, weights):
+        """Whether experts see all rows as they are, shape (K,)."""
+        sample_weight = self.problem.sample_weight.astype(weights.dtype, copy=False)
+        few = (weights[:, :100] == sample_weight[:100, np.newaxis]).all(axis=(0, 1))
+        for k in np.flatnonzero(few):  # weights that differ mostly do so from the start
+            few[k] = (weights[..., k] == sample_weight).all()
+        return few
+
+    def _kept(self, previous, everything, starved):
+        """Experts that stay as they are, shape (K,)."""
         if previous is None:
-            return True
-        if isinstance(self.templates[k], FrozenEstimator):
-            return False
-        now, then = weights[..., k], previous.weights[..., k]
-        # Weights that differ mostly do so from the start.
-        few = np.s_[:, :100]
-        return not (np.array_equal(now[few], then[few]) and np.array_equal(now, then))
+            return np.zeros(len(self.templates), dtype=bool)
+        frozen = [isinstance(template, FrozenEstimator) for template in self.templates]
+        return frozen | starved | (everything & previous.everything)
 
     def _job(self, k, weight, stage, X):
         problem = self.problem

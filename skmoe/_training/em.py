@@ -38,6 +38,38 @@ from .._arithmetic import e_step
 PATIENCE = 3
 """Iterations without improvement after which EM stops."""
 
+LARGE = 4_000_000
+"""Responsibilities of more rows, experts and folds are single numbers, of one iterate at a time.
+
+They can be as many as twice the numbers of X. What other iterates have, can be worked out again.
+"""
+
+
+class Posteriors(Sequence[np.ndarray]):
+    """Responsibilities (n, K) in each fold, worked out when asked for.
+
+    Parameters
+    ----------
+    log_gate : sequence of F ndarrays of shape (n, K)
+    log_density : ndarray of shape (n, K)
+    """
+
+    def __init__(self, log_gate: Sequence[np.ndarray], log_density: np.ndarray):
+        self._log_gate, self._log_density = log_gate, log_density
+
+    def __len__(self) -> int:
+        return len(self._log_gate)
+
+    def __getitem__(self, fold):
+        return e_step(self._log_gate[fold], self._log_density)[0]
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        shape = (len(self), *self._log_density.shape)
+        everything = np.empty(shape, dtype or precision(shape))
+        for fold in range(len(self)):
+            everything[fold] = self[fold]
+        return everything
+
 
 class EMState(NamedTuple):
     """One iterate: everything that its log-likelihood was computed from.
@@ -48,7 +80,7 @@ class EMState(NamedTuple):
     dispersion : ndarray of shape (n_experts, ...)
     responsibilities : ndarray of shape (F, n, K)
         Of the E-step that follows, that is, the posterior under this iterate in each fold (with
-        a capacity: the closest to it that respects that).
+        a capacity: the closest to it that respects that). May be `Posteriors`.
     log_density : ndarray of shape (n, K)
         Of each expert, held out.
     row_log_likelihood : ndarray of shape (n,)
@@ -60,7 +92,7 @@ class EMState(NamedTuple):
     experts: Any
     gate: Any
     dispersion: np.ndarray
-    responsibilities: np.ndarray
+    responsibilities: np.ndarray | Posteriors
     log_density: np.ndarray
     row_log_likelihood: np.ndarray
     log_likelihood: float
@@ -118,8 +150,16 @@ def expert_weights(
     """
     everyone = overlap / responsibilities.shape[-1]
     own = (1.0 - overlap) / (1.0 - overlap + everyone)
+    weights = own * responsibilities
+    weights += 1.0 - own
     # With overlap 1 this is the sample weight to the last bit: experts see that nothing changed.
-    return sample_weight[:, np.newaxis] * (own * responsibilities + (1.0 - own))
+    weights *= sample_weight[:, np.newaxis]
+    return weights
+
+
+def precision(shape: tuple[int, ...]) -> type:
+    """Type of responsibilities of a shape."""
+    return np.float32 if np.prod(shape, dtype=float) > LARGE else np.float64
 
 
 def initial_state(responsibilities: np.ndarray, dispersion: np.ndarray, n_folds: int) -> EMState:
@@ -136,7 +176,10 @@ def initial_state(responsibilities: np.ndarray, dispersion: np.ndarray, n_folds:
     state : EMState
     """
     shape = (n_folds, *responsibilities.shape[-2:])
-    in_each_fold = np.broadcast_to(responsibilities, shape).copy()
+    responsibilities = responsibilities.astype(precision(shape))
+    # The same numbers for each fold, without a copy; nobody writes into responsibilities.
+    strides = np.broadcast_to(responsibilities, shape).strides
+    in_each_fold = np.lib.stride_tricks.as_strided(responsibilities, shape, strides)
     return EMState(None, None, dispersion, in_each_fold, np.empty(0), np.empty(0), -np.inf)
 
 
@@ -147,7 +190,7 @@ def run_em(
     max_iter: int,
     tol: float,
     earlier: Sequence[Iteration] = (),
-    report: Callable[[EMResult], None] | None = None,
+    watch: Callable[[EMResult, EMState], bool] | None = None,
 ) -> EMResult:
     """Alternate M-steps and E-steps; keep the iterate with the largest log-likelihood.
 
@@ -172,8 +215,9 @@ def run_em(
         In units of the mean log-likelihood per row.
     earlier : sequence of Iteration, default=()
         History of the run that `start` comes from.
-    report : callable, optional
-        Called after each iteration with the run so far.
+    watch : callable, optional
+        Called after each iteration with the run so far and the state that it is in. The run ends
+        where it returns True.
 
     Returns
     -------
@@ -184,9 +228,10 @@ def run_em(
     Jordan, M. I. and Jacobs, R. A. (1994). Hierarchical mixtures of experts and the EM
     algorithm. Neural Computation, 6(2), 181-214.
     """
-    problem, exploration = setup.problem, setup.exploration
+    problem, folds, exploration = setup.problem, setup.problem.folds, setup.exploration
     sample_weight, judged_weight = problem.sample_weight, problem.judged_weight
     state = best = start
+    del start  # which need not be kept for longer than the first iteration
     history = list(earlier)
     stalled = 0
     while len(history) < max_iter and stalled < PATIENCE:
@@ -194,30 +239,47 @@ def run_em(
         targets, reseeded = _targets(exploration, state, history, overlap)
         # The gate comes first: what it cannot take, it says before any expert is fitted.
         gate = setup.gate.fit_held_out(targets, judged_weight, state.gate)
-        weights = expert_weights(targets, sample_weight, overlap)
+        weights, held_out = (
+            expert_weights(targets, sample_weight, overlap),
+            folds.held_out(targets),
+        )
+        state, is_best = _compact(state, setup), best is state
+        best = state if is_best else best
+        del targets  # as large as weights
         experts = setup.experts.fit_held_out(weights, state.experts, len(history) + 1)
-        state = _evaluated(setup, experts, gate, targets, state.dispersion)
+        del weights
+        state = _evaluated(setup, experts, gate, held_out, state.dispersion)
         gain = state.log_likelihood - best.log_likelihood
         exploring = _explores(exploration, history)
         stalled = 0 if gain > tol or exploring or reseeded.any() else stalled + 1
         if gain > 0:
             best = state
-        mass = judged_weight @ problem.folds.held_out(state.responsibilities) / judged_weight.sum()
+        mass = judged_weight @ folds.held_out(state.responsibilities) / judged_weight.sum()
         seconds = time.perf_counter() - started
         history.append(Iteration(state.log_likelihood, mass, seconds, experts.starved, reseeded))
-        if report is not None:
-            report(EMResult(best, history, False, state is best))
+        if watch is not None and watch(EMResult(best, history, False, state is best), state):
+            break
         if exploring and not _explores(exploration, history):
             state = best  # which need not be where exploration has ended
     converged = stalled >= PATIENCE
-    return EMResult(best, history, converged, not converged and state is best)
+    improving = not converged and state is best
+    return EMResult(_compact(best, setup), history, converged, improving)
 
 
 def _targets(exploration, state, history, overlap):
     """Responsibilities (F, n, K) that the next M-step learns from, and experts re-seeded (K,)."""
+    state = state._replace(responsibilities=np.asarray(state.responsibilities))
     if exploration is None:
         return state.responsibilities, np.zeros(state.responsibilities.shape[-1], dtype=bool)
     return exploration.targets(state, history, overlap)
+
+
+def _compact(state, setup):
+    """An iterate whose responsibilities are worked out again if need be, where they are many."""
+    shape = np.shape(state.responsibilities)
+    if state.gate is None or setup.capacity is not None or precision(shape) == np.float64:
+        return state
+    return state._replace(responsibilities=Posteriors(state.gate.log_proba, state.log_density))
 
 
 def train_gate(setup: Any, start: EMState, max_iter: int, tol: float) -> EMState | None:
@@ -250,8 +312,9 @@ def train_gate(setup: Any, start: EMState, max_iter: int, tol: float) -> EMState
         gate = setup.gate.maximize_likelihood(state.log_density, weight, state.gate, tol)
         if gate is None:
             return None
-        targets, _ = _e_steps(gate.log_proba, state.log_density, None)
-        state = _evaluated(setup, state.experts, gate, targets, state.dispersion)
+        posteriors = Posteriors(gate.log_proba, state.log_density)
+        held_out = setup.problem.folds.held_out(posteriors)
+        state = _evaluated(setup, state.experts, gate, held_out, state.dispersion)
         gain = state.log_likelihood - best.log_likelihood
         if gain > 0:
             best = state
@@ -260,14 +323,14 @@ def train_gate(setup: Any, start: EMState, max_iter: int, tol: float) -> EMState
     return best
 
 
-def _evaluated(setup, experts, gate, targets, dispersion):
+def _evaluated(setup, experts, gate, held_out, dispersion):
     """The state of fitted experts and gate: the M-step of the dispersion, and the E-step.
 
-    Dispersions learn from the held-out `targets` that experts and gate have learned from.
+    Dispersions learn from what experts and gate have learned from, `held_out` (n, K).
     """
     folds, target, likelihood = setup.problem.folds, setup.problem.target, setup.problem.likelihood
     judged_weight = setup.problem.judged_weight
-    responsible = judged_weight[:, np.newaxis] * folds.held_out(targets)
+    responsible = judged_weight[:, np.newaxis] * held_out
     dispersion = likelihood.update_dispersion(target, experts.outputs, responsible, dispersion)
     log_density = likelihood.log_density(target, experts.outputs, dispersion)
     if not folds.judged.all():
@@ -295,10 +358,12 @@ def _e_steps(log_gate, log_density, capacity):
     if len(log_gate) == 1 and capacity is None:  # no copy
         responsibilities, log_likelihood = e_step(log_gate[0], log_density)
         return responsibilities[np.newaxis], log_likelihood[np.newaxis]
-    responsibilities, log_likelihoods = np.empty(log_gate.shape), np.empty(log_gate.shape[:-1])
+    shape = (len(log_gate), *log_density.shape)
+    responsibilities, log_likelihoods = np.empty(shape, precision(shape)), np.empty(shape[:-1])
     for fold, own in enumerate(log_gate):
         responsibilities[fold], log_likelihoods[fold] = e_step(own, log_density)
     if capacity is not None:  # the mixture as it is knows none
+        log_gate = np.stack(list(log_gate))
         for fold, bias in enumerate(capacity.biases(log_gate, log_density)):
             responsibilities[fold] = e_step(log_gate[fold] + bias, log_density)[0]
     return responsibilities, log_likelihoods

@@ -127,7 +127,7 @@ class Exploration:
         factor = self.inverse_temperature(iteration)
         # The same in all folds: what is drawn without looking at the rows tells nothing of them.
         noise = rng.normal(scale=self.jitter, size=shape) if self.jitter else 0.0
-        log_gate = factor * (state.gate.log_proba + noise)
+        log_gate = factor * (np.stack(list(state.gate.log_proba)) + noise)
         log_density = factor * state.log_density
         if self.capacity is not None:
             log_gate += self.capacity.biases(log_gate, log_density)[:, np.newaxis]
@@ -215,14 +215,13 @@ def dead_experts(
     -------
     dead : ndarray of shape (K,), dtype bool
     """
-    n_experts = responsibilities.shape[-1]
     dead = []
     for own, (rows, _) in zip(responsibilities, folds.splits, strict=True):
-        weight = sample_weight[rows]
+        weight, n_experts = sample_weight[rows], own.shape[1]
         if weight.any():
             threshold = min(DEAD_ROWS, DEAD_PART * weight.sum() / n_experts)
             dead.append(weight @ own[rows] < threshold)
-    return np.all(dead, axis=0) if dead else np.zeros(n_experts, dtype=bool)
+    return np.all(dead, axis=0) if dead else np.zeros(responsibilities[0].shape[1], dtype=bool)
 
 
 def dropout_mask(shape, probability, rng):

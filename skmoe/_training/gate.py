@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -31,17 +32,37 @@ from ..gates._solver.solve import Solution
 from .gate_features import FoldFeatures
 
 
+class SolvedLogProba(Sequence[np.ndarray]):
+    """Log-probabilities (n_samples, n_experts) of each fold's gate, worked out when asked for.
+
+    They take one pass over the features, and to keep them for all folds and iterates would take
+    several times the memory of these.
+    """
+
+    def __init__(self, problems: Sequence[SoftmaxProblem], solutions: Sequence[Solution]):
+        self._problems, self._solutions = problems, solutions
+
+    def __len__(self) -> int:
+        return len(self._problems)
+
+    def __getitem__(self, fold):
+        return self._problems[fold].log_proba(self._solutions[fold])
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.stack(list(self)).astype(dtype or np.float64, copy=False)
+
+
 class HeldOutGate(NamedTuple):
     """What the gate of each fold says of all rows.
 
     Attributes
     ----------
-    log_proba : ndarray of shape (n_folds, n_samples, n_experts)
+    log_proba : sequence of n_folds ndarrays of shape (n_samples, n_experts)
     fitted : tuple
         For the trainer that made it, one per fold: fitted gates, or solutions of the solver.
     """
 
-    log_proba: np.ndarray
+    log_proba: np.ndarray | Sequence[np.ndarray]
     fitted: tuple[Any, ...] = ()
 
 
@@ -168,6 +189,13 @@ class GateTrainer(ABC):
         """The same with another penalty, on the same prepared features."""
         raise NotImplementedError(f"{self.template!r} has no penalty that is left to be chosen")
 
+    def with_folds(self, folds: Folds) -> GateTrainer:
+        """The same in other folds; features are shared unless each fold has its own."""
+        features = self.features
+        if features.templates:
+            features = FoldFeatures(self.template, self.Z, folds)
+        return replace(self, folds=folds, features=features)
+
     def with_terms(self, terms: str) -> GateTrainer:
         """The same with a softmax gate with these terms, on the same features."""
         raise NotImplementedError(f"{self.template!r} has no terms")
@@ -179,13 +207,14 @@ class RefittingTrainer(GateTrainer):
     def fit_held_out(self, responsibilities, sample_weight, previous=None):
         """M-step of each fold's gate; see `GateTrainer.fit_held_out`."""
         template = last_step(self.template) if self.features.templates else self.template
-        log_proba, gates = np.empty_like(responsibilities), []
+        log_proba, gates = np.empty(responsibilities.shape), []
         for fold in range(len(self.folds)):
             weights = self.folds.weights(fold, sample_weight)
             rows = np.flatnonzero(weights)
             Z = self.features.rows(fold)[1]
             own = Z if len(rows) == len(sample_weight) else _safe_indexing(Z, rows)
-            gate = _fitted(template, own, responsibilities[fold, rows], weights[rows])
+            targets = responsibilities[fold, rows].astype(np.float64, copy=False)
+            gate = _fitted(template, own, targets, weights[rows])
             log_proba[fold] = gate.predict_log_proba(protected(Z))
             gates.append(gate)
         return HeldOutGate(log_proba, tuple(gates))
@@ -244,7 +273,7 @@ class SolvingTrainer(GateTrainer):
         problems = self._problems(responsibilities.shape[-1], sample_weight)
         starts = [None] * len(problems) if previous is None else previous.fitted
         solutions = [
-            problem.solve(targets, weights, start, self.accuracy)
+            problem.solve(targets.astype(np.float64, copy=False), weights, start, self.accuracy)
             for problem, targets, weights, start in zip(
                 problems,
                 responsibilities,
@@ -307,14 +336,7 @@ class SolvingTrainer(GateTrainer):
 
 
 def _held_out(problems, solutions):
-    first = problems[0].log_proba(solutions[0])
-    if len(solutions) == 1:
-        return HeldOutGate(first[np.newaxis], tuple(solutions))
-    log_proba = np.empty((len(solutions), *first.shape))
-    log_proba[0] = first
-    for fold in range(1, len(solutions)):  # one at a time: stacking would hold all of them twice
-        log_proba[fold] = problems[fold].log_proba(solutions[fold])
-    return HeldOutGate(log_proba, tuple(solutions))
+    return HeldOutGate(SolvedLogProba(problems, solutions), tuple(solutions))
 
 
 def gate_trainer(template: Any, Z: Any, folds: Folds, accuracy: float = 0.0) -> GateTrainer:

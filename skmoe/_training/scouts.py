@@ -30,7 +30,6 @@ from sklearn.tree import BaseDecisionTree
 from .._data.weights import last_step
 from .._experts.kinds import is_linear
 from .._experts.least_squares import supports
-from .._experts.logistic import LogisticPool
 from .._experts.pool import ExpertPool
 from .candidates import candidate_overlaps
 from .search import best_run
@@ -64,14 +63,19 @@ class Scouted(NamedTuple):
     numbers: tuple[int, ...]
 
 
+def flexible(setup: Setup) -> bool:
+    """Whether the experts of a setup are of the kinds that can fit everything."""
+    return all(isinstance(last_step(each), FLEXIBLE) for each in setup.experts.templates)
+
+
 def scouts_go_first(setup: Setup, same_template: bool) -> bool:
     """Whether scouts look for a start: where it is asked for, or helps and is left to decide."""
     settings, templates = setup.settings, setup.experts.templates
     if not setup.fresh or not isinstance(settings.init, str):
         return False
     matters = len(templates) > 1 and candidate_overlaps(settings.overlap, templates) != (1.0,)
-    helps = isinstance(last_step(templates[0]), FLEXIBLE) or _slowly_linear(setup)
-    unasked = same_template and settings.init == "auto" and settings.e_step != "insample" and helps
+    unasked = same_template and settings.init == "auto" and settings.e_step != "insample"
+    unasked = unasked and (flexible(setup) or _slowly_linear(setup))
     return matters and (settings.init == "linear" or unasked)
 
 
@@ -107,7 +111,7 @@ def scout(
         return None
     found = best_run(_with_scouts(setup, X), None, terms, numbers, rng)
     chosen = None if terms == (None,) else found.setup.gate.template.terms
-    start = Start("linear", 0, found.run.best.responsibilities)
+    start = Start("linear", 0, np.asarray(found.run.best.responsibilities))
     return Scouted(start, (chosen,), (len(found.setup.experts.names),))
 
 
@@ -118,8 +122,8 @@ def _with_scouts(setup, X):
     kind: Any = LogisticRegression() if classes else Ridge()
     problem = setup.problem._replace(data=setup.problem.data._replace(X=X))
     templates = (kind,) * len(pool.names)
-    scouts = (LogisticPool if classes else ExpertPool)(
-        problem, pool.names, templates, pool.seeds, workers=pool.workers
+    scouts = ExpertPool(
+        problem, pool.names, templates, pool.seeds, workers=pool.workers, stepwise=True
     )
     settings = dataclasses.replace(
         settings, init="auto", overlap=0.0, capacity_factor=None, expert_dropout=0.0, annealing=1.0

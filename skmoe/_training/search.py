@@ -30,6 +30,12 @@ Likelihoods are not quite what new rows would give, the less so the more experts
 line with noise, where more experts can do no good, they gained up to 2.9 standard errors.
 """
 
+HOPELESS = 2.0
+"""Standard errors behind the best start or overlap, at the same iteration, that end a trial.
+
+Terms of the gate that turn out best may start slowly: they have their short run in full.
+"""
+
 SHORT_RUN = 5
 """Iterations of a trial."""
 
@@ -104,11 +110,15 @@ class _Choice(NamedTuple):
 
 
 class _Trial(NamedTuple):
-    """A run of EM, and what it was run with."""
+    """A run of EM, and what it was run with.
+
+    `trace` has the row log-likelihoods (n,) of its iterations.
+    """
 
     setup: Setup
     choice: _Choice
     run: EMResult
+    trace: list[np.ndarray]
 
 
 def best_run(
@@ -150,8 +160,8 @@ def best_run(
 
     known: dict[tuple, np.ndarray] = {}  # starts, of which some take as long as an iteration
 
-    def attempt(choice):
-        trial = _trial(setup, choice, max_iter, known)
+    def attempt(choice, rival=None):
+        trial = _trial(setup, choice, max_iter, known, rival)
         setup.progress.say(f"  {choice}: {_log_likelihood(trial):.4f}", passing=True)
         return trial
 
@@ -170,9 +180,9 @@ def best_run(
         progress.enter(what, f", at most {len(searched[what])} to compare by log-likelihood")
     else:
         progress.enter(LAST_STAGES[0], f", {choices[0]}")
-    best = _best_of(choices[1:], attempt(choices[0]), attempt)
+    best = _best_of(choices[1:], attempt(choices[0]), attempt, race=True)
     stage("overlap")
-    best = _best_along("overlap", overlaps, best, attempt, _is_more_likely)
+    best = _best_along("overlap", overlaps, best, attempt, _is_more_likely, race=True)
     stage("terms")
     best = _best_of([best.choice._replace(terms=each) for each in terms[1:]], best, attempt)
     stage("n_experts")
@@ -197,8 +207,8 @@ def _running_on(overlap):
     return run_on
 
 
-def _trial(setup, choice, max_iter, known):
-    """Run EM as chosen, from the start, which may be known."""
+def _trial(setup, choice, max_iter, known, rival=None):
+    """Run EM as chosen, from the start, which may be known, unless it falls behind a rival."""
     if choice.terms is not None:
         setup = setup._replace(gate=setup.gate.with_terms(choice.terms))
     n_experts = choice.n_experts
@@ -209,8 +219,29 @@ def _trial(setup, choice, max_iter, known):
         known[which] = starting_responsibilities(
             choice.start, gate.template, gate.Z, problem.data, problem.target, n_experts
         )
-    run = _run(setup, _state(setup, known[which]), choice.overlap, max_iter, str(choice))
-    return _Trial(setup, choice, run)
+    trace: list[np.ndarray] = []
+
+    def falls_behind(state):
+        trace.append(state.row_log_likelihood)
+        return rival is not None and _is_behind(trace, rival.trace, problem.judged_weight)
+
+    run = _run(
+        setup,
+        _state(setup, known[which]),
+        choice.overlap,
+        max_iter,
+        str(choice),
+        ends=falls_behind,
+    )
+    return _Trial(setup, choice, run, trace)
+
+
+def _is_behind(trace, leader, weight):
+    """Whether a run is so far behind another one at the same iteration that it is given up."""
+    if len(trace) > len(leader):
+        return False
+    gain, error = paired(trace[-1] - leader[len(trace) - 1], weight)
+    return gain < -HOPELESS * error
 
 
 def _state(setup, responsibilities):
@@ -254,24 +285,24 @@ def _deserves_experts(trial, best):
     return gain > (CREDIBLE if more else -CREDIBLE) * error
 
 
-def _tried(attempt, choice):
+def _tried(attempt, choice, rival):
     """The trial for a choice; None if it failed: then it has lost against the best so far."""
     try:
-        return attempt(choice)
+        return attempt(choice, rival)
     except (ValueError, TypeError, RuntimeError):
         return None
 
 
-def _best_of(choices, best, attempt):
+def _best_of(choices, best, attempt, race=False):
     """The most likely of the trials of some choices and the best so far."""
     for choice in choices:
-        trial = _tried(attempt, choice)
+        trial = _tried(attempt, choice, best if race else None)
         if trial is not None and _is_more_likely(trial, best):
             best = trial
     return best
 
 
-def _best_along(what, candidates, best, attempt, is_better):
+def _best_along(what, candidates, best, attempt, is_better, race=False):
     """Go from the candidate at hand to its neighbours, up or else down, while that helps.
 
     Parameters
@@ -285,6 +316,8 @@ def _best_along(what, candidates, best, attempt, is_better):
         Returns the trial for a choice.
     is_better : callable
         Compares a trial with the best so far.
+    race : bool, default=False
+        Whether to give up a trial that falls behind the best so far.
 
     Returns
     -------
@@ -294,7 +327,8 @@ def _best_along(what, candidates, best, attempt, is_better):
     for way in (candidates[position + 1 :], candidates[:position][::-1]):
         before = best
         for candidate in way:
-            trial = _tried(attempt, best.choice._replace(**{what: candidate}))
+            rival = best if race else None
+            trial = _tried(attempt, best.choice._replace(**{what: candidate}), rival)
             if trial is None or not is_better(trial, best):
                 break
             best = trial
@@ -305,7 +339,7 @@ def _best_along(what, candidates, best, attempt, is_better):
 
 def _finished(trial, n_iter):
     """The trial's run, and what is left to do of it."""
-    setup, choice, run = trial
+    setup, choice, run, _ = trial
     max_iter = setup.settings.max_iter
     if n_iter < max_iter and not run.converged:
         return _run(
@@ -320,7 +354,7 @@ def _finished_by_evidence(trial, n_iter):
     Where scouts have parted the rows, real experts move few of them: what goes on for longer
     follows the noise of one fit and the next.
     """
-    setup, choice, run = trial
+    setup, choice, run, _ = trial
     max_iter, weight = setup.settings.max_iter, setup.problem.judged_weight
     described = f"going on with {choice}"
     while len(run.history) < max_iter and not run.converged:
@@ -334,16 +368,19 @@ def _finished_by_evidence(trial, n_iter):
     return run
 
 
-def _run(setup, state, overlap, max_iter, described, earlier=()):
+def _run(setup, state, overlap, max_iter, described, earlier=(), ends=None):
     names, settings = setup.experts.names, setup.settings
 
-    def report(run):
+    def watch(run, state):
         if setup.best is not None:
             setup.best.offer(Found(setup, overlap, run))
         number, iteration = len(run.history), run.history[-1]
         setup.progress.iteration_ends(lambda: unfinished(setup, run.best, overlap, iteration))
-        if settings.verbose < 2:
-            return
+        if settings.verbose > 1:
+            report(number, iteration)
+        return ends is not None and ends(state)
+
+    def report(number, iteration):
         mass = " ".join(f"{value:.2f}" for value in iteration.expert_mass)
         setup.progress.say(
             f"{described}, iteration {number}/{max_iter}: log-likelihood "
@@ -351,4 +388,5 @@ def _run(setup, state, overlap, max_iter, described, earlier=()):
             + "".join(f", re-seeded {names[k]}" for k in np.flatnonzero(iteration.reseeded))
         )
 
-    return run_em(setup, state, overlap, max_iter, settings.tol, earlier, report)
+    tol = settings.tolerance(len(setup.problem.target))
+    return run_em(setup, state, overlap, max_iter, tol, earlier, watch)

@@ -32,10 +32,11 @@ from .lift import measure_lift
 from .losses import measure_losses
 from .progress import LAST_STAGES, Progress
 from .result import TrainedMixture, as_arrays, output_range
-from .scouts import scout, scouts_go_first
+from .scouts import flexible, scout, scouts_go_first
 from .search import best_run, fitted_once, only_the_gate_learns
 from .settings import TrainingSettings
 from .setup import Setup
+from .shortcuts import with_shortcuts, without_shortcuts
 from .starts import Start
 
 GATE_ACCURACY = 0.1
@@ -194,9 +195,15 @@ def _row_loss(problem, prediction):
 
 
 def _found(setup, plan, rng):
-    """What the search has found, with scouts ahead of it or without."""
+    """What experts, gate and overlap are found by EM, or by one fit where that is all there is."""
     if not plan.same_template and only_the_gate_learns(setup):
         return fitted_once(setup)
+    quick = with_shortcuts(setup, plan.same_template and flexible(setup))
+    return without_shortcuts(_searched(quick, plan, rng), setup)
+
+
+def _searched(setup, plan, rng):
+    """What the search has found, with scouts ahead of it or without."""
     start, terms, numbers = None, plan.terms, plan.numbers
     if plan.start is not None:
         start = Start("given", 0, plan.start)
@@ -215,7 +222,8 @@ def _setup(data, target, likelihood, plan, rng):
     seeds = tuple(int(seed) for seed in rng.randint(np.iinfo(np.int32).max, size=len(names)))
     templates = tuple(seeded(template, rng, plan.same_template) for template in plan.templates)
     folds = _folds(data, settings, isinstance(likelihood, Categorical), rng)
-    gate = gate_trainer(seeded(plan.gate, rng, False), plan.Z, folds, GATE_ACCURACY * settings.tol)
+    accuracy = GATE_ACCURACY * settings.tolerance(len(target))
+    gate = gate_trainer(seeded(plan.gate, rng, False), plan.Z, folds, accuracy)
     problem = Problem(data, target, folds, likelihood, settings.n_jobs)
     out_of_bag = _out_of_bag(templates, settings, data.groups, plan.shared)
     # In-sample, the models of the last iteration are the final ones, which need X as it is.

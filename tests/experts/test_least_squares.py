@@ -47,6 +47,16 @@ def test_ill_conditioned_systems_are_refused(data):
     assert np.isnan(fit_all([LinearRegression()], constant, y, weights[:, :1])[0]).all()
 
 
+def test_single_precision_is_fitted_in_double(data, monkeypatch):
+    X, y, weights = data
+    single = X.astype(np.float32)
+    assert supports(Ridge(), single, y)
+    expected = fit_all([Ridge()] * 3, single.astype(np.float64), y, weights)
+    monkeypatch.setattr("skmoe._arithmetic.ROWS_AT_A_TIME", 120)
+    for found, exact in zip(fit_all([Ridge()] * 3, single, y, weights), expected, strict=True):
+        np.testing.assert_allclose(found, exact, rtol=1e-9)
+
+
 def test_what_is_not_supported(data):
     X, y, _ = data
 
@@ -56,7 +66,7 @@ def test_what_is_not_supported(data):
     for template in (Lasso(), OwnRidge(), Ridge(positive=True), Ridge(solver="lsqr"),
                      Ridge(alpha=np.ones(1)), LinearRegression(positive=True)):  # fmt: skip
         assert not supports(template, X, y)
-    for other in (X.astype(np.float32), pd.DataFrame(X), X[:3]):
+    for other in (X.astype(int), pd.DataFrame(X), X[:3]):
         assert not supports(Ridge(), other, y[: len(other)])
     assert not supports(Ridge(), X, np.column_stack([y, y]))
 

@@ -386,7 +386,9 @@ class FinalExperts:
         self.outputs = outputs
 
     def fit_held_out(self, weights, previous, iteration):
-        return HeldOutExperts(self.outputs, weights, (), np.zeros(2, dtype=bool))
+        return HeldOutExperts(
+            self.outputs, weights[0], np.zeros(2, dtype=bool), (), np.zeros(2, dtype=bool)
+        )
 
 
 class FinalGate:

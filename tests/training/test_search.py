@@ -212,7 +212,7 @@ def test_number_for_listed_experts_is_theirs(steps):
 def test_number_of_experts_of_a_classifier(steps):
     X, y = steps
     model = MixtureOfExpertsClassifier(n_experts="auto", top_k=3, random_state=0).fit(X, y > 0)
-    assert model.n_experts_ in (4, 8, 16)
+    assert 3 < model.n_experts_ <= 16
     assert list(model.classes_) == [False, True]
 
 

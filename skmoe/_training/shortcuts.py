@@ -1,0 +1,112 @@
+"""What EM does more cheaply than what is judged in the end.
+
+The search and the iterations fit experts hundreds of times, and the mixture is judged by the last
+of these fits. Before that,
+
+- experts that can fit everything are judged in a few coarse folds, each of which is several of the
+  folds that were asked for in one: a fold's own responsibilities then come from models that knew
+  neither its rows nor those of its companions;
+- logistic regressions take a few steps in each M-step and go on from there in the next.
+
+One more iteration follows, with the folds that were asked for and with fits that are finished.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from .._data.folds import Folds
+from .._experts import logistic
+from .._experts.out_of_bag import offers_out_of_bag
+from .em import EMState, run_em
+from .search import Found
+from .setup import Setup
+
+COARSE_FOLDS = 3
+"""Folds of flexible experts in EM."""
+
+ROWS_FOR_COARSE_FOLDS = 500
+"""With fewer, experts miss what the coarse folds keep from them, and are quickly fitted anyway."""
+
+FEWEST_ITERATIONS = 3
+"""With a smaller ``max_iter`` there is nothing to save."""
+
+
+def with_shortcuts(setup: Setup, flexible: bool) -> Setup:
+    """The setup with which to search; the same one where there is no shortcut.
+
+    Parameters
+    ----------
+    setup : Setup
+    flexible : bool
+        Whether the experts can fit everything.
+    """
+    pool, settings, folds = setup.experts, setup.settings, setup.problem.folds
+    if not setup.fresh or folds.is_in_sample or settings.max_iter < FEWEST_ITERATIONS:
+        return setup
+    X, likelihood = setup.problem.X, setup.problem.likelihood
+    stepwise = any(logistic.supports(each, X, likelihood) for each in pool.templates)
+    coarse = flexible and _may_be_coarse(pool)
+    if not stepwise and not coarse:
+        return setup
+    gate = setup.gate
+    if coarse:
+        folds = folds.merged(COARSE_FOLDS)[0]
+        gate = gate.with_folds(folds)
+    problem = setup.problem._replace(folds=folds)
+    pool = dataclasses.replace(pool, problem=problem, stepwise=stepwise)
+    settings = dataclasses.replace(settings, max_iter=settings.max_iter - 1)
+    quick = Setup.of(pool, gate, settings, True, setup.progress)
+    return quick._replace(best=setup.best)
+
+
+def _may_be_coarse(pool):
+    """Whether experts of fewer folds say much the same; those judged out of bag need no folds."""
+    folds = pool.problem.folds
+    enough = len(folds) > COARSE_FOLDS and len(folds.judge) >= ROWS_FOR_COARSE_FOLDS
+    out_of_bag = pool.out_of_bag and all(map(offers_out_of_bag, pool.templates))
+    return enough and not out_of_bag and bool(folds.judged.all())
+
+
+def without_shortcuts(found: Found, asked: Setup) -> Found:
+    """What was found, after one iteration without shortcuts.
+
+    Parameters
+    ----------
+    found : Found
+    asked : Setup
+        What `with_shortcuts` has started from.
+    """
+    if not _has_shortcuts(found.setup, asked):
+        return found
+    gate = dataclasses.replace(asked.gate, template=found.setup.gate.template)
+    setup = asked._replace(gate=gate).with_experts(len(found.setup.experts.names))
+    state = _spread(found.run.best, asked.problem.folds, bool(gate.features.templates))
+    history = found.run.history
+    run = run_em(setup, state, found.overlap, len(history) + 1, 0.0, history)
+    run = run._replace(converged=found.run.converged, improving=found.run.improving)
+    return Found(setup, found.overlap, run)
+
+
+def _has_shortcuts(setup, asked):
+    return setup.experts.stepwise or setup.problem.folds is not asked.problem.folds
+
+
+def _spread(state: EMState, folds: Folds, own_columns: bool) -> EMState:
+    """A state in coarse folds as one in the folds that these are made of; nothing beats it.
+
+    Gates go on from those of the coarse folds, unless each fold has columns of its own.
+    """
+    state = state._replace(log_likelihood=-np.inf)
+    if len(state.responsibilities) == len(folds):
+        return state
+    of = folds.merged(COARSE_FOLDS)[1]
+    fitted = tuple(state.gate.fitted[fold] for fold in of)
+    log_proba = tuple(state.gate.log_proba[fold] for fold in of)
+    gate = state.gate._replace(log_proba=log_proba, fitted=fitted)
+    return state._replace(
+        gate=None if own_columns else gate,
+        responsibilities=np.asarray(state.responsibilities)[of],
+    )
