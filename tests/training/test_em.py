@@ -347,13 +347,16 @@ def test_only_the_most_likely_candidate_goes_on(two_lines):
     X, y, _ = two_lines
     CountsFits.fits = 0
     settings = {"n_experts": 2, "cv": 2, "tol": 0.0, "random_state": 0, "shared_expert": None}
+    settings["gate"] = SoftmaxGate(alpha=0.1)  # or else its terms are searched for, too
     model = MixtureOfExpertsRegressor(
         CountsFits(), overlap=0.1, n_init=3, init="random", max_iter=12, **settings
     ).fit(X, y)
     short, splits, experts = 5, 2, 2
     going_on = model.n_iter_ - short
     assert 0 < going_on <= 7  # later iterations may change no weight, and fit nothing
-    assert CountsFits.fits == ((3 * short + going_on) * splits + 1) * experts
+    # Two of the three are given up at the latest after their short run.
+    fewest, most = (((short + going_on) * splits + 1) * experts + 2 * n * experts for n in (2, 10))
+    assert fewest <= CountsFits.fits <= most
     # The long run goes on where the short one stood.
     trace = model.history_["log_likelihood"]
     assert trace[short:].max() > trace[:short].max()
