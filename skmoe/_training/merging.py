@@ -22,7 +22,7 @@ TOLERATED = 1.0
 """Standard errors of the log-likelihood that a mixture of fewer experts may be worse by."""
 
 
-ITERATIONS = 10
+ITERATIONS = 5
 """Of EM, before a mixture of fewer experts is judged."""
 
 
