@@ -2,9 +2,9 @@
 
 Bike sharing: a mixture of boosted models of three seasons, frozen, joined by 400 rows of these
 seasons. Then comes the fourth: a model of its own, and 400 rows of it. They are given to
-`add_expert` alone; with 100, 200 and 400 rows of the old seasons as `old_rows`; and all rows are
-given to a new `fit`. Figures are RMSE on test rows of the old and of the new season, in standard
-deviations of the target, and whether the operation warned.
+`add_expert` alone; and with 100, 200 and 400 other rows of the old seasons as `old_rows`. All are
+given to a new `fit` beside the first ones. Figures are RMSE on test rows of the old and of the new
+season, in standard deviations of the target, and whether the operation warned.
 
     python benchmarks/surgery.py [--data FOLDER] [--seeds 3]
 """
@@ -35,13 +35,15 @@ def measured(case):
     name, expert = case.experts[3]
     models = {"before": (before, False)}
     for n_kept in (0, 100, 200, 400):
-        kept = (X_old[:n_kept], y_old[:n_kept]) if n_kept else None
+        own = slice(ROWS, ROWS + n_kept)  # which the mixture has not seen
+        kept = (X_old[own], y_old[own]) if n_kept else None
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
             model = before.add_expert(name, expert, X_new, y_new, old_rows=kept)
         told = "new rows only" if kept is None else f"old_rows: {n_kept}"
         models[told] = (model, any("old_rows" in str(each.message) for each in caught))
-    both = np.concatenate([X_old[:ROWS], X_new]), np.concatenate([y_old[:ROWS], y_new])
+    known = slice(2 * ROWS)
+    both = np.concatenate([X_old[known], X_new]), np.concatenate([y_old[known], y_new])
     models["fit on all"] = (MixtureOfExpertsRegressor(case.experts, random_state=0).fit(*both), 0)
     tested = case.domain_test == 3
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,7 +34,7 @@ RIDGE_PENALTIES = np.logspace(-3, 2, 6)
 
 
 @dataclass(frozen=True, eq=False)
-class RealBlend(Record):
+class RealBlend(Record, ABC):
     """Base of the blends of real opinions.
 
     Attributes
@@ -43,6 +44,14 @@ class RealBlend(Record):
     """
 
     scale: np.ndarray
+
+    @abstractmethod
+    def fit(self, opinions, target, sample_weight):
+        """A copy, fitted to opinions (n, n_opinions, ...)."""
+
+    @abstractmethod
+    def predict(self, opinions):
+        """Blend opinions (n, n_opinions, ...) to predictions (n, ...)."""
 
     def left_over(self, target, blended):
         """What the correction has to learn, (n, n_columns)."""
