@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -437,8 +438,11 @@ def test_what_serves_single_rows_is_not_stored():
     before = pickle.dumps(model)
     np.testing.assert_allclose(model.predict(X[:1]), model.predict(X[:2])[:1], rtol=1e-12)
     assert pickle.dumps(model) == before
-    alone = pickle.loads(before).predict(X[:1])
-    np.testing.assert_array_equal(alone, model.predict(X[:1]))
+    fresh = pickle.loads(before)
+    with ThreadPoolExecutor(8) as threads:  # all of which find that it is to be made
+        said = list(threads.map(fresh.predict, [X[i : i + 1] for i in range(40)]))
+    np.testing.assert_array_equal(np.concatenate(said)[:1], model.predict(X[:1]))
+    np.testing.assert_allclose(np.concatenate(said), model.predict(X[:40]), rtol=1e-12)
 
 
 # The parts
