@@ -11,6 +11,7 @@ from sphinx import addnodes
 
 import skmoe
 import skmoe.datasets
+import skmoe.exceptions
 import skmoe.fitted
 import skmoe.gates
 import skmoe.inspection
@@ -27,6 +28,7 @@ MODULES = (
     skmoe.metrics,
     skmoe.datasets,
     skmoe.fitted,
+    skmoe.exceptions,
 )
 """Where the API page documents what, the first that has a name wins."""
 

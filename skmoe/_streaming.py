@@ -203,7 +203,9 @@ class ClassifierChunks(ChunkLearning):
         >>> from sklearn.naive_bayes import GaussianNB
         >>> from skmoe import MixtureOfExpertsClassifier
         >>> rng = np.random.default_rng(0)
-        >>> mixture = MixtureOfExpertsClassifier(GaussianNB(), n_experts=2, random_state=0)
+        >>> mixture = MixtureOfExpertsClassifier(
+        ...     GaussianNB(), n_experts=2, random_state=0
+        ... )
         >>> for _ in range(3):
         ...     X = rng.normal(size=(500, 2))
         ...     y = np.where(X[:, 0] * X[:, 1] > 0, "same", "apart")

@@ -120,7 +120,9 @@ class ExpertSurgery:
         >>> from skmoe import MixtureOfExpertsRegressor
         >>> X = np.linspace(-1, 1, 200).reshape(-1, 1)
         >>> y = np.abs(X[:, 0])
-        >>> one = MixtureOfExpertsRegressor([("a", LinearRegression())], overlap=0).fit(X, y)
+        >>> one = MixtureOfExpertsRegressor([("a", LinearRegression())], overlap=0).fit(
+        ...     X, y
+        ... )
         >>> two = one.add_expert("b", LinearRegression(), X, y)
         >>> list(two.named_experts_), two.experts_[0] is one.experts_[0]
         (['a', 'b'], True)
@@ -344,7 +346,9 @@ class ExpertSurgery:
         >>> import numpy as np
         >>> from skmoe import MixtureOfExpertsRegressor
         >>> X = np.linspace(-1, 1, 200).reshape(-1, 1)
-        >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(X, np.abs(X[:, 0]))
+        >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(
+        ...     X, np.abs(X[:, 0])
+        ... )
         >>> list(moe.rename_experts({"expert_0": "night"}).named_experts_)
         ['night', 'expert_1']
         """

@@ -249,7 +249,9 @@ def make_piecewise_classification(
     --------
     >>> import numpy as np
     >>> from skmoe.datasets import make_piecewise_classification
-    >>> data = make_piecewise_classification(n_samples=600, n_classes=3, random_state=0)
+    >>> data = make_piecewise_classification(
+    ...     n_samples=600, n_classes=3, random_state=0
+    ... )
     >>> data.X.shape, data.proba.shape, data.expert_proba.shape
     ((600, 5), (600, 3), (600, 3, 3))
 

@@ -56,7 +56,9 @@ class FitInterruptedError(_Unfinished, KeyboardInterrupt):
     >>> from skmoe import MixtureOfExpertsRegressor
     >>> from skmoe.exceptions import FitInterruptedError
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> model = MixtureOfExpertsRegressor(DecisionTreeRegressor(max_depth=3), random_state=0)
+    >>> model = MixtureOfExpertsRegressor(
+    ...     DecisionTreeRegressor(max_depth=3), random_state=0
+    ... )
     >>> try:
     ...     _ = model.fit(X, y)
     ... except FitInterruptedError as interrupted:
@@ -79,7 +81,9 @@ class WorkersLostError(_Unfinished, Exception):
     Examples
     --------
     >>> from skmoe.exceptions import WorkersLostError
-    >>> issubclass(WorkersLostError, RuntimeError)  # it is no fault of the data or of a parameter
+    >>> issubclass(
+    ...     WorkersLostError, RuntimeError
+    ... )  # it is no fault of the data or of a parameter
     False
     """
 

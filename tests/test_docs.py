@@ -2,7 +2,8 @@
 
 The Python blocks of a page share one namespace, as a reader would have it who types them in turn.
 A block with prompts is compared with its output, one without is executed; if a block of text comes
-next, it is what that has to print, with the newest versions.
+next, it is what that has to print, with the newest versions; so are numbers in comments behind the
+calls of ``print`` (``# 0.91: one model``), if all of a block have them.
 """
 
 import contextlib
@@ -11,6 +12,8 @@ import importlib
 import inspect
 import io
 import re
+import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -51,6 +54,7 @@ def run_blocks(text, filename):
             with contextlib.redirect_stdout(printed):
                 exec(compile("\n" * first_line + code, filename, "exec"), namespace)
             said, promised = printed.getvalue().split(), (block[2] or "").split()
+            promised = promised or re.findall(r"^print\(.*\)  # ([\d.]+):", code, re.MULTILINE)
             if promised and NEWEST and said != promised:
                 report.append(f"{filename}:{first_line}: prints\n{printed.getvalue()}")
     return len(blocks), report
@@ -121,6 +125,7 @@ MODULES = (
     ".fitted",
     ".io",
     ".onnx",
+    ".exceptions",
 )
 
 
@@ -148,3 +153,34 @@ def test_both_mixtures_say_the_same_of_the_parameters_that_they_share():
         assert list(described) == list(inspect.signature(model).parameters)
     different = {name for name in classifier if classifier[name] != regressor[name]}
     assert different == {"experts", "cv"}
+
+
+def rewritten(text, filename):
+    """The text of a page with what its blocks print in place of what it says that they do."""
+    namespace = {"__name__": "__main__"}
+
+    def printed_by(block):
+        if block[1].startswith(">>>"):
+            return block[0]
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(block[1], filename, "exec"), namespace)
+        if block[2] is None:
+            return block[0]
+        lines = [part for line in printed.getvalue().splitlines() for part in wrapped(line)]
+        return block[0].replace(f"```text\n{block[2]}", "```text\n" + "\n".join(lines) + "\n")
+
+    return BLOCK.sub(printed_by, text)
+
+
+def wrapped(line):
+    """A line, or what it takes of lines that are not too wide."""
+    return [line.rstrip()] if len(line) <= WIDEST else textwrap.wrap(line, WIDEST)
+
+
+if (
+    __name__ == "__main__"
+):  # python tests/test_docs.py docs/getting_started.md: write what is printed
+    for name in sys.argv[1:]:
+        page = Path(name)
+        page.write_text(rewritten(page.read_text(encoding="utf-8"), name), encoding="utf-8")

@@ -86,13 +86,13 @@ ax.set(xlabel="log-loss of new pictures", title="100 pictures join four models")
 plt.show()
 
 # %%
-# Who answers for what: each model is good where it is asked (``error``) and bad
-# elsewhere. The table is of new pictures; "(shared part)" is the weight of the
-# blend of all models, to which held-out rows left little.
+# Who knows what: each model is good on the rows for which the gate trusts it most
+# (``error``) and bad elsewhere. The gate is not alone: a "shared part" listens to
+# all four and weighs what they say, too; held-out rows decide how much each way
+# counts.
 
-expert_report(moe, X_new, y_new)[
-    ["rows", "mass", "error", "error_elsewhere"]
-].round(2)
+columns = ["rows", "error", "error_mixture", "error_elsewhere"]
+expert_report(moe, X_new, y_new)[columns].round(2)
 
 # %%
 # With the office known for the hundred pictures, ``fit(X, y, domains=...)`` starts

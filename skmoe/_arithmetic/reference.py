@@ -346,7 +346,9 @@ def mixture_loss_and_gradient(tiles, log_density, weights, coef):
     >>> tiles = tiled(np.array([[2.0, 1.0]]))
     >>> log_density = tiled(np.log([[0.75, 0.25]]))
     >>> weights = tiled(np.ones((1, 1)))[:, 0]
-    >>> loss, gradient = mixture_loss_and_gradient(tiles, log_density, weights, np.zeros((1, 2)))
+    >>> loss, gradient = mixture_loss_and_gradient(
+    ...     tiles, log_density, weights, np.zeros((1, 2))
+    ... )
     >>> print(f"{loss:.6f}", gradient)
     0.693147 [[-0.5  -0.25]]
     """
@@ -396,7 +398,9 @@ def weighted_moments(X, y, centre, weights):
     --------
     >>> import numpy as np
     >>> from skmoe._arithmetic.reference import weighted_moments
-    >>> weighted_moments(np.array([[2.0]]), np.array([3.0]), np.zeros(2), np.array([[10.0]]))
+    >>> weighted_moments(
+    ...     np.array([[2.0]]), np.array([3.0]), np.zeros(2), np.array([[10.0]])
+    ... )
     array([[[40., 60., 20.],
             [60., 90., 30.],
             [20., 30., 10.]]])
@@ -449,7 +453,9 @@ def tree_leaves(X, roots, feature, threshold, missing_left, left, right):
     ...     "left": np.array([1, -1, -2]),
     ...     "right": np.array([2, 0, 0]),
     ... }
-    >>> tree_leaves(np.array([[0.0], [1.0], [np.nan]], dtype=np.float32), **stump).ravel()
+    >>> tree_leaves(
+    ...     np.array([[0.0], [1.0], [np.nan]], dtype=np.float32), **stump
+    ... ).ravel()
     array([0, 1, 0])
     """
     nodes = np.tile(roots, len(X))

@@ -48,7 +48,9 @@ class GateColumns(Record):
     --------
     >>> import pandas as pd
     >>> from skmoe.fitted import GateColumns
-    >>> X = pd.DataFrame({"age": [22.0, 38.0, None, 35.0], "sex": ["m", "f", "f", "m"]})
+    >>> X = pd.DataFrame(
+    ...     {"age": [22.0, 38.0, None, 35.0], "sex": ["m", "f", "f", "m"]}
+    ... )
     >>> columns = GateColumns.of(X, None, encode=True)
     >>> columns
     GateColumns(age: numbers; sex: one of 2 levels)

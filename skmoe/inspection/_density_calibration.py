@@ -55,7 +55,9 @@ class DensityCalibrationDisplay:
     >>> from skmoe.datasets import make_piecewise_regression
     >>> from skmoe.inspection import DensityCalibrationDisplay
     >>> X, y = make_piecewise_regression(400, return_X_y=True, random_state=0)
-    >>> moe = MixtureOfExpertsRegressor(n_experts=3, random_state=0).fit(X[:300], y[:300])
+    >>> moe = MixtureOfExpertsRegressor(n_experts=3, random_state=0).fit(
+    ...     X[:300], y[:300]
+    ... )
     >>> display = DensityCalibrationDisplay.from_estimator(moe, X[300:], y[300:])
     >>> display.pit.shape
     (100,)

@@ -137,7 +137,9 @@ def routing_drift(model, X_reference, X_new):
     >>> from skmoe.datasets import make_piecewise_regression
     >>> from skmoe.inspection import routing_drift
     >>> X, y = make_piecewise_regression(900, return_X_y=True, random_state=0)
-    >>> moe = MixtureOfExpertsRegressor(Ridge(), n_experts=3, random_state=0).fit(X[:300], y[:300])
+    >>> moe = MixtureOfExpertsRegressor(Ridge(), n_experts=3, random_state=0).fit(
+    ...     X[:300], y[:300]
+    ... )
     >>> routing_drift(moe, X[300:600], X[600:]).p_value > 0.01
     True
     >>> routing_drift(moe, X[300:600], X[600:] + 1.0).p_value < 1e-6

@@ -47,7 +47,9 @@ class EMPathDisplay:
     >>> from skmoe.datasets import make_piecewise_regression
     >>> from skmoe.inspection import EMPathDisplay
     >>> X, y = make_piecewise_regression(300, return_X_y=True, random_state=0)
-    >>> moe = MixtureOfExpertsRegressor(Ridge(), n_experts=3, random_state=0).fit(X, y)
+    >>> moe = MixtureOfExpertsRegressor(Ridge(), n_experts=3, random_state=0).fit(
+    ...     X, y
+    ... )
     >>> display = EMPathDisplay.from_estimator(moe)
     >>> len(display.log_likelihood) == moe.n_iter_
     True

@@ -96,7 +96,9 @@ def equation(model, expert):
     >>> from skmoe import MixtureOfExpertsRegressor
     >>> from skmoe.inspection import equation
     >>> X = pd.DataFrame({"size": np.arange(100.0)})
-    >>> moe = MixtureOfExpertsRegressor([("all", LinearRegression())]).fit(X, 3 * X["size"] + 1)
+    >>> moe = MixtureOfExpertsRegressor([("all", LinearRegression())]).fit(
+    ...     X, 3 * X["size"] + 1
+    ... )
     >>> equation(moe, "all")
     'y = 1 + 3 size'
     """

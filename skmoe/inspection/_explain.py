@@ -194,7 +194,9 @@ def routing_sentences(explanation, *, n_features=3):
     >>> from skmoe.inspection import explain_routing, routing_sentences
     >>> X = np.random.default_rng(0).normal(size=(400, 2))
     >>> y = np.where(X[:, 0] > 0, X[:, 1], -X[:, 1])
-    >>> moe = MixtureOfExpertsRegressor(Ridge(), n_experts=2, n_init=3, random_state=0).fit(X, y)
+    >>> moe = MixtureOfExpertsRegressor(
+    ...     Ridge(), n_experts=2, n_init=3, random_state=0
+    ... ).fit(X, y)
     >>> sentence = routing_sentences(explain_routing(moe, X[:2]))[0]
     >>> sentence.startswith("expert_") and "rather than expert_" in sentence
     True

@@ -59,8 +59,12 @@ class GateRegionsDisplay:
     >>> from skmoe import MixtureOfExpertsRegressor
     >>> from skmoe.datasets import make_piecewise_regression
     >>> from skmoe.inspection import GateRegionsDisplay
-    >>> X, y = make_piecewise_regression(300, n_features=2, return_X_y=True, random_state=0)
-    >>> moe = MixtureOfExpertsRegressor(Ridge(), n_experts=3, random_state=0).fit(X, y)
+    >>> X, y = make_piecewise_regression(
+    ...     300, n_features=2, return_X_y=True, random_state=0
+    ... )
+    >>> moe = MixtureOfExpertsRegressor(Ridge(), n_experts=3, random_state=0).fit(
+    ...     X, y
+    ... )
     >>> display = GateRegionsDisplay.from_estimator(moe, X, (0, 1))
     >>> display.gate_proba.shape
     (150, 150, 3)

@@ -63,7 +63,9 @@ class RegimeDisplay:
     >>> from skmoe import MixtureOfExpertsRegressor
     >>> from skmoe.datasets import make_piecewise_regression
     >>> from skmoe.inspection import RegimeDisplay
-    >>> X, y = make_piecewise_regression(300, n_features=2, return_X_y=True, random_state=0)
+    >>> X, y = make_piecewise_regression(
+    ...     300, n_features=2, return_X_y=True, random_state=0
+    ... )
     >>> moe = MixtureOfExpertsRegressor(
     ...     Ridge(), n_experts=3, overlap=0.0, shared_expert=None, random_state=0
     ... ).fit(X, y)

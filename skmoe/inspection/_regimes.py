@@ -182,9 +182,13 @@ def regime_table(model, X, y, *, sample_weight=None, n_features=3):
     >>> from skmoe.gates import SoftmaxGate
     >>> from skmoe.inspection import regime_table
     >>> rng = np.random.default_rng(0)
-    >>> X = pd.DataFrame({"hour": rng.integers(0, 24, 800), "warmth": rng.normal(15, 5, 800)})
+    >>> X = pd.DataFrame(
+    ...     {"hour": rng.integers(0, 24, 800), "warmth": rng.normal(15, 5, 800)}
+    ... )
     >>> day = (X["hour"] >= 8) & (X["hour"] < 18)
-    >>> y = np.where(day, 100 + 10 * X["warmth"], 20 + X["warmth"]) + rng.normal(size=800)
+    >>> y = np.where(day, 100 + 10 * X["warmth"], 20 + X["warmth"]) + rng.normal(
+    ...     size=800
+    ... )
     >>> moe = MixtureOfExpertsRegressor(
     ...     LinearRegression(),
     ...     n_experts=2,

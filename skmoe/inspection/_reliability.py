@@ -49,7 +49,9 @@ class ReliabilityDisplay:
     >>> from skmoe.datasets import make_piecewise_regression
     >>> from skmoe.inspection import ReliabilityDisplay
     >>> X, y = make_piecewise_regression(300, return_X_y=True, random_state=0)
-    >>> moe = MixtureOfExpertsRegressor(Ridge(), n_experts=3, random_state=0).fit(X, y)
+    >>> moe = MixtureOfExpertsRegressor(Ridge(), n_experts=3, random_state=0).fit(
+    ...     X, y
+    ... )
     >>> display = ReliabilityDisplay.from_estimator(moe, X, y)
     >>> int(display.rows.sum())
     300

@@ -67,7 +67,9 @@ def expert_report(model, X, y, *, sample_weight=None, n_features=3):
     >>> from skmoe.datasets import make_piecewise_regression
     >>> from skmoe.inspection import expert_report
     >>> X, y = make_piecewise_regression(600, return_X_y=True, random_state=0)
-    >>> moe = MixtureOfExpertsRegressor(Ridge(), n_experts=3, overlap=0.0, random_state=0)
+    >>> moe = MixtureOfExpertsRegressor(
+    ...     Ridge(), n_experts=3, overlap=0.0, random_state=0
+    ... )
     >>> report = expert_report(moe.fit(X[:400], y[:400]), X[400:], y[400:])
     >>> bool((report["error"] < report["error_elsewhere"]).all())
     True
@@ -133,9 +135,14 @@ def segment_profile(model, X, *, sample_weight=None, units="deviations"):
     >>> rng = np.random.default_rng(0)
     >>> X = pd.DataFrame(rng.normal(size=(400, 2)), columns=["season", "size"])
     >>> y = np.where(X["season"] > 0, X["size"], -X["size"])
-    >>> moe = MixtureOfExpertsRegressor(Ridge(), n_experts=2, n_init=3, random_state=0).fit(X, y)
+    >>> moe = MixtureOfExpertsRegressor(
+    ...     Ridge(), n_experts=2, n_init=3, random_state=0
+    ... ).fit(X, y)
     >>> profile = segment_profile(moe, X)
-    >>> bool((profile["season"].abs() > 1).all() and (profile["size"].abs() < 0.3).all())
+    >>> bool(
+    ...     (profile["season"].abs() > 1).all()
+    ...     and (profile["size"].abs() < 0.3).all()
+    ... )
     True
     """
     check_mixture(model)

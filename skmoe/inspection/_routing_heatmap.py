@@ -37,7 +37,9 @@ class RoutingHeatmapDisplay:
     >>> from skmoe.datasets import make_piecewise_regression
     >>> from skmoe.inspection import RoutingHeatmapDisplay
     >>> X, y = make_piecewise_regression(300, return_X_y=True, random_state=0)
-    >>> moe = MixtureOfExpertsRegressor(Ridge(), n_experts=3, random_state=0).fit(X, y)
+    >>> moe = MixtureOfExpertsRegressor(Ridge(), n_experts=3, random_state=0).fit(
+    ...     X, y
+    ... )
     >>> display = RoutingHeatmapDisplay.from_estimator(moe, X)
     >>> display.image_.get_array().shape
     (300, 3)

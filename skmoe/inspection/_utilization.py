@@ -34,7 +34,9 @@ class UtilizationDisplay:
     >>> from skmoe.datasets import make_piecewise_regression
     >>> from skmoe.inspection import UtilizationDisplay
     >>> X, y = make_piecewise_regression(300, return_X_y=True, random_state=0)
-    >>> moe = MixtureOfExpertsRegressor(Ridge(), n_experts=3, random_state=0).fit(X, y)
+    >>> moe = MixtureOfExpertsRegressor(Ridge(), n_experts=3, random_state=0).fit(
+    ...     X, y
+    ... )
     >>> display = UtilizationDisplay.from_estimator(moe, X[:50])
     >>> len(display.bars_)
     2

@@ -98,9 +98,13 @@ def dump(
     >>> import skmoe
     >>> from skmoe.datasets import make_piecewise_regression
     >>> X, y = make_piecewise_regression(return_X_y=True, random_state=0)
-    >>> model = skmoe.MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(X, y)
+    >>> model = skmoe.MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(
+    ...     X, y
+    ... )
     >>> path = os.path.join(tempfile.mkdtemp(), "model.skmoe")
-    >>> skmoe.dump(model, path, golden_rows=X, metadata={"trained by": "nightly job"})
+    >>> skmoe.dump(
+    ...     model, path, golden_rows=X, metadata={"trained by": "nightly job"}
+    ... )
     >>> bool((skmoe.load(path).predict(X) == model.predict(X)).all())
     True
     >>> skmoe.read_manifest(path).metadata

@@ -143,7 +143,9 @@ def to_onnx(
     >>> import numpy as np
     >>> from skmoe import MixtureOfExpertsRegressor, to_onnx
     >>> X = np.linspace(-1, 1, 200).reshape(-1, 1)
-    >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(X, np.abs(X[:, 0]))
+    >>> moe = MixtureOfExpertsRegressor(n_experts=2, random_state=0).fit(
+    ...     X, np.abs(X[:, 0])
+    ... )
     >>> try:
     ...     graph = to_onnx(moe, X.astype(np.float32))
     ...     print([output.name for output in graph.graph.output])

@@ -63,7 +63,9 @@ class KindDropout(MetaEstimatorMixin, BaseEstimator):
     >>> size = rng.uniform(20, 90, 400)
     >>> X = pd.DataFrame({"size": size, "rooms": np.round(size / 30).astype(int)})
     >>> kinds = {"size": "numeric", "rooms": "code"}
-    >>> model = KindDropout(RandomForestRegressor(10), kinds, random_state=0).fit(X, size)
+    >>> model = KindDropout(RandomForestRegressor(10), kinds, random_state=0).fit(
+    ...     X, size
+    ... )
     >>> print(f"{model.score(X.assign(size=np.nan), size):.1f}")
     0.9
     """

@@ -88,7 +88,12 @@ def feature_experts(X, task, kinds=None, *, views=True, cheap=False, string_enco
     --------
     >>> import pandas as pd
     >>> from skmoe.tables import feature_experts
-    >>> X = pd.DataFrame({"size": [30.5, 42.0, 71.5] * 10, "town": ["York", "Leeds", "Hull"] * 10})
+    >>> X = pd.DataFrame(
+    ...     {
+    ...         "size": [30.5, 42.0, 71.5] * 10,
+    ...         "town": ["York", "Leeds", "Hull"] * 10,
+    ...     }
+    ... )
     >>> [name for name, _ in feature_experts(X, "regression", cheap=True)]
     ['boosting', 'linear', 'only_numeric', 'only_categories']
     """

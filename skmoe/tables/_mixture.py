@@ -68,8 +68,12 @@ def make_mixture(X, y, goal="accuracy", *, task=None, kinds=None, random_state=N
     >>> import pandas as pd
     >>> from skmoe.tables import make_mixture
     >>> rng = np.random.default_rng(0)
-    >>> X = pd.DataFrame({"size": rng.uniform(20, 90, 200), "town": rng.choice(["A", "B"], 200)})
-    >>> rent = X["size"] * np.where(X["town"] == "A", 9.0, 14.0) + rng.normal(size=200)
+    >>> X = pd.DataFrame(
+    ...     {"size": rng.uniform(20, 90, 200), "town": rng.choice(["A", "B"], 200)}
+    ... )
+    >>> rent = X["size"] * np.where(X["town"] == "A", 9.0, 14.0) + rng.normal(
+    ...     size=200
+    ... )
     >>> moe = make_mixture(X, rent, goal="readable", random_state=0).fit(X, rent)
     >>> print(f"{moe.score(X, rent):.2f}")
     0.99

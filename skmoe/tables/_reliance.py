@@ -135,7 +135,9 @@ def kind_report(model, X, y, kinds=None):
     >>> import numpy as np
     >>> import pandas as pd
     >>> from skmoe.tables import feature_experts, kind_report
-    >>> X = pd.DataFrame({"size": np.linspace(0, 1, 300), "town": ["York", "Hull", "Ely"] * 100})
+    >>> X = pd.DataFrame(
+    ...     {"size": np.linspace(0, 1, 300), "town": ["York", "Hull", "Ely"] * 100}
+    ... )
     >>> model = dict(feature_experts(X, "regression", cheap=True))["linear"]
     >>> model = model.fit(X[::2], X["size"][::2])
     >>> kind_report(model, X[1::2], X["size"][1::2]).index[0]

@@ -51,7 +51,9 @@ class RowStatistics(TransformerMixin, BaseEstimator):
     --------
     >>> import pandas as pd
     >>> from skmoe.tables import RowStatistics
-    >>> X = pd.DataFrame({"size": [1.5, 2.5, None] * 20, "town": ["York", "Hull", "York"] * 20})
+    >>> X = pd.DataFrame(
+    ...     {"size": [1.5, 2.5, None] * 20, "town": ["York", "Hull", "York"] * 20}
+    ... )
     >>> statistics = RowStatistics().fit(X)
     >>> new = pd.DataFrame({"size": [2.0, 99.0], "town": ["Leeds", None]})
     >>> rows = statistics.transform(new)
