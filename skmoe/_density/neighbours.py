@@ -95,9 +95,12 @@ class Neighbours(Record):
         leaves : LeavesOfRows
             Of the rows.
         """
-        levels = np.quantile(error, (np.arange(N_LEVELS) + 0.5) / N_LEVELS)
-        size = np.abs(error)
-        targets = np.column_stack([error[:, np.newaxis] <= levels, size / (size.std() or 1.0)])
+        # Like the evidence in single precision: trees make much of the last bit, in which errors
+        # depend on the memory order of X, say.
+        size = np.abs(error).std() or 1.0
+        standard = (error / size).astype(np.float32)
+        levels = np.quantile(standard, (np.arange(N_LEVELS) + 0.5) / N_LEVELS)
+        targets = np.column_stack([standard[:, np.newaxis] <= levels, np.abs(standard)])
         n_folds = judge.max() + 1
         trees, left_out = [], []
         for fold in range(n_folds):  # left out with those that follow it
