@@ -19,6 +19,7 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.datasets import make_piecewise_regression
 from skmoe.metrics import coverage, crps, make_density_scorer
 
+
 def uneven(n_samples, seed=0):
     """A line with skewed noise, the larger the farther to the right."""
     rng = np.random.RandomState(seed)

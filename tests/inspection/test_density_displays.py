@@ -1,6 +1,5 @@
 """Pictures of predictive distributions show what the distributions say."""
 
-
 import matplotlib
 import numpy as np
 import pytest
