@@ -95,9 +95,12 @@ class Neighbours(Record):
         leaves : LeavesOfRows
             Of the rows.
         """
-        levels = np.quantile(error, (np.arange(N_LEVELS) + 0.5) / N_LEVELS)
-        size = np.abs(error)
-        targets = np.column_stack([error[:, np.newaxis] <= levels, size / (size.std() or 1.0)])
+        # Like the evidence in single precision: trees make much of the last bit, in which errors
+        # depend on the memory order of X, say.
+        size = np.abs(error).std() or 1.0
+        standard = (error / size).astype(np.float32)
+        levels = np.quantile(standard, (np.arange(N_LEVELS) + 0.5) / N_LEVELS)
+        targets = np.column_stack([standard[:, np.newaxis] <= levels, np.abs(standard)])
         n_folds = judge.max() + 1
         trees, left_out = [], []
         for fold in range(n_folds):  # left out with those that follow it
@@ -136,13 +139,14 @@ class Neighbours(Record):
         counts = [tree.node_count for tree in trees]
         roots = np.cumsum([0, *counts[:-1]], dtype=np.int32)
         first, is_leaf = np.repeat(roots, counts), joined["children_left"] < 0
-        leaf = -1 * np.cumsum(is_leaf)
         return cls(
             roots=roots,
             feature=joined["feature"].astype(np.int32),
             threshold=joined["threshold"],
             missing_left=joined["missing_go_to_left"].astype(bool),
-            left=np.where(is_leaf, leaf, joined["children_left"] + first).astype(np.int32),
+            left=np.where(
+                is_leaf, -np.cumsum(is_leaf, dtype=np.int64), joined["children_left"] + first
+            ).astype(np.int32),
             right=(joined["children_right"] + first).astype(np.int32),
         )
 
