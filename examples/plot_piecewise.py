@@ -15,6 +15,7 @@ from sklearn.model_selection import train_test_split
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.datasets import make_piecewise_regression
+from skmoe.inspection import RegimeDisplay
 
 data = make_piecewise_regression(1500, 2, 3, noise=0.2, random_state=1)
 X, X_test, y, y_test = train_test_split(data.X, data.y, random_state=0)
@@ -43,12 +44,15 @@ for regime, expert in enumerate(experts):
 agreement = np.mean(experts[data.regime] == moe.apply(data.X))
 print(f"rows that go to the expert of their regime: {agreement:.1%}")
 
-# Regions of the gate (background) and true regimes (dots)
+# %%
+# On the left regions of the gate (background) and true regimes (dots). Beside them the same as a
+# reader without the truth has it: where regimes lie along a feature, what they say, coefficients.
+
 colours = np.array(["#0072B2", "#E69F00", "#009E73"])[experts]  # expert k has colour k
 axis = np.linspace(-3, 3, 300)
 gate = moe.gate_proba(np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2))[:, experts]
 rgb = gate @ to_rgba_array(colours)[:, :3]
-figure, axes = plt.subplots(figsize=(6, 5.4), layout="constrained")
+figure, (axes, *others) = plt.subplots(1, 4, figsize=(20, 4.8), layout="constrained")
 axes.imshow(rgb.reshape(300, 300, 3), origin="lower", extent=(-3, 3, -3, 3), alpha=0.5)
 for regime, shape in enumerate("o^s"):
     rows = data.X[data.regime == regime][:150]
@@ -57,4 +61,5 @@ for regime, shape in enumerate("o^s"):
 axes.set(xlim=(-3, 3), ylim=(-3, 3), xlabel="feature 0", ylabel="feature 1")
 axes.set_title(f"The gate (background) finds the regimes:\n{agreement:.1%} of the rows agree")
 axes.legend(loc="upper left")
+RegimeDisplay.from_estimator(moe, X, 0, axes=others)
 plt.show()

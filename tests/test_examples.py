@@ -167,6 +167,25 @@ def test_mixed_columns_beats_one_ridge(tmp_path):
     assert mixture > ridge
 
 
+@pytest.mark.slow
+def test_bike_rentals_have_three_regimes(data_dir, monkeypatch):
+    pytest.importorskip("pandas")
+    plt = pytest.importorskip("matplotlib.pyplot")
+    raw = str(data_dir / "bike_sharing_hourly.csv.gz")
+    monkeypatch.setattr(sys, "argv", ["bike_rentals.py", raw])
+    try:
+        said = runpy.run_path(str(EXAMPLES / "bike_rentals.py"), run_name="__main__")
+    finally:
+        plt.close("all")
+    moe, line, new = said["moe"], said["line"], (said["X_new"], said["y_new"])
+    assert moe.score(*new) > line.score(*new) + 0.25
+    quiet, busy = (
+        said["display"].share[:, k] for k in map(said["names"].index, ("quiet", "busy"))
+    )
+    assert quiet[3] > 0.9  # at three in the morning
+    assert min(busy[8], busy[17]) > 0.5
+
+
 def test_pool_of_experts_survives_saving(tmp_path):
     assert "the same predictions after loading: True" in run("pool_of_experts.py", tmp_path)
 
