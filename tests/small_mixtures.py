@@ -12,6 +12,7 @@ from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.folds import Folds
 from skmoe._data.problem import Problem
 from skmoe._data.rows import TrainingData
+from skmoe.gates import SoftmaxGate
 
 N_ROWS, N_FEATURES = 80, 3
 RNG = np.random.RandomState(0)
@@ -30,18 +31,24 @@ def problem_of(X, target, likelihood, folds=None, weight=None):
     return Problem(TrainingData(X, target, weight, np.arange(n), n), target, folds, likelihood)
 
 
+QUICK = dict(
+    n_experts=2,
+    gate=SoftmaxGate("auto"),
+    overlap=0.1,
+    shared_expert=None,
+    cv=2,
+    max_iter=2,
+    tol=0.1,
+    random_state=0,
+)
+
+
 def regressor(experts=None, **parameters):
-    quick = dict(
-        n_experts=2, overlap=0.1, shared_expert=None, cv=2, max_iter=2, tol=0.1, random_state=0
-    )
-    return MixtureOfExpertsRegressor(experts, **(quick | parameters))
+    return MixtureOfExpertsRegressor(experts, **(QUICK | parameters))
 
 
 def classifier(experts=None, **parameters):
-    quick = dict(
-        n_experts=2, overlap=0.1, shared_expert=None, cv=2, max_iter=2, tol=0.1, random_state=0
-    )
-    return MixtureOfExpertsClassifier(experts, **(quick | parameters))
+    return MixtureOfExpertsClassifier(experts, **(QUICK | parameters))
 
 
 def tree(**parameters):

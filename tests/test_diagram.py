@@ -67,7 +67,8 @@ def test_captions_side_by_side_do_not_run_together():
 
 
 def test_the_shared_expert_is_shown():
-    model = small.regressor(Ridge(), shared_expert="generalist").fit(small.X, small.Y)
+    model = small.regressor(Ridge(), init="kmeans", shared_expert="generalist")
+    model.fit(small.X, small.Y)
     assert f"shared expert: {model.shared_weight_:.0%} of the prediction" in labels(model)
     assert labels(model).count("Ridge") == 3
     both_err = [("line", Ridge()), ("flat", Ridge(1e6))]

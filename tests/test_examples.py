@@ -214,6 +214,25 @@ def test_example_of_the_gallery(name, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+def test_bike_rentals_have_three_regimes(data_dir, monkeypatch):
+    pytest.importorskip("pandas")
+    plt = pytest.importorskip("matplotlib.pyplot")
+    raw = str(data_dir / "bike_sharing_hourly.csv.gz")
+    monkeypatch.setattr(sys, "argv", ["bike_rentals.py", raw])
+    try:
+        said = runpy.run_path(str(EXAMPLES / "bike_rentals.py"), run_name="__main__")
+    finally:
+        plt.close("all")
+    moe, line, new = said["moe"], said["line"], (said["X_new"], said["y_new"])
+    assert moe.score(*new) > line.score(*new) + 0.25
+    quiet, busy = (
+        said["display"].share[:, k] for k in map(said["names"].index, ("quiet", "busy"))
+    )
+    assert quiet[3] > 0.9  # at three in the morning
+    assert min(busy[8], busy[17]) > 0.5
+
+
+@pytest.mark.slow
 def test_demo(tmp_path):
     pytest.importorskip("matplotlib")
     pytest.importorskip("pandas")

@@ -16,6 +16,7 @@ from sklearn.model_selection import train_test_split
 
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.datasets import make_piecewise_regression
+from skmoe.inspection import RegimeDisplay
 
 data = make_piecewise_regression(1500, 2, 3, noise=0.2, random_state=1)
 X, X_test, y, y_test, _, regime_test = train_test_split(
@@ -76,4 +77,11 @@ axes.set_title(
     f"The gate (background) finds the regimes:\n{agreement:.1%} of new rows agree"
 )
 axes.legend(loc="upper left")
+plt.show()
+
+# %%
+# The same as a reader without the truth has it: where regimes lie along a feature,
+# what they say there, and their coefficients.
+
+RegimeDisplay.from_estimator(moe, X, 0)
 plt.show()

@@ -43,6 +43,10 @@ SCOUTED_RUN = 2
 """Iterations of a trial that starts from what scouts have found: little is left to settle."""
 
 
+LEAST_GAIN = 1e-3
+"""Nats per row that an iteration after scouts must gain: linear experts creep on for long."""
+
+
 def only_the_gate_learns(setup: Setup) -> bool:
     """Whether the last step does all that EM would do once the experts are fitted.
 
@@ -349,7 +353,7 @@ def _finished(trial, n_iter):
 
 
 def _finished_by_evidence(trial, n_iter):
-    """The trial's run, and more of it for as long as an iteration gains a standard error.
+    """The trial's run, and more of it while an iteration gains enough, and a standard error.
 
     Where scouts have parted the rows, real experts move few of them: what goes on for longer
     follows the noise of one fit and the next.
@@ -363,7 +367,7 @@ def _finished_by_evidence(trial, n_iter):
         )
         gain, error = paired(further.best.row_log_likelihood - run.best.row_log_likelihood, weight)
         run = further
-        if gain <= error:
+        if gain <= max(error, LEAST_GAIN):
             return run._replace(converged=True, improving=False)
     return run
 

@@ -45,7 +45,11 @@ def mixture(gate=None, **parameters):
 
 @pytest.fixture(scope="module")
 def softmax():
-    return fit(mixture(SoftmaxGate(temperature=0.5)), pd.DataFrame(X, columns=NAMES), Y)
+    return fit(
+        mixture(SoftmaxGate(temperature=0.5), shared_expert=None),
+        pd.DataFrame(X, columns=NAMES),
+        Y,
+    )
 
 
 @pytest.fixture(scope="module")
