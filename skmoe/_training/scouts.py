@@ -134,6 +134,11 @@ def _with_scouts(setup, X):
     templates = (kind,) * len(pool.names)
     scouts = ExpertPool(problem, pool.names, templates, pool.seeds, stepwise=True)
     settings = dataclasses.replace(
-        settings, init="auto", overlap=0.0, capacity_factor=None, expert_dropout=0.0, annealing=1.0
+        settings,
+        init="auto",
+        overlap=0.0,
+        capacity_factor=None,
+        expert_dropout=0.0,
+        annealing=1.0,
     )
     return Setup.of(scouts, setup.gate, settings, True, setup.progress)
