@@ -2,14 +2,17 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GroupKFold, KFold, TimeSeriesSplit
+from sklearn.naive_bayes import GaussianNB
 from sklearn.tree import DecisionTreeRegressor
 
+import skmoe._training.em as em
 import skmoe._training.train as training
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.folds import Folds
+from skmoe._experts.pool import ExpertPool
 from skmoe._training.search import _is_behind
 from skmoe._training.shortcuts import COARSE_FOLDS
 
@@ -121,3 +124,26 @@ def test_behind():
     assert not _is_behind([noise - 1.9 * error], leader, weight)
     assert not _is_behind([noise, noise + 1 - 1.9 * error], leader, weight)
     assert not _is_behind([noise, noise, noise - 9], leader, weight)  # the leader has stopped
+
+
+@pytest.mark.parametrize("gate", [None, GaussianNB()])
+@pytest.mark.parametrize("settings", [{}, {"annealing": 0.5, "max_iter": 30}, {"overlap": 0.3}])
+def test_many_responsibilities_are_kept_in_single_precision(settings, gate, finished, monkeypatch):
+    X, y = rows(400)
+    model = MixtureOfExpertsRegressor(Ridge(), n_experts=2, gate=gate, random_state=0, **settings)
+    double = model.fit(X, y).predict(X), model.log_likelihood_
+    monkeypatch.setattr(em, "LARGE", 0)
+    weights = []
+    ask = ExpertPool.fit_held_out
+    monkeypatch.setattr(
+        ExpertPool,
+        "fit_held_out",
+        lambda self, given, *others: weights.append(given) or ask(self, given, *others),
+    )
+    single = model.fit(X, y).predict(X), model.log_likelihood_
+    assert {own.dtype for own in weights} >= {np.dtype(np.float32)}
+    found = [final.run.best.responsibilities for _, final in finished]
+    assert isinstance(found[0], np.ndarray) and isinstance(found[1], em.Posteriors)
+    assert_allclose(np.asarray(found[1]), found[0], atol=1e-4)
+    assert_allclose(single[0], double[0], atol=1e-3)
+    assert single[1] == pytest.approx(double[1], abs=1e-4)
