@@ -94,10 +94,10 @@ def _measured(kind, name, task, options, warm):
         copies(task, seed, "linear").fit(X[:200], y[:200])
     one, mixture = single(task, seed, kind, size=N_COPIES), copies(task, seed, kind)
     repeats = 20 if kind in ("linear", "tree") else 2
-    one_seconds = min(_seconds(one, X, y) for _ in range(repeats))
+    one_seconds = min(seconds_of(one, X, y) for _ in range(repeats))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        seconds = _seconds(mixture, X, y)
+        seconds = seconds_of(mixture, X, y)
     for each in caught:
         print(f"  {name}: {each.category.__name__}: {each.message}")
     return {
@@ -107,19 +107,19 @@ def _measured(kind, name, task, options, warm):
         "rows": rows,
         "seconds": seconds,
         "one_seconds": one_seconds,
-        "loss": _loss(mixture, X_test, y_test, task),
-        "one_loss": _loss(one, X_test, y_test, task),
+        "loss": loss_of(mixture, X_test, y_test, task),
+        "one_loss": loss_of(one, X_test, y_test, task),
         "warnings": len(caught),
     }
 
 
-def _seconds(model, X, y):
+def seconds_of(model, X, y):
     started = time.process_time()
     model.fit(X, y)
     return time.process_time() - started
 
 
-def _loss(model, X, y, task):
+def loss_of(model, X, y, task):
     """Root mean squared error, or log-loss with probabilities clipped at 1e-6."""
     if task == "regression":
         return float(np.sqrt(np.mean((y - np.ravel(model.predict(X))) ** 2)))

@@ -1,12 +1,13 @@
 """What does fitting a mixture cost?
 
-    python benchmarks/cost.py [--only copies pools memory] [--data FOLDER] [--sets NAME ...]
+    python benchmarks/cost.py [--only copies pools settings memory] [--sets NAME ...]
     python benchmarks/cost.py --only copies --csv before.csv         # with one version,
     python benchmarks/cost.py --only copies --against before.csv     # and with the next
 
 - ``copies``: a default fit of copies of one estimator, in multiples of one model of the same total
   size, with the losses of both and the number of warnings (``_cost_copies.py``);
 - ``pools``: different experts beside stacking the same (``_cost_pools.py``);
+- ``settings``: what parameters make of time and loss (``_cost_settings.py``);
 - ``memory``: the peak of a fit of linear experts, in multiples of X (``_cost_memory.py``).
 
 Seconds are the processor's, of one thread: other work on the machine changes them less than those
@@ -19,10 +20,11 @@ from pathlib import Path
 import _cost_copies
 import _cost_memory
 import _cost_pools
+import _cost_settings
 from _data import DATA
 from threadpoolctl import threadpool_limits
 
-PARTS = ("copies", "pools", "memory")
+PARTS = ("copies", "pools", "settings", "memory")
 
 
 def main():
@@ -48,6 +50,8 @@ def main():
         _cost_copies.report(table, options.against)
     if "pools" in options.only:
         _cost_pools.report(options.data, options.sets, options.rows, options.repeats)
+    if "settings" in options.only:
+        _cost_settings.report(options.data, options.sets, options.rows, options.seed)
     if "memory" in options.only:
         _cost_memory.report(options.memory_rows)
 

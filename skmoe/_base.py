@@ -65,7 +65,7 @@ class BaseMixtureOfExperts(
         ],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "tol": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "tol": [Interval(Real, 0, None, closed="left")],
         "shared_expert": [None, StrOptions({"auto", "generalist", "consensus"})],
         "capacity_factor": [None, Interval(Real, 1, None, closed="left")],
         "expert_dropout": [Interval(Real, 0, 1, closed="left")],

@@ -109,10 +109,9 @@ class MixtureOfExpertsRegressor(
         with the largest held-out likelihood goes on.
     max_iter : int, default=100
         Most EM iterations of a start.
-    tol : float or "auto", default="auto"
+    tol : float, default=1e-4
         EM stops after three iterations in a row that improve the mean log-likelihood per row
-        by no more than this. "auto" is 1e-4, or the gain that the held-out rows cannot tell from
-        none if that is larger: 0.03 divided by the root of their number (0.0008 for 1,500 rows).
+        by no more than this.
     capacity_factor : float or None, default=None
         In training, no expert is responsible for more than ``capacity_factor / n_experts`` of the
         weight of the rows. None means no limit. Prediction knows no capacity. Evens the load; as
@@ -257,7 +256,7 @@ class MixtureOfExpertsRegressor(
         init="auto",
         n_init=1,
         max_iter=100,
-        tol="auto",
+        tol=1e-4,
         capacity_factor=None,
         expert_dropout=0.0,
         annealing=1.0,

@@ -183,7 +183,7 @@ def _solved(second, cross, alpha):
     ratio = scale.max(axis=1) / scale.min(axis=1)
     for k in np.flatnonzero(sound):
         # This bounds the condition of the equations as they are, which costs more to know.
-        if np.square(ratio[k]) * values[k, -1] > WORST_RAW_CONDITION * values[k, 0]:
+        if ratio[k] > np.sqrt(WORST_RAW_CONDITION * values[k, 0] / values[k, -1]):
             sound[k] = np.linalg.cond(second[k]) <= WORST_RAW_CONDITION
     values = np.where(sound[:, np.newaxis], values, np.nan)
     rotated = np.einsum("kdj,kd->kj", vectors, cross / scale) / values

@@ -8,7 +8,7 @@ Dempster, Laird and Rubin, 1977). What is judged in the end are fits of scikit-l
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -37,21 +37,6 @@ SUPPORTED: dict[str, tuple] = {
     "multi_class": ("auto", "deprecated", "multinomial"),
 }
 """Values of parameters for which this module does the same; whichever there are."""
-
-
-class Step(NamedTuple):
-    """Where the regressions are, and what leads on from there.
-
-    Attributes
-    ----------
-    value : ndarray of shape (M,)
-        Penalised log-likelihood of each regression.
-    change : ndarray of shape (d, C, M)
-        To add to the coefficients next.
-    """
-
-    value: np.ndarray
-    change: np.ndarray
 
 
 def supports(template: Any, X: Any, likelihood: Likelihood) -> bool:
@@ -125,7 +110,8 @@ def improved(
 
     A step is one of Newton's with the blocks of the Hessian that belong to a class, widened by
     C / (C - 1): of two classes that is Newton's own, of more about what their opposition leaves of
-    it. A step that went too far is taken back by halves.
+    it. Instead of one that went too far, the next is one
+    with a bound of the Hessian (Böhning, 1992), which always gains.
 
     Parameters
     ----------
@@ -144,51 +130,62 @@ def improved(
     Returns
     -------
     coef : ndarray of shape (d, C, M)
+
+    References
+    ----------
+    Böhning, D. (1992). Multinomial logistic regression algorithm. Annals of the Institute of
+    Statistical Mathematics, 44(1), 197-200.
     """
     strength = np.where(np.arange(len(coef)) < len(coef) - 1, 1.0, 1e-6)[:, np.newaxis] * penalty
     if coef.shape[1] == 2:
         strength = 2.0 * strength
-    last = _step(coef, X, codes, weights, strength)
-    change = last.change
-    for number in range(n_steps):
-        reached = coef + change
-        step = _step(reached, X, codes, weights, strength, final=number == n_steps - 1)
-        worse = step.value < last.value
-        coef = np.where(worse, coef, reached)
-        change = np.where(worse, 0.5 * change, step.change)
-        last = Step(np.maximum(step.value, last.value), change)
+    value, too_far = _value(coef, X, codes, weights, strength), np.zeros(len(penalty), dtype=bool)
+    for _ in range(n_steps):
+        reached = coef + _change(coef, X, codes, weights, strength, too_far)
+        then = _value(reached, X, codes, weights, strength)
+        too_far = then < value
+        coef, value = np.where(too_far, coef, reached), np.maximum(then, value)
     return coef
 
 
-def _step(coef, X, codes, weights, strength, final=False):
-    """The step from some coefficients; none if these are the `final` ones."""
-    d, n_classes, n_fits = coef.shape
+def _chunks(coef, X, codes, weights):
+    """Some rows at a time: X, positions and codes, log-probabilities of classes, weights."""
+    size = max(NUMBERS_AT_A_TIME // (coef.shape[1] * coef.shape[2]), 1)
+    for first in range(0, len(X), size):
+        rows = slice(first, first + size)
+        chosen = np.arange(len(X[rows])), codes[rows]
+        yield X[rows], chosen, log_probabilities(coef, X[rows]), weights[rows]
+
+
+def _value(coef, X, codes, weights, strength):
+    """Penalised log-likelihood (M,)."""
     value = -0.5 * np.einsum("dm,dcm,dcm->m", strength, coef, coef)
+    for _, chosen, log_proba, weight in _chunks(coef, X, codes, weights):
+        value += np.einsum("nm,nm->m", weight, log_proba[chosen])
+    return value
+
+
+def _change(coef, X, codes, weights, strength, bounded):
+    """The step to take, with the bound of the Hessian for those that are `bounded` (M,)."""
+    d, n_classes, n_fits = coef.shape
     gradient = -strength[:, np.newaxis] * coef
     # Of two classes, what is curved for one is curved for the other.
     n_blocks = 1 if n_classes == 2 else n_classes
+    widening = n_classes / max(n_classes - 1, 1)
     curvature = np.zeros((n_blocks * n_fits, d, d))
-    chunk = max(NUMBERS_AT_A_TIME // (n_classes * n_fits), 1)
-    for first in range(0, len(X), chunk):
-        rows = slice(first, first + chunk)
-        own, weight = X[rows], weights[rows]
-        log_proba = log_probabilities(coef, own)
-        value += np.einsum("nm,nm->m", weight, log_proba[np.arange(len(own)), codes[rows]])
-        if final:
-            continue
+    for own, chosen, log_proba, weight in _chunks(coef, X, codes, weights):
         proba = np.exp(log_proba)
         residual = -proba * weight[:, np.newaxis]
-        residual[np.arange(len(own)), codes[rows]] += weight
+        residual[chosen] += weight
         gradient += (own.T @ residual.reshape(len(own), -1)).reshape(coef.shape)
-        curved = proba[:, :n_blocks] * (1.0 - proba[:, :n_blocks]) * weight[:, np.newaxis]
+        proba = proba[:, :n_blocks]
+        curved = np.where(bounded, 0.5, widening * proba * (1.0 - proba)) * weight[:, np.newaxis]
         for block, column in zip(curvature, curved.reshape(len(own), -1).T, strict=True):
             block += (own * column[:, np.newaxis]).T @ own
-    if final:
-        return Step(value, np.zeros_like(coef))
-    curvature = curvature.reshape(n_blocks, n_fits, d, d) * (n_classes / max(n_classes - 1, 1))
+    curvature = curvature.reshape(n_blocks, n_fits, d, d)
     curvature[..., np.arange(d), np.arange(d)] += strength.T
     by_class = gradient.transpose(1, 2, 0)[..., np.newaxis]
-    return Step(value, np.linalg.solve(curvature, by_class)[..., 0].transpose(2, 0, 1))
+    return np.linalg.solve(curvature, by_class)[..., 0].transpose(2, 0, 1)
 
 
 def log_probabilities(coef: np.ndarray, X: np.ndarray) -> np.ndarray:

@@ -153,6 +153,7 @@ class ExpertPool:
         if failures and previous is None:
             weights, more = self._with_more_rows(failures, weights, iteration)
             said |= more
+            everything = self._see_everything(weights)
         elif failures:
             kept[list(failures)] = True
 

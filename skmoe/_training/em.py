@@ -276,8 +276,10 @@ def _targets(exploration, state, history, overlap):
 
 def _compact(state, setup):
     """An iterate whose responsibilities are worked out again if need be, where they are many."""
-    shape = np.shape(state.responsibilities)
-    if state.gate is None or setup.capacity is not None or precision(shape) == np.float64:
+    known = state.responsibilities
+    if state.gate is None or setup.capacity is not None or isinstance(known, Posteriors):
+        return state
+    if precision(known.shape) == np.float64:
         return state
     return state._replace(responsibilities=Posteriors(state.gate.log_proba, state.log_density))
 

@@ -63,7 +63,7 @@ def train_final_gate(setup: Setup, state: EMState, overlap: float) -> tuple[Setu
     state : EMState
     """
     setup, state = _with_best_penalty(setup, state, overlap)
-    return setup, _trained_gate(setup, state, overlap, MAX_ITER, setup.settings.final_tolerance)
+    return setup, _trained_gate(setup, state, overlap, MAX_ITER, setup.settings.tol)
 
 
 def _with_best_penalty(setup, state, overlap):
@@ -75,7 +75,7 @@ def _with_best_penalty(setup, state, overlap):
     """
     if not setup.gate.chooses_penalty:
         return setup, state
-    trial = {"max_iter": TRIAL_ITERATIONS, "tol": TRIAL_TOLERANCE * setup.settings.final_tolerance}
+    trial = {"max_iter": TRIAL_ITERATIONS, "tol": TRIAL_TOLERANCE * setup.settings.tol}
     state = _trained_gate(setup, state, overlap, **trial)
     start = PENALTIES.index(setup.gate.penalty)
     directions = [PENALTIES[:start][::-1], PENALTIES[start + 1 :]]

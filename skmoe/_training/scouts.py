@@ -126,6 +126,11 @@ def _with_scouts(setup, X):
         problem, pool.names, templates, pool.seeds, workers=pool.workers, stepwise=True
     )
     settings = dataclasses.replace(
-        settings, init="auto", overlap=0.0, capacity_factor=None, expert_dropout=0.0, annealing=1.0
+        settings,
+        init="auto",
+        overlap=0.0,
+        capacity_factor=None,
+        expert_dropout=0.0,
+        annealing=1.0,
     )
     return Setup.of(scouts, setup.gate, settings, True, setup.progress.aside())

@@ -392,5 +392,4 @@ def _run(setup, state, overlap, max_iter, described, earlier=(), ends=None):
             + "".join(f", re-seeded {names[k]}" for k in np.flatnonzero(iteration.reseeded))
         )
 
-    tol = settings.tolerance(len(setup.problem.target))
-    return run_em(setup, state, overlap, max_iter, tol, earlier, watch)
+    return run_em(setup, state, overlap, max_iter, settings.tol, earlier, watch)

@@ -222,8 +222,7 @@ def _setup(data, target, likelihood, plan, rng):
     seeds = tuple(int(seed) for seed in rng.randint(np.iinfo(np.int32).max, size=len(names)))
     templates = tuple(seeded(template, rng, plan.same_template) for template in plan.templates)
     folds = _folds(data, settings, isinstance(likelihood, Categorical), rng)
-    accuracy = GATE_ACCURACY * settings.tolerance(len(target))
-    gate = gate_trainer(seeded(plan.gate, rng, False), plan.Z, folds, accuracy)
+    gate = gate_trainer(seeded(plan.gate, rng, False), plan.Z, folds, GATE_ACCURACY * settings.tol)
     problem = Problem(data, target, folds, likelihood, settings.n_jobs)
     out_of_bag = _out_of_bag(templates, settings, data.groups, plan.shared)
     # In-sample, the models of the last iteration are the final ones, which need X as it is.

@@ -25,6 +25,9 @@ from ._solver.prepared import PreparedFeatures
 from ._solver.problem import GateSettings, SoftmaxProblem, warn_unless_converged
 from ._solver.solve import Solution
 
+NUMBERS_OF_TERMS = 200_000
+"""Of products or splines at a time: to write those of all rows to memory takes far longer."""
+
 
 class SoftmaxGate(SolvedGate, TopKGate, RestrictableGate):
     """Softmax regression on soft targets, the classical gate of a mixture of experts.
@@ -346,6 +349,8 @@ class SoftmaxGate(SolvedGate, TopKGate, RestrictableGate):
             By decreasing probability; of equal ones the lower index comes first.
         proba : ndarray of shape (n_samples, k), float64
         """
+        if getattr(self, "terms_", None) is not None:
+            return top_k(softmax(self._logits(X)), k)
         X, coef, intercept = self._linear(X)
         if issparse(X):
             return top_k(softmax(X @ coef.T + intercept), k)
@@ -374,6 +379,12 @@ class SoftmaxGate(SolvedGate, TopKGate, RestrictableGate):
         return reduced
 
     def _logits(self, X):
+        if getattr(self, "terms_", None) is not None:
+            X = self._validate_features(X, reset=False)
+            at_a_time = max(NUMBERS_OF_TERMS // max(self.term_coef_.shape[1], 1), 1)
+            if len(X) > at_a_time:
+                parts = range(0, len(X), at_a_time)
+                return np.concatenate([self._logits(X[i : i + at_a_time]) for i in parts])
         X, coef, intercept = self._linear(X)
         return X @ coef.T + intercept
 

@@ -1,13 +1,11 @@
-"""What is prepared once for all fits of EM, and logistic regressions that go by steps."""
+"""What is prepared once for all fits of EM."""
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_array_equal
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
-from sklearn.linear_model import LogisticRegression
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe._experts.logistic import PENALTY, improved, probabilities
 from skmoe._experts.prepared import few_values, prepared_features
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -66,26 +64,3 @@ def test_final_boosting_is_fitted_on_the_features_as_they_are(e_step, monkeypatc
     assert min(seen[-2:]) > 200
     if e_step == "crossfit":
         assert max(seen[:-2]) <= 20
-
-
-@pytest.mark.parametrize("n_classes", [2, 3])
-def test_steps_end_where_logistic_regression_ends(n_classes):
-    rng = np.random.RandomState(1)
-    codes = rng.randint(n_classes, size=len(X)) * (X[:, 0] > 0)
-    weights = rng.uniform(size=(len(X), 2))
-    rows, targets = np.c_[X, np.ones(len(X))], np.eye(n_classes)[codes]
-    coef, before = np.zeros((4, 2, n_classes)), np.full(2, -np.inf)
-    for _ in range(40):
-        coef = improved(coef, rows, targets, weights)
-        log_proba = (targets[:, np.newaxis] * np.log(probabilities(coef, rows))).sum(axis=-1)
-        penalty = 0.5 * PENALTY * (coef[:-1] ** 2).sum(axis=(0, 2))
-        objective = (weights * log_proba).sum(axis=0) - penalty
-        assert (objective >= before - 1e-5).all()
-        before = objective
-    for k in range(2):
-        # Two classes have one vector of coefficients there, and here two that share its penalty.
-        strength = 2.0 if n_classes == 2 else 1.0
-        oracle = LogisticRegression(C=strength, tol=1e-10).fit(X, codes, weights[:, k])
-        assert_allclose(
-            probabilities(coef, rows)[:, k], oracle.predict_proba(X), rtol=1e-3, atol=1e-4
-        )

@@ -255,7 +255,7 @@ class Trial(NamedTuple):
 def test_climb(values, best, n_attempts):
     tried = []
 
-    def attempt(choice, rival=None):
+    def attempt(choice, rival):
         tried.append(choice)
         return Trial(choice, Run(Best(values[choice.overlap])))
 
