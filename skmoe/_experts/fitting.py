@@ -50,18 +50,20 @@ class FitTask(NamedTuple):
 def travelling(function, job, *rows):
     """A call of ``function(job, *rows)`` in which each part of the job is an argument.
 
-    So that what many jobs have in common is sent to workers once; see `Workers`.
+    So what many jobs have in common is sent to workers once; see `Workers`. The weights, which
+    only this job has, go with the call, in a tuple: what dask sends ahead is lost with a worker.
 
     Returns
     -------
     function : callable
     arguments : tuple
     """
-    return _arrived, (function, len(rows), *rows, *job)
+    return _arrived, (function, (job.weight,), len(rows), *rows, *job._replace(weight=None))
 
 
-def _arrived(function, n_rows, *parts):
-    return function(FitTask(*parts[n_rows:]), *parts[:n_rows])
+def _arrived(function, own, n_rows, *parts):
+    job = FitTask(*parts[n_rows:])._replace(weight=own[0])
+    return function(job, *parts[:n_rows])
 
 
 def expert_output(model, X, likelihood, description):
