@@ -2,10 +2,10 @@
 Bike rentals: from the raw table to three regimes that one can explain
 ======================================================================
 
-``python examples/bike_rentals.py hour.csv [picture.png]``, where ``hour.csv`` is the
-file of that name in the Bike Sharing data of the UCI repository,
-https://archive.ics.uci.edu/dataset/275/bike+sharing+dataset (Fanaee-T and Gama, 2014;
-CC BY 4.0): bikes rented in each hour of two years in Washington, DC. The page
+``python examples/bike_rentals.py hour.csv [picture.png]``, where ``hour.csv`` is
+the file of that name in the Bike Sharing data of the UCI repository,
+https://archive.ics.uci.edu/dataset/275/bike+sharing+dataset (Fanaee-T and Gama,
+2014; CC BY 4.0): bikes rented in each hour of two years in Washington, DC. The page
 "Regimes one can read" tells what there is to see.
 """
 

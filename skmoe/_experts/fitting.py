@@ -50,18 +50,25 @@ class FitTask(NamedTuple):
 def travelling(function, job, *rows):
     """A call of ``function(job, *rows)`` in which each part of the job is an argument.
 
-    So that what many jobs have in common is sent to workers once; see `Workers`.
+    So what many jobs have in common is sent to workers once; see `Workers`. The weights, which
+    only this job has, go with the call, in a tuple (what dask sends ahead is lost with a worker),
+    and only those of the first rows given, which a model is fitted on.
 
     Returns
     -------
     function : callable
     arguments : tuple
     """
-    return _arrived, (function, len(rows), *rows, *job)
+    weight = job.weight[rows[0]] if rows else job.weight
+    return _arrived, (function, (weight,), len(rows), *rows, *job._replace(weight=None))
 
 
-def _arrived(function, n_rows, *parts):
-    return function(FitTask(*parts[n_rows:]), *parts[:n_rows])
+def _arrived(function, own, n_rows, *parts):
+    (weight,), rows, job = own, parts[:n_rows], FitTask(*parts[n_rows:])
+    if rows:
+        weight = np.zeros(len(job.y))
+        weight[rows[0]] = own[0]
+    return function(job._replace(weight=weight), *rows)
 
 
 def expert_output(model, X, likelihood, description):

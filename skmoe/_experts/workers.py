@@ -1,13 +1,13 @@
 """Workers that experts are fitted in, for as long as a training lasts.
 
-Calls go through joblib, whose backends (threads, processes, dask, ray, spark) all serve. What many
-calls have in common, X above all, has to be an argument of its own: dask and joblib find it there
-and send it once. In a tuple they would send it with every call.
+Calls go through joblib, whose backends (threads, processes, ray, spark) all serve, and to dask by
+a way of their own. What many calls have in common, X above all, has to be an argument of its own:
+it is found there, and sent once. In a tuple it would be sent with every call.
 """
 
 from __future__ import annotations
 
-import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from typing import Any
@@ -18,6 +18,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from .._arithmetic.threads import one_blas_thread, openmp_threads
 from ..exceptions import WorkersLostError
+from .cluster import Cluster, is_client_of_cluster
 
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 """A function and its arguments."""
@@ -26,6 +27,9 @@ Tell = Callable[[int, int], None]
 
 ON_THIS_MACHINE = ("LokyBackend", "MultiprocessingBackend", "ThreadingBackend")
 """Backends of joblib whose workers share the processors of the process that starts them."""
+
+PATIENCE = 60
+"""Seconds to wait for workers in place of those that have died."""
 
 LOST = ("BrokenExecutor", "CancelledError", "KilledWorker", "WorkerCrashedError")
 """Classes of exceptions by which joblib, dask and ray say that a worker has died.
@@ -55,7 +59,8 @@ class Workers:
         self.shared = shared
         self._backend: Any = None
         self._n_workers = 1
-        self._parallel: Any = None
+        self._started: Any = None
+        self._pool = ExitStack()
         self._entered = ExitStack()
 
     def __enter__(self) -> Workers:
@@ -101,17 +106,27 @@ class Workers:
         except Exception as error:
             if not is_loss(error):
                 raise
+            self._wait_for_workers(error)
         try:
             return self._run(calls, tell)
         except Exception as error:
             if not is_loss(error):
                 raise
-            raise WorkersLostError(
-                "a worker died while it fitted experts, and so did one when the same was tried "
-                f"again ({type(error).__name__}: {error}); it may lack memory, so use fewer "
-                "workers (n_jobs) or smaller experts. What was learned until then is the "
-                "attribute `partial_` of this error"
-            ) from error
+            raise _lost(error, "and so did one when the same was tried again") from error
+
+    def _wait_for_workers(self, error):
+        """Wait until others are in their place.
+
+        If there is but one, joblib does the work in this process: what has killed the workers
+        might end that.
+        """
+        until = time.monotonic() + PATIENCE
+        while (n_workers := self._backend.effective_n_jobs(self._n_workers)) < self._n_workers:
+            if time.monotonic() > until:
+                if n_workers > 1:
+                    return
+                raise _lost(error, f"and none came to replace it in {PATIENCE} s") from error
+            time.sleep(0.1)
 
     def _run(self, calls, tell):
         n_workers = min(self._n_workers, len(calls))
@@ -122,33 +137,35 @@ class Workers:
         # BLAS has one limit for the process, which its threads cannot set each for itself. Other
         # processes are started with a limit.
         threads = getattr(self._backend, "supports_sharedmem", False)
+        bounded = [(within, (own_threads, function, *arguments)) for function, arguments in calls]
         try:
-            if self._parallel is None:
-                backend = _with_data(self._backend, self.shared)
-                one_by_one = getattr(backend, "supports_return_generator", False)
-                self._parallel = Parallel(
-                    n_jobs=self._n_workers,
-                    backend=backend,
-                    return_as="generator" if one_by_one else "list",
-                ).__enter__()
+            if self._started is None:
+                self._started = self._start()
             with one_blas_thread() if threads else nullcontext():
-                results = self._parallel(
-                    delayed(within)(own_threads, function, *arguments)
-                    for function, arguments in calls
-                )
-                return _counted(results, len(calls), tell)
+                return _counted(self._started(bounded), len(calls), tell)
         except BaseException:
             self._stop()
             raise
+
+    def _start(self):
+        if is_client_of_cluster(self._backend):
+            return Cluster(self._backend, self.shared)
+        one_by_one = getattr(self._backend, "supports_return_generator", False)
+        parallel = Parallel(
+            n_jobs=self._n_workers,
+            backend=self._backend,
+            return_as="generator" if one_by_one else "list",
+        )
+        self._pool.enter_context(parallel)
+        return lambda calls: parallel(delayed(function)(*given) for function, given in calls)
 
     @property
     def _on_this_machine(self):
         return type(self._backend).__name__ in ON_THIS_MACHINE
 
     def _stop(self):
-        parallel, self._parallel = self._parallel, None
-        if parallel is not None:
-            parallel.__exit__(None, None, None)
+        self._started = None
+        self._pool.close()
 
 
 def _counted(results, n_calls, tell):
@@ -190,23 +207,14 @@ class FewThreads(ThreadingBackend):
         return min(self.n_threads, super().effective_n_jobs(n_jobs))
 
 
+def _lost(error, further):
+    return WorkersLostError(
+        f"a worker died while it fitted experts, {further} ({type(error).__name__}: {error}); it "
+        "may lack memory, so use fewer workers (n_jobs) or smaller experts. What was learned "
+        "until then is the attribute `partial_` of this error"
+    )
+
+
 def is_loss(error: BaseException) -> bool:
     """Whether an exception says that a worker has died."""
     return any(kind.__name__ in LOST for kind in type(error).__mro__)
-
-
-def _with_data(backend, shared):
-    """The same backend, if it is dask's one that has sent these arguments to all its workers.
-
-    Within a task of dask, scattering from its worker cancels tasks (dask/distributed#3703).
-    """
-    if type(backend).__name__ != "DaskDistributedBackend":
-        return backend
-    if hasattr(sys.modules["distributed.worker"].thread_state, "execution_state"):
-        return backend
-    return type(backend)(
-        client=backend.client,
-        scatter=list(shared),
-        wait_for_workers_timeout=backend.wait_for_workers_timeout,
-        **backend.submit_kwargs,
-    )
