@@ -122,12 +122,12 @@ def check_reliability(said):
 
 def check_routing_heatmap(said):
     sharp, overlapping = said["loss_of_top_1"]
-    assert sharp < 0.01 and overlapping > 0.05
+    assert sharp < overlapping / 5
 
 
 def check_shared_expert(said):
     regimes, unsure, none = said["chosen"]
-    assert regimes <= 0.1 < 0.5 < unsure < none
+    assert regimes < 0.25 < 0.5 < unsure < none
     for mixed, whole, alone in said["errors"]:  # near the better one wherever that is
         assert whole < 1.01 * min(mixed, alone)
 

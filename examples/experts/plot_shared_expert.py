@@ -40,7 +40,7 @@ for ax, (title, (n_rows, settings)) in zip(axes, problems.items(), strict=True):
     )
     X, X_new, y, y_new = X[:n_rows], X[n_rows:], y[:n_rows], y[n_rows:]
     moe = MixtureOfExpertsRegressor(
-        Ridge(), n_experts=3, overlap=0.0, random_state=0
+        Ridge(), n_experts=3, overlap=0.0, init="leaves", random_state=0
     ).fit(X, y)
     mixed = np.sum(moe.gate_proba(X_new) * moe.predict_experts(X_new), axis=1)
     alone = Ridge().fit(X, y).predict(X_new)

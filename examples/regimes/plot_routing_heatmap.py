@@ -4,9 +4,9 @@ How sure the gate is
 
 Each row of the picture is a row of the data, sorted by its most probable expert.
 Where regimes have sharp borders (left) most rows have one expert; what is shared
-lies near a border, and to ask only the top expert even helps, since the gate's
-penalty makes it softer than the truth. Where regimes overlap (right) many rows are
-shared, and the mean over the experts is worth its price.
+lies near a border, and the top expert alone is nearly as good. Where regimes
+overlap (right) many rows are shared, and the mean over the experts is worth its
+price.
 """
 
 import matplotlib.pyplot as plt
@@ -31,7 +31,12 @@ for ax, overlap in zip(axes, (0.0, 0.6), strict=True):
         random_state=1,
     )
     moe = MixtureOfExpertsRegressor(
-        Ridge(), n_experts=4, overlap=0.0, max_iter=60, random_state=0
+        Ridge(),
+        n_experts=4,
+        overlap=0.0,
+        init="leaves",
+        max_iter=60,
+        random_state=0,
     )
     moe.fit(X[:1200], y[:1200])
     RoutingHeatmapDisplay.from_estimator(moe, X[1200:], ax=ax)
