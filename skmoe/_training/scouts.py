@@ -29,7 +29,7 @@ from sklearn.tree import BaseDecisionTree
 
 from .._data.weights import last_step
 from .._experts.kinds import is_linear
-from .._experts.least_squares import supports
+from .._experts.least_squares import allows
 from .._experts.pool import ExpertPool
 from .candidates import candidate_overlaps
 from .search import best_run
@@ -80,9 +80,12 @@ def scouts_go_first(setup: Setup, same_template: bool) -> bool:
 
 
 def _slowly_linear(setup):
-    """Whether experts are linear, but no least squares of numbers, which are as fast as scouts."""
-    template, problem = setup.experts.templates[0], setup.problem
-    return is_linear(template) and not supports(template, problem.X, problem.y)
+    """Whether experts are linear, but of no kind that is fitted as quickly as scouts.
+
+    The kind alone decides: a frame is to give the model that an array gives.
+    """
+    template = setup.experts.templates[0]
+    return is_linear(template) and not allows(template)
 
 
 def scout(
