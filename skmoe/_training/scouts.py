@@ -25,6 +25,7 @@ from sklearn.ensemble import (
     HistGradientBoostingRegressor,
 )
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import Pipeline
 from sklearn.tree import BaseDecisionTree
 
 from .._data.weights import last_step
@@ -64,13 +65,14 @@ class Scouted(NamedTuple):
     numbers: tuple[int, ...]
 
 
-def scouts_go_first(setup: Setup, same_template: bool) -> bool:
+def scouts_go_first(setup: Setup, same_template: bool, numbers: tuple[int, ...]) -> bool:
     """Whether scouts look for a start: where it is asked for, or helps and is left to decide."""
     settings, templates = setup.settings, setup.experts.templates
     if not setup.fresh or not isinstance(settings.init, str):
         return False
     matters = len(templates) > 1 and candidate_overlaps(settings.overlap, templates) != (1.0,)
-    helps = isinstance(last_step(templates[0]), FLEXIBLE) or _slowly_linear(setup)
+    slow = isinstance(templates[0], Pipeline) or len(numbers) > 1
+    helps = isinstance(last_step(templates[0]), FLEXIBLE) or (slow and _slowly_linear(setup))
     unasked = same_template and settings.init == "auto" and settings.e_step != "insample" and helps
     return matters and (settings.init == "linear" or unasked)
 
