@@ -100,11 +100,11 @@ class MixtureOfExpertsClassifier(ClassifierChunks, ClassifierMixin, BaseMixtureO
         equations differ most; "kmeans": clusters of the gate's features; "linear": those of
         scouts, a mixture of linear experts (of the features that are numbers) that is trained
         first and decides on the number of experts and the terms of the gate, too. "auto": "linear"
-        for clones of trees, forests and boosted models of scikit-learn, and for linear experts
-        other than `Ridge` and `LinearRegression` of an array; for these "model_leaves" if their
-        number is to be chosen, too. Otherwise whichever of "leaves", "kmeans" and, for linear
-        experts, "model_leaves" has the larger held-out likelihood after five iterations ("kmeans"
-        if `overlap` is 1); "random"; given; or ``init(X, y, n_experts, random_state)``.
+        for clones of trees, forests and boosted models of scikit-learn, for linear experts in a
+        Pipeline, and for `LogisticRegression` if the number is to be chosen, too; "model_leaves"
+        for other linear experts if it is. Otherwise whichever of "leaves", "kmeans" and, for
+        linear experts, "model_leaves" has the larger held-out likelihood after five iterations
+        ("kmeans" if `overlap` is 1); "random"; given; or ``init(X, y, n_experts, random_state)``.
         Different experts that all see all rows (`overlap` 1) are told apart without: what is
         named has no effect on them, unless something else asks for EM (a capacity, exploration,
         or an in-sample E-step).

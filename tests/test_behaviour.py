@@ -328,7 +328,7 @@ def test_verbose_prints_a_line_per_iteration(capsys):
 def test_progress_says_what_is_searched_and_what_came_of_it(capsys, monkeypatch):
     model = regressor(init="auto", verbose=1, random_state=0).fit(X, Y)
     lines = capsys.readouterr().out.splitlines()
-    assert "stage 1 of 6: start, at most 2" in lines[0]
+    assert "stage 1 of 6: start, at most 3" in lines[0]
     stages = [re.search(r"stage (\d) of 6: ([^,]+)", line) for line in lines]
     assert [(int(stage[1]), stage[2]) for stage in stages if stage] == [
         (1, "start"),
@@ -340,7 +340,8 @@ def test_progress_says_what_is_searched_and_what_came_of_it(capsys, monkeypatch)
     ]
     assert not any("iteration " in line for line in lines)
     tried = [line for line in lines if re.search(r"s    2 experts, start", line)]
-    assert {re.search("start ([a-z]+)", line)[1] for line in tried} == {"leaves", "kmeans"}
+    kinds = {re.search("start ([a-z_]+)", line)[1] for line in tried}
+    assert kinds == {"model_leaves", "leaves", "kmeans"}
     best = max(float(line.rsplit(": ")[-1]) for line in tried)
     assert any(line.endswith(f": {best:.4f}") and "EM to the end" in line for line in lines)
     assert f"log-likelihood {model.log_likelihood_:.4f}" in lines[-1] and "done" in lines[-1]

@@ -109,9 +109,9 @@ def numbers_to_try(init: Any, top_k: int | None, e_step: str, n_samples: int) ->
     return tuple(credible or numbers[:1])
 
 
-def first_overlap(overlaps: tuple[float, ...], linear: bool) -> float:
-    """The candidate to begin with: linear experts are best left to their own rows."""
-    return FIRST_OVERLAP if FIRST_OVERLAP in overlaps and not linear else overlaps[0]
+def first_overlap(overlaps: tuple[float, ...], to_merge: bool) -> float:
+    """The candidate to begin with: experts that may be merged are best left to their own rows."""
+    return FIRST_OVERLAP if FIRST_OVERLAP in overlaps and not to_merge else overlaps[0]
 
 
 def first_number(numbers: tuple[int, ...], linear: bool) -> int:

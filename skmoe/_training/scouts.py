@@ -25,6 +25,7 @@ from sklearn.ensemble import (
     HistGradientBoostingRegressor,
 )
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import Pipeline
 from sklearn.tree import BaseDecisionTree
 
 from .._data.weights import last_step
@@ -68,14 +69,15 @@ def flexible(setup: Setup) -> bool:
     return all(isinstance(last_step(each), FLEXIBLE) for each in setup.experts.templates)
 
 
-def scouts_go_first(setup: Setup, same_template: bool) -> bool:
+def scouts_go_first(setup: Setup, same_template: bool, numbers: tuple[int, ...]) -> bool:
     """Whether scouts look for a start: where it is asked for, or helps and is left to decide."""
     settings, templates = setup.settings, setup.experts.templates
     if not setup.fresh or not isinstance(settings.init, str):
         return False
     matters = len(templates) > 1 and candidate_overlaps(settings.overlap, templates) != (1.0,)
+    slow = (isinstance(templates[0], Pipeline) or len(numbers) > 1) and _slowly_linear(setup)
     unasked = same_template and settings.init == "auto" and settings.e_step != "insample"
-    unasked = unasked and (flexible(setup) or _slowly_linear(setup))
+    unasked = unasked and (flexible(setup) or slow)
     return matters and (settings.init == "linear" or unasked)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.base import is_classifier
 
 from .._arithmetic.statistics import paired
 from .._experts.kinds import is_linear
@@ -154,7 +155,7 @@ def best_run(
     overlaps = candidate_overlaps(settings.overlap, setup.experts.templates)
     scouted = start is not None and start.scouted
     linear = all(map(is_linear, setup.experts.templates))
-    overlap = overlaps[0] if scouted else first_overlap(overlaps, linear)
+    overlap = overlaps[0] if scouted else first_overlap(overlaps, linear and len(numbers) > 1)
     number = first_number(numbers, linear)
     starts = _starts(setup, start, overlaps, linear, len(numbers) > 1, rng)
     nothing_to_choose = len(starts) == len(overlaps) == len(terms) == len(numbers) == 1
@@ -262,9 +263,9 @@ def _starts(setup, given, overlaps, linear, many, rng):
     matters = overlaps != (1.0,) and len(setup.experts.names) > 1
     if isinstance(init, str) and init in ("auto", "linear") and not matters:
         init = "kmeans"  # all experts see all rows, and the gate soon forgets where it started
-    return starts_of(init, n_init, rng, linear)[
-        : 1 if linear and many and init == "auto" else None
-    ]
+    lines = linear and (many or not is_classifier(setup.experts.templates[0]))
+    starts = starts_of(init, n_init, rng, lines)
+    return starts[:1] if linear and many and init == "auto" else starts
 
 
 def _short(setup):

@@ -68,7 +68,8 @@ def starts_of(init, n_init, random_state, linear=False):
         Number of starts of one kind; leaves, and responsibilities that are given, are one.
     random_state : numpy.random.RandomState
     linear : bool, default=False
-        Whether experts are linear: then "auto" is "model_leaves" first.
+        Whether "auto" is "model_leaves" first: for linear experts. (Not for few of classes: of
+        labels that are noise it found more than there is to find.)
 
     Returns
     -------

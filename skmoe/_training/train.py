@@ -210,7 +210,7 @@ def _searched(setup, plan, rng):
     overlaps = candidate_overlaps(plan.settings.overlap, plan.templates)
     if len(plan.templates) == 1 or overlaps == (1.0,):  # nothing for the gate to tell apart
         terms = terms[:1]
-    if scouts_go_first(setup, plan.same_template):
+    if scouts_go_first(setup, plan.same_template, numbers):
         setup.progress.enter("scouts", ", a mixture of linear experts that looks for a start")
         start, terms, numbers = scout(setup, terms, numbers, rng) or (None, terms, numbers)
     return best_run(setup, start, terms, numbers, rng)
