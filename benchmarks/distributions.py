@@ -56,6 +56,7 @@ def arguments():
     parser.add_argument("--small", action="store_true", help="few rows, and pure noise")
     parser.add_argument("--report", action="store_true", help="compute nothing")
     parser.add_argument("--cost", action="store_true", help="time with and without, alternating")
+    parser.add_argument("--repeats", type=int, default=5, help="of --cost")
     return parser.parse_args()
 
 
@@ -199,7 +200,7 @@ def summary(part, fewest_test_rows):
         )
 
 
-def cost(options, repeats=5):
+def cost(options):
     """Processor time of fits with and without, and rows a second, in alternation."""
     from _methods import pool
 
@@ -210,7 +211,7 @@ def cost(options, repeats=5):
         seconds = {"auto": [], "mixture": []}
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            for _ in range(repeats):
+            for _ in range(options.repeats):
                 for density, times in seconds.items():
                     model = MixtureOfExpertsRegressor(
                         pool("regression", 0), density=density, random_state=0
@@ -221,7 +222,7 @@ def cost(options, repeats=5):
                     if density == "auto":
                         with_density = model
             asked = {"predict": [], "predict_interval": []}
-            for _ in range(repeats):
+            for _ in range(options.repeats):
                 for method, times in asked.items():
                     started = time.process_time()
                     getattr(with_density, method)(split.X_test)

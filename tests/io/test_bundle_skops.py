@@ -65,6 +65,14 @@ def test_no_pickle_is_touched(monkeypatch):
     assert load(ridges, trusted=False).n_experts_ == 2
 
 
+def test_a_learned_density_needs_no_trust():
+    """Its trees are arrays."""
+    model = regressor(Ridge(), density="auto").fit(X, Y)
+    assert model._density is not None
+    loaded = load(saved(model, payload="skops"), trusted=False)
+    np.testing.assert_array_equal(loaded.predict_quantiles(X), model.predict_quantiles(X))
+
+
 def test_types_that_skops_does_not_know_are_reported_at_once():
     content = saved(regressor([("a", Telltale()), ("b", Telltale())]).fit(X, Y), payload="skops")
     with pytest.raises(UntrustedPayloadError, match="Review them") as caught:
