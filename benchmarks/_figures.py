@@ -121,7 +121,12 @@ def draw_domains(results, reference, path: Path):
     plt = _pyplot()
     kinds = [kind for kind in (False, True) if (results["alike"] == kind).any()]
     figure, axes = plt.subplots(
-        1, len(kinds), figsize=(6.2 * len(kinds), 4.6), sharey=True, squeeze=False
+        1,
+        len(kinds),
+        figsize=(6.2 * len(kinds), 4.6),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
     )
     shown = {
         "skmoe": ("#0072B2", "-", 2.4),
@@ -147,7 +152,7 @@ def draw_domains(results, reference, path: Path):
         ax.set_xticks(list(logs.index), [str(rows) for rows in logs.index])
         ax.minorticks_off()
     axes[0, 0].set_ylabel(f"loss / loss of {reference}, mean of the cases")
-    axes[0, 0].legend(frameon=False, fontsize=8)
-    figure.tight_layout()
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     figure.savefig(path, dpi=130)
     plt.close(figure)
