@@ -132,6 +132,7 @@ GALLERY = {
 def test_each_script_has_its_test():
     scripts = {path.name for path in EXAMPLES.glob("[!_]*.py")}
     assert scripts == {
+        "cluster_dask.py",
         "demo.py",
         "mixed_columns.py",
         "pool_of_experts.py",
@@ -172,6 +173,13 @@ def test_pool_of_experts_survives_saving(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_cluster_dask(tmp_path):
+    pytest.importorskip("distributed")
+    said = run("cluster_dask.py", tmp_path)
+    assert "4 blocks predicted where they are\nas if they were here: True" in said
+
+
 def test_demo(tmp_path):
     pytest.importorskip("matplotlib")
     printed = run("demo.py", tmp_path)
