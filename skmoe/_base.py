@@ -206,7 +206,7 @@ class BaseMixtureOfExperts(
         try:
             trained = continuation.restored(train(data, target, likelihood, plan, progress), names)
         except (FitInterruptedError, WorkersLostError) as error:
-            error.then(lambda part: set_fitted(clone(self), continuation.restored(part, names)))
+            error._then(lambda part: set_fitted(clone(self), continuation.restored(part, names)))
             raise
         report = continuation.report(data, trained)  # now: a warm start compares with itself
         set_fitted(self, trained, report)

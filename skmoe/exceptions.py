@@ -23,11 +23,11 @@ class _Unfinished:
             self._model, self._finish = self._finish(), None
         return self._model
 
-    def finish_with(self, finish: Callable[[], Any] | None) -> None:
+    def _finish_with(self, finish: Callable[[], Any] | None) -> None:
         """Say how a mixture is made of what was learned."""
         self._finish = finish
 
-    def then(self, function: Callable[[Any], Any]) -> None:
+    def _then(self, function: Callable[[Any], Any]) -> None:
         """Say what is to be made of the result."""
         finish = self._finish
         if finish is not None:
@@ -41,13 +41,8 @@ class _Unfinished:
 class FitInterruptedError(_Unfinished, KeyboardInterrupt):
     """Somebody has pressed Ctrl-C, or sent the signal of that, while a mixture was fitted.
 
-    It is a KeyboardInterrupt, so that whatever handles those handles it.
-
-    Attributes
-    ----------
-    partial_ : fitted mixture or None
-        What the best iteration of EM until then makes, without a shared expert. Its experts are
-        fitted when it is first asked for. None if there was no iteration yet.
+    It is a KeyboardInterrupt, so that whatever handles those handles it. `partial_` is what was
+    learned until then.
 
     Examples
     --------
@@ -70,13 +65,8 @@ class WorkersLostError(_Unfinished, Exception):
     """A worker that fitted experts has died, and so has one that was to make up for it.
 
     Workers die if memory runs out, if a cluster takes them away, or if an expert crashes the
-    interpreter. Each call of joblib is made a second time before this is raised.
-
-    Attributes
-    ----------
-    partial_ : fitted mixture or None
-        As that of `FitInterruptedError`. Beware of an expert that crashes the interpreter: it is
-        fitted in this one.
+    interpreter. Each call is made a second time before this is raised. `partial_` is what was
+    learned until then; beware of an expert that crashes the interpreter: it is fitted in this one.
 
     Examples
     --------

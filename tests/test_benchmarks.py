@@ -359,3 +359,14 @@ def test_figures_of_distributions_that_are_right():
     assert closed["pit"] < 0.03
     for name in counted:  # the same by quantiles, of which 99 stand for all
         assert_allclose(counted[name], closed[name], rtol=0.02, atol=1e-3)
+
+
+def test_simulated_workers():
+    from scale import efficiencies, makespan
+
+    assert makespan([3.0, 1.0, 1.0, 1.0], 2) == 3.0
+    assert makespan([1.0, 1.0, 3.0], 2) == 4.0  # in their order, not the longest first
+    assert makespan([1.0, 2.0], 8) == 2.0
+    # One second of four is not for workers: two need 3 s, and three or more 2 s.
+    assert_allclose(efficiencies(4.0, [[1.0, 1.0, 1.0]])[0], 4.0 / (2 * 3.0))
+    assert_allclose(efficiencies(4.0, [[1.0, 1.0, 1.0]])[1:], [4.0 / (8 * 2.0), 4.0 / (16 * 2.0)])

@@ -178,7 +178,8 @@ def test_each_script_has_its_test():
     others = {path.name for path in EXAMPLES.rglob("[!_]*.py")} - {
         p.name for p in GALLERY.values()
     }
-    assert others == {"demo.py", "serve_fastapi.py"}  # the latter: tests/test_serving_example.py
+    # Those that need more than a gallery has: data, a server (tests/test_serving_example.py), dask
+    assert others == {"bike_rentals.py", "cluster_dask.py", "demo.py", "serve_fastapi.py"}
 
 
 @pytest.mark.parametrize("name", GALLERY)
@@ -233,6 +234,13 @@ def test_bike_rentals_have_three_regimes(data_dir, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_cluster_dask(tmp_path):
+    pytest.importorskip("distributed")
+    said = run("cluster_dask.py", tmp_path)
+    assert "4 blocks predicted where they are\nas if they were here: True" in said
+
+
 def test_demo(tmp_path):
     pytest.importorskip("matplotlib")
     pytest.importorskip("pandas")

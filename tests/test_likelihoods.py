@@ -147,3 +147,24 @@ def test_standard_error_of_the_lift(rng):
     np.testing.assert_allclose(lift.over_best_expert_se, stats.sem(gain))
     np.testing.assert_allclose(lift.over_constant_se, stats.sem(gain))
     assert "over 'a'" in repr(lift)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-100, 1e100])
+@pytest.mark.parametrize("shape", [(40,), (40, 2)])
+def test_rounded_predictions(size, shape, rng):
+    """Steps are small beside the spread of the target, whatever its size and its mean."""
+    y = size * (1e4 + rng.normal(size=shape))
+    likelihood = regression_likelihood("gaussian", y, np.ones(40))
+    rounded = likelihood.rounded(y)
+    assert np.abs(rounded - y).max() < 1e-7 * y.std(axis=0).max()
+    np.testing.assert_array_equal(likelihood.rounded(rounded), rounded)
+    np.testing.assert_array_equal(likelihood.rounded(np.nextafter(rounded, np.inf)), rounded)
+
+
+def test_rounded_probabilities_are_never_0():
+    likelihood = Categorical(np.arange(2), learn_floor=True)
+    proba = np.array([[MIN_FLOOR / 2, 1 - MIN_FLOOR / 2], [1 / 3, 2 / 3]])
+    rounded = likelihood.rounded(proba)
+    assert (rounded > 0).all()
+    np.testing.assert_allclose(rounded, proba, rtol=1e-7)
+    np.testing.assert_array_equal(likelihood.rounded(np.nextafter(rounded, 1.0)), rounded)

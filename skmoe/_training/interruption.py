@@ -45,7 +45,7 @@ def error_with_partial(
     lost = isinstance(stop, WorkersLostError)
     error: Any = stop if lost else FitInterruptedError(*stop.args)
     found = best.found
-    error.finish_with(None if found is None else lambda: finish(found))
+    error._finish_with(None if found is None else lambda: finish(found))
     return error
 
 

@@ -292,7 +292,7 @@ def test_interrupted_search_of_a_classifier():
 
 def test_exceptions_travel_without_what_was_learned():
     error = WorkersLostError("gone")
-    error.finish_with(lambda: X)
+    error._finish_with(lambda: X)
     copy = pickle.loads(pickle.dumps(error))
     assert copy.args == ("gone",)
     assert copy.partial_ is None

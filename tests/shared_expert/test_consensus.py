@@ -316,15 +316,17 @@ def test_the_judgement_of_the_correction_is_nearly_unbiased():
 def test_that_judgement_is_the_one_that_is_used():
     """The held-out prediction is the whole's, corrected as the fold mates would have it."""
     X, y = shared_error(200, 0, size=4.0)
-    opinions = forest_opinions(X[:, :1], y, 0)
+    likelihood = regression_likelihood("gaussian", y, np.ones(200))
+    opinions = likelihood.rounded(forest_opinions(X[:, :1], y, 0))
     consensus, held_out, weight = fit_on(X, y, opinions, seed=5)
     assert 0 < weight < 1 and sum(consensus.parts.values()) == pytest.approx(1)
     evidence = _evidence(opinions, X, np.arange(2))
-    own, likelihood = Folds.of(folds(200), 200), regression_likelihood("gaussian", y, np.ones(200))
+    own = Folds.of(folds(200), 200)
     known = Rows(y, np.ones(200), own, likelihood)
     _, bases = _weighed(opinions, evidence, known)
     said = sum(part * each for part, each in zip(consensus.parts.values(), bases, strict=True))
-    left_over = (y - (1 - weight) * opinions.mean(axis=1) - weight * said)[:, np.newaxis]
+    whole = (1 - weight) * likelihood.rounded(opinions.mean(axis=1)) + weight * said
+    left_over = (y - likelihood.rounded(whole))[:, np.newaxis]
     forest = consensus.correction
     assert forest.n_estimators == N_TREES and forest.min_samples_leaf == MIN_LEAF_ROWS
     correction = _held_out_correction(forest, evidence, left_over, np.ones(200), own)

@@ -1,0 +1,203 @@
+"""What a fit costs as rows grow, what it would send to a cluster, and how well that would be used.
+
+Each case is a process of its own with one thread. *Memory* is the peak beyond that of the data,
+in multiples of X. *Tasks* are the calls that may go to workers. *Bytes* are those of pickled
+arguments and results in an EM iteration, in multiples of X, without arguments that all tasks share
+(they travel once). *Efficiency* is simulated: tasks of the measured times are given to so many
+workers in their order, and all else is done by one; nothing is added for the way there. *Stream*:
+one pass of ``partial_fit`` in chunks of 2,000 rows beside EM on all rows, both with the same
+settings and from the same start, a mixture of the first chunk (whose time counts for the stream
+only); log-likelihood on 20,000 new rows; seconds are the processor's.
+
+    python benchmarks/scale.py [--rows 10000 100000] [--experts linear trees boosting] [--large]
+        [--only fit stream]
+
+``--large`` adds 1,000,000 rows.
+"""
+
+import argparse
+import heapq
+import multiprocessing
+import pickle
+import resource
+import time
+import warnings
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.linear_model import Ridge
+from sklearn.tree import DecisionTreeRegressor
+from threadpoolctl import threadpool_limits
+
+from skmoe import MixtureOfExpertsRegressor, SoftmaxGate
+from skmoe._experts.workers import Workers
+
+N_FEATURES, N_REGIMES, N_EXPERTS, CHUNK = 20, 4, 4, 2000
+WORKERS = (2, 8, 16)
+EXPERTS = {
+    "linear": Ridge(),
+    "trees": DecisionTreeRegressor(min_samples_leaf=20),
+    "boosting": HistGradientBoostingRegressor(max_iter=40),
+}
+GOALS = {"bytes": 4.0, "memory": 10.0, "difference": -0.002, "time": 0.1}
+
+
+def rows(n, seed):
+    """Linear laws in regions that a softmax parts, with noise."""
+    truth = np.random.default_rng(0)
+    slopes = truth.normal(size=(N_REGIMES, N_FEATURES))
+    borders = truth.normal(size=(N_REGIMES, N_FEATURES))
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, N_FEATURES))
+    scores = X @ borders.T
+    regime = (scores + rng.gumbel(size=scores.shape)).argmax(axis=1)
+    return X, (X @ slopes.T)[np.arange(n), regime] + 0.5 * rng.normal(size=n)
+
+
+def mixture(expert, **parameters):
+    """Settings under which no search decides what is compared."""
+    settings = {
+        "n_experts": N_EXPERTS,
+        "gate": SoftmaxGate(),
+        "overlap": 0.0,
+        "init": "auto",
+        "shared_expert": None,
+        "density": "mixture",
+        "random_state": 0,
+    }
+    return MixtureOfExpertsRegressor(expert, **settings | parameters)
+
+
+class Recorder:
+    """Makes the calls of `Workers` one by one, and notes seconds and bytes of each.
+
+    Attributes
+    ----------
+    groups : list of list of float
+        Seconds of the calls that may be made at a time.
+    sent : list of int
+        Bytes of each group.
+    """
+
+    def __init__(self):
+        self.groups, self.sent = [], []
+
+    def __call__(self, workers, calls):
+        shared = {id(one) for one in workers.shared}
+        seconds, n_bytes, results = [], 0, []
+        for function, arguments in calls:
+            own = [one for one in arguments if id(one) not in shared]
+            n_bytes += len(pickle.dumps((function, own), protocol=5))
+            started = time.perf_counter()
+            results.append(function(*arguments))
+            seconds.append(time.perf_counter() - started)
+            n_bytes += len(pickle.dumps(results[-1], protocol=5))
+        self.groups.append(seconds)
+        self.sent.append(n_bytes)
+        return results
+
+
+def makespan(seconds, n_workers):
+    """Seconds until all calls are done, each by the first worker that is free."""
+    free = [0.0] * n_workers
+    for each in seconds:
+        heapq.heappush(free, heapq.heappop(free) + each)
+    return max(free)
+
+
+def efficiencies(total, groups):
+    """Part of so many workers' time that is used."""
+    alone = total - sum(map(sum, groups))
+    return [total / (n * (alone + sum(makespan(group, n) for group in groups))) for n in WORKERS]
+
+
+def peak():
+    """Most bytes that this process has had."""
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def measure_fit(kind, n):
+    """Figures of one fit."""
+    warnings.simplefilter("ignore")
+    X, y = rows(n, 1)
+    with threadpool_limits(1):
+        mixture(EXPERTS[kind], max_iter=2).fit(X[:1000], y[:1000])  # imports and compiles
+        recorder, Workers.run = Recorder(), None
+        Workers.run = lambda workers, calls: recorder(workers, calls)
+        before, started = peak(), time.perf_counter()
+        fitted = mixture(EXPERTS[kind]).fit(X, y)
+        seconds = time.perf_counter() - started
+    memory = (peak() - before) / X.nbytes
+    n_tasks = sum(map(len, recorder.groups))
+    n_bytes = np.median(recorder.sent[: fitted.n_iter_] or [0]) / X.nbytes
+    used = efficiencies(seconds, recorder.groups)
+    return seconds, fitted.n_iter_, memory, n_tasks, n_bytes, *used
+
+
+def measure_stream(n):
+    """Seconds of the processor and log-likelihoods, of EM on all rows and of one pass."""
+    warnings.simplefilter("ignore")
+    (X, y), new = rows(n, 1), rows(20_000, 2)
+    with threadpool_limits(1):
+        first = mixture(Ridge()).fit(X[:CHUNK], y[:CHUNK])
+        started = time.process_time()
+        # From where the stream starts: on its own EM ended elsewhere, once in a poor optimum.
+        batch = mixture(Ridge(), init=first.responsibilities(X, y)).fit(X, y)
+        batch_seconds = time.process_time() - started
+        stream, started = mixture(Ridge()), time.process_time()
+        for first in range(0, n, CHUNK):
+            stream.partial_fit(X[first : first + CHUNK], y[first : first + CHUNK])
+        seconds = time.process_time() - started
+    scored = stream.stream_.log_likelihood[1:]
+    return (
+        batch_seconds,
+        seconds,
+        batch.log_density(*new).mean(),
+        stream.log_density(*new).mean(),
+        scored.mean() if len(scored) else np.nan,
+    )
+
+
+def in_its_own_process(function, *arguments):
+    """The result of a function, and memory that is its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, arguments)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", nargs="+", type=int, default=[10_000, 100_000])
+    parser.add_argument("--experts", nargs="+", choices=EXPERTS, default=list(EXPERTS))
+    parser.add_argument("--large", action="store_true")
+    parser.add_argument("--only", nargs="+", choices=["fit", "stream"], default=["fit", "stream"])
+    chosen = parser.parse_args()
+    numbers = chosen.rows + ([1_000_000] if chosen.large else [])
+    if "fit" in chosen.only:
+        print("experts      rows  seconds  iterations  memory  tasks  bytes  efficiency 2, 8, 16")
+        for kind in chosen.experts:
+            for n in numbers:
+                seconds, n_iter, memory, n_tasks, n_bytes, *used = in_its_own_process(
+                    measure_fit, kind, n
+                )
+                parts = ", ".join(f"{each:.2f}" for each in used)
+                print(
+                    f"{kind:8} {n:8} {seconds:8.1f} {n_iter:11} {memory:7.1f} {n_tasks:6} "
+                    f"{n_bytes:6.2f}  {parts}",
+                    flush=True,
+                )
+        print(f"goals: memory {GOALS['memory']:g}, bytes {GOALS['bytes']:g}")
+    if "stream" in chosen.only:
+        print("stream       rows  seconds, batch and stream, ratio  log-likelihoods  difference")
+        for n in numbers:
+            batch_seconds, seconds, batch, stream, scored = in_its_own_process(measure_stream, n)
+            print(
+                f"         {n:8} {batch_seconds:8.1f} {seconds:8.1f} "
+                f"{seconds / batch_seconds:8.3f}  {batch:8.4f} {stream:8.4f}  "
+                f"{stream - batch:+.4f}  (while learning {scored:.4f})",
+                flush=True,
+            )
+        print(f"goals: ratio {GOALS['time']:g}, difference {GOALS['difference']:g}")
+
+
+if __name__ == "__main__":
+    main()
