@@ -1,8 +1,8 @@
-"""A mixture fitted on a cluster of dask that loses a worker, and predictions where the rows are.
+"""A mixture fitted on a dask cluster that loses a worker; prediction by partition.
 
 The cluster is one of this machine, of two processes; for another give its address,
-``Client("tcp://...")``. It needs ``pip install 'skmoe[dask]'``. Run it with ``python
-examples/cluster_dask.py``.
+``Client("tcp://...")``. It needs ``pip install 'skmoe[dask]'``. Run it with
+``python examples/cluster_dask.py``.
 """
 
 import os
