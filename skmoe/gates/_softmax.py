@@ -392,8 +392,9 @@ class SoftmaxGate(SolvedGate, TopKGate, RestrictableGate):
         if indicated:
             coef = np.hstack([coef, self.missing_coef_])
         if self.terms_ is not None:
-            X = np.hstack([X, self.terms_.columns(X[:, : self.coef_.shape[1]])])
-            coef = np.hstack([coef, self.term_coef_])
+            terms = self.terms_.columns(X[:, : self.coef_.shape[1]])
+            X = np.concatenate((X, terms), axis=1)  # a single row feels what hstack asks besides
+            coef = np.concatenate((coef, self.term_coef_), axis=1)
         if self.temperature == 1:
             return X, coef, self.intercept_
         return X, coef / self.temperature, self.intercept_ / self.temperature
