@@ -113,7 +113,7 @@ def mixture(kind, n_experts):
 @cache
 def five(classes):
     """A fitted pool of five kinds of experts, with the consensus that is its default."""
-    X, y, regime = problem(16, 2000, 2)
+    X, y, regime = problem(16, 600, 2)
     parts = POOL_OF_CLASSIFIERS if classes else POOL_OF_REGRESSORS
     kind = MixtureOfExpertsClassifier if classes else MixtureOfExpertsRegressor
     target = y if classes else np.where(y == 1, X[:, 0], X[:, 1]) + regime / 16

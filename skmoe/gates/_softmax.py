@@ -404,7 +404,8 @@ class SoftmaxGate(SolvedGate, TopKGate, RestrictableGate):
         """Completed columns, and those of the terms behind them."""
         if self.terms_ is None:
             return X
-        return np.hstack([X, self.terms_.columns(X[:, : self.coef_.shape[1]])])
+        terms = self.terms_.columns(X[:, : self.coef_.shape[1]])
+        return np.concatenate((X, terms), axis=1)  # a single row feels what hstack asks besides
 
     def _coefficients(self):
         """Of all columns, and the intercepts, at the temperature."""
@@ -413,7 +414,7 @@ class SoftmaxGate(SolvedGate, TopKGate, RestrictableGate):
             parts.append(self.missing_coef_)
         if self.terms_ is not None:
             parts.append(self.term_coef_)
-        coef = np.hstack(parts) if len(parts) > 1 else self.coef_
+        coef = np.concatenate(parts, axis=1) if len(parts) > 1 else self.coef_
         if self.temperature == 1:
             return coef, self.intercept_
         return coef / self.temperature, self.intercept_ / self.temperature

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -119,9 +120,13 @@ class Splines(Record):
     def columns(self, X):
         """Hats (n_samples, n_hats) of features without missing values."""
         x = X[:, self.features]
-        rising = (x - self.left) / (self.knots - self.left)
-        falling = (self.right - x) / (self.right - self.knots)
+        rise, fall = self._widths
+        rising, falling = (x - self.left) / rise, (self.right - x) / fall
         return np.maximum(np.minimum(rising, falling), 0.0)
+
+    @cached_property
+    def _widths(self):
+        return self.knots - self.left, self.right - self.knots
 
     def shares(self, coef, X):
         """What each feature adds to a logit (n_samples, n_features) of coefficients per row."""
