@@ -25,7 +25,7 @@ PIP_INSTALL := -m pip install --quiet --quiet --disable-pip-version-check --root
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | awk -F '\t' '{printf "make %-12s %s\n", $$1, $$2}'
 
-demo: $(VENV)/.stamp  ## a short tour with a picture
+demo: $(VENV)/.stamp-demo  ## a short tour with a picture
 	@MPLBACKEND=Agg $(BIN)/python examples/demo.py
 
 test: $(VENV)/.stamp  ## all tests and doctests (SLOW=1: the slow ones too)
@@ -92,13 +92,18 @@ clean:  ## remove environments, caches and built files
 	rm -rf .pytest_cache .ruff_cache .mypy_cache htmlcov .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/.stamp: pyproject.toml constraints.txt
+$(VENV)/.stamp-demo: pyproject.toml constraints.txt
 	@$(BOOTSTRAP) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
 	    || { echo "skmoe needs Python 3.10 or newer: make PYTHON=/path/to/python3" >&2; exit 1; }
-	@echo "== building $(VENV) with $$($(BOOTSTRAP) --version) (once; a minute or two)"
+	@echo "== building $(VENV) with $$($(BOOTSTRAP) --version) (once; a minute or so)"
 	@$(BOOTSTRAP) -m venv $(VENV) \
 	    || { echo "$(BOOTSTRAP) -m venv failed: is the venv module of this Python installed?" >&2; exit 1; }
 	@$(BIN)/python $(PIP_INSTALL) -c constraints.txt hatchling
+	@$(BIN)/python $(PIP_INSTALL) -c constraints.txt --no-build-isolation -e '.[plot,pandas]'
+	@touch $@
+
+$(VENV)/.stamp: $(VENV)/.stamp-demo
+	@echo "== adding the tools for tests to $(VENV)"
 	@$(BIN)/python $(PIP_INSTALL) -c constraints.txt --no-build-isolation -e '.[test]'
 	@touch $@
 
