@@ -51,7 +51,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "generated/gallery",
     "filename_pattern": "/plot_",
-    "ignore_pattern": "demo|serve_fastapi",
+    "ignore_pattern": "demo|serve_fastapi|bike_rentals",
     "subsection_order": [f"../examples/{name}" for name in SECTIONS],
     "within_subsection_order": "ExampleTitleSortKey",
     "nested_sections": False,
