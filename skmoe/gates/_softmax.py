@@ -379,35 +379,44 @@ class SoftmaxGate(SolvedGate, TopKGate, RestrictableGate):
         return reduced
 
     def _logits(self, X):
-        if getattr(self, "terms_", None) is not None:
-            X = self._validate_features(X, reset=False)
-            at_a_time = max(NUMBERS_OF_TERMS // max(self.term_coef_.shape[1], 1), 1)
-            if len(X) > at_a_time:
-                parts = range(0, len(X), at_a_time)
-                return np.concatenate([self._logits(X[i : i + at_a_time]) for i in parts])
-        X, coef, intercept = self._linear(X)
-        return X @ coef.T + intercept
+        if getattr(self, "terms_", None) is None:
+            X, coef, intercept = self._linear(X)
+            return X @ coef.T + intercept
+        X = self._completed(self._validate_features(X, reset=False))  # names are checked once
+        at_a_time = max(NUMBERS_OF_TERMS // max(self.term_coef_.shape[1], 1), 1)
+        coef, intercept = self._coefficients()
+        parts = (X[i : i + at_a_time] for i in range(0, max(len(X), 1), at_a_time))
+        return np.concatenate([self._with_terms(part) @ coef.T + intercept for part in parts])
 
     def _linear(self, X):
-        """Completed columns, and the coefficients and intercepts of the logits."""
+        """Completed columns with their terms, coefficients and intercepts of the logits."""
         if not hasattr(self, "coef_"):  # to ask that is ten times quicker
             check_is_fitted(self)
-        indicated = len(self.missing_features_)
-        if indicated or not (is_known_array(self, X, "d") and is_finite(X)):
-            X = complete(
-                self._validate_features(X, reset=False),
-                self.feature_means_,
-                self.missing_features_,
-            )
-        coef = self.coef_
-        if indicated:
-            coef = np.hstack([coef, self.missing_coef_])
+        known = is_known_array(self, X, "d") and is_finite(X)
+        if len(self.missing_features_) or not known:
+            X = self._completed(self._validate_features(X, reset=False))
+        return self._with_terms(X), *self._coefficients()
+
+    def _completed(self, X):
+        return complete(X, self.feature_means_, self.missing_features_)
+
+    def _with_terms(self, X):
+        """Completed columns, and those of the terms behind them."""
+        if self.terms_ is None:
+            return X
+        return np.hstack([X, self.terms_.columns(X[:, : self.coef_.shape[1]])])
+
+    def _coefficients(self):
+        """Of all columns, and the intercepts, at the temperature."""
+        parts = [self.coef_]
+        if len(self.missing_features_):
+            parts.append(self.missing_coef_)
         if self.terms_ is not None:
-            X = np.hstack([X, self.terms_.columns(X[:, : self.coef_.shape[1]])])
-            coef = np.hstack([coef, self.term_coef_])
+            parts.append(self.term_coef_)
+        coef = np.hstack(parts) if len(parts) > 1 else self.coef_
         if self.temperature == 1:
-            return X, coef, self.intercept_
-        return X, coef / self.temperature, self.intercept_ / self.temperature
+            return coef, self.intercept_
+        return coef / self.temperature, self.intercept_ / self.temperature
 
     def _validate_features(self, X, reset):
         if not reset and is_valid_array(self, X, "d"):

@@ -1,6 +1,7 @@
 """Softmax gates with products and splines of the features."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -326,3 +327,19 @@ def test_the_border_is_the_nearest_to_first_order(mixture):
         cosine = -(delta / spread) @ direction
         cosine /= np.linalg.norm(delta / spread) * np.linalg.norm(direction)
         np.testing.assert_allclose(cosine, 1.0, atol=1e-4)
+
+
+@pytest.mark.parametrize("terms", ["linear", "products", "splines"])
+def test_names_of_columns_are_checked_once(terms, monkeypatch):
+    """And not of what was made of a frame, which has none."""
+    pd = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(200, 3)), columns=list("abc"))
+    R = np.eye(2)[(X["a"] * X["b"] > 0).astype(int)]
+    gate = SoftmaxGate(terms=terms).fit(X, R)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        whole = gate.predict_proba(X)
+        monkeypatch.setattr("skmoe.gates._softmax.NUMBERS_OF_TERMS", 70)  # a few rows at a time
+        np.testing.assert_allclose(gate.predict_proba(X), whole, atol=1e-12)
+        assert gate.predict_proba(X[:0]).shape == (0, 2)
