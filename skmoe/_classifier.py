@@ -50,7 +50,7 @@ class MixtureOfExpertsClassifier(ClassifierChunks, ClassifierMixin, BaseMixtureO
         end of a Pipeline), those that others can stand in for are merged then, as long as neither
         likelihood nor loss of held-out rows is worse by a standard error: there may be any number
         of them. With ``e_step="insample"`` it is 4. None means "auto" for linear experts, unless
-        `init` is given or `overlap` is 1, and 4 for all others.
+        `init` or a gate other than `SoftmaxGate` is given or `overlap` is 1, and 4 otherwise.
     gate : gate, classifier with ``predict_proba``, or None, default=None
         Learns from the features which expert is responsible. None means `SoftmaxGate` with
         ``alpha="auto"``, which is chosen by the held-out likelihood of the mixture. So are its

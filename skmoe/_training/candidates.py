@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
+from .._data.weights import last_step
 from .._experts.kinds import is_linear, of_different_kinds
+from ..gates._softmax import SoftmaxGate
 from ..gates._terms import most_terms
 from .settings import TrainingSettings
 
@@ -71,12 +73,14 @@ def number_is_free(mixture: Any) -> bool:
     """Whether the number of clones is to be chosen on held-out rows.
 
     It is where that is asked for. It is by default for linear experts, of which a search costs
-    little, and the right number is worth much.
+    little, and the right number is worth much; but a start, or a gate of another kind, may be for
+    so many and no others.
     """
     if mixture.n_experts is not None:
         return mixture.n_experts == "auto"
     expert = mixture._default_expert() if mixture.experts is None else mixture.experts
-    return is_linear(expert) and isinstance(mixture.init, str) and mixture.overlap != 1
+    softmax = mixture.gate is None or isinstance(last_step(mixture.gate), SoftmaxGate)
+    return is_linear(expert) and softmax and isinstance(mixture.init, str) and mixture.overlap != 1
 
 
 def numbers_to_try(init: Any, top_k: int | None, e_step: str, n_samples: int) -> tuple[int, ...]:

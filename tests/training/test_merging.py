@@ -8,6 +8,7 @@ from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.datasets import make_piecewise_regression
+from skmoe.gates import HierarchicalGate
 
 
 def regimes(kind, seed, n_rows):
@@ -56,6 +57,13 @@ def test_only_of_linear_experts_the_number_is_chosen_unasked():
     assert trees.set_params(random_state=0).fit(X, y).n_experts_ == 4
     given = MixtureOfExpertsRegressor(Ridge(), max_iter=2, cv=2, overlap=1.0, random_state=0)
     assert given.fit(X, y).n_experts_ == 4  # all of them the same, however many
+
+
+def test_a_gate_may_be_for_so_many():
+    X, y, _ = regimes("oblique", 0, 300)
+    gate = HierarchicalGate(groups=[[0, 1], [2, 3]])
+    moe = MixtureOfExpertsRegressor(Ridge(), gate=gate, max_iter=2, cv=2, random_state=0)
+    assert moe.fit(X, y).n_experts_ == 4
 
 
 def test_classes():
