@@ -44,11 +44,11 @@ def test_few_experts_for_one_line():
     assert moe.fit(X, X.sum(axis=1) + rng.normal(size=400)).n_experts_ <= 2
 
 
-@pytest.mark.parametrize("n_experts", [4, None, "auto"])
+@pytest.mark.parametrize("n_experts", [5, None, "auto"])
 def test_a_number_that_is_given_stays(n_experts):
     X, y, _ = regimes("oblique", 0, 500)
     moe = MixtureOfExpertsRegressor(Ridge(), n_experts=n_experts, random_state=0).fit(X, y)
-    assert (moe.n_experts_ == 4) == (n_experts == 4)
+    assert (moe.n_experts_ == 5) == (n_experts == 5)
 
 
 def test_only_of_linear_experts_the_number_is_chosen_unasked():
