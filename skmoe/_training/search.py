@@ -32,9 +32,9 @@ line with noise, where more experts can do no good, they gained up to 2.9 standa
 """
 
 HOPELESS = 2.0
-"""Standard errors behind the best start or overlap, at the same iteration, that end a trial.
+"""Standard errors behind the best overlap, at the same iteration, that end a trial.
 
-Terms of the gate that turn out best may start slowly: they have their short run in full.
+Starts and terms of the gate that turn out best may begin slowly: they have their short run in full.
 """
 
 SHORT_RUN = 5
@@ -185,7 +185,7 @@ def best_run(
         progress.enter(what, f", at most {len(searched[what])} to compare by log-likelihood")
     else:
         progress.enter(LAST_STAGES[0], f", {choices[0]}")
-    best = _best_of(choices[1:], attempt(choices[0]), attempt, race=True)
+    best = _best_of(choices[1:], attempt(choices[0]), attempt)
     stage("overlap")
     best = _best_along("overlap", overlaps, best, attempt, _is_more_likely, race=True)
     stage("terms")
@@ -298,10 +298,10 @@ def _tried(attempt, choice, rival):
         return None
 
 
-def _best_of(choices, best, attempt, race=False):
+def _best_of(choices, best, attempt):
     """The most likely of the trials of some choices and the best so far."""
     for choice in choices:
-        trial = _tried(attempt, choice, best if race else None)
+        trial = _tried(attempt, choice, None)
         if trial is not None and _is_more_likely(trial, best):
             best = trial
     return best
