@@ -1,7 +1,7 @@
 """Calls in the workers of a dask cluster.
 
-joblib has a way there, too. In tests in which a worker dies its calls never came back (joblib 1.6),
-and it scatters what it is given anew in each call of `Parallel`.
+joblib has a way there, too. In tests in which a worker dies its calls never came back (joblib
+1.6), and it scatters what it is given anew in each call of `Parallel`.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ line with noise, where more experts can do no good, they gained up to 2.9 standa
 HOPELESS = 2.0
 """Standard errors behind the best overlap, at the same iteration, that end a trial.
 
-Starts and terms of the gate that turn out best may begin slowly: they have their short run in full.
+Starts and terms of the gate that turn out best may begin slowly: they have all of their short run.
 """
 
 SHORT_RUN = 5
