@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+from .._arithmetic.threads import one_blas_thread
 from .._likelihoods import Categorical, Likelihood
 
 STEPS = 2
@@ -139,12 +140,14 @@ def improved(
     strength = np.where(np.arange(len(coef)) < len(coef) - 1, 1.0, 1e-6)[:, np.newaxis] * penalty
     if coef.shape[1] == 2:
         strength = 2.0 * strength
-    value, too_far = _value(coef, X, codes, weights, strength), np.zeros(len(penalty), dtype=bool)
-    for _ in range(n_steps):
-        reached = coef + _change(coef, X, codes, weights, strength, too_far)
-        then = _value(reached, X, codes, weights, strength)
-        too_far = then < value
-        coef, value = np.where(too_far, coef, reached), np.maximum(then, value)
+    too_far = np.zeros(len(penalty), dtype=bool)
+    with one_blas_thread():  # more wait for each other, product by small product
+        value = _value(coef, X, codes, weights, strength)
+        for _ in range(n_steps):
+            reached = coef + _change(coef, X, codes, weights, strength, too_far)
+            then = _value(reached, X, codes, weights, strength)
+            too_far = then < value
+            coef, value = np.where(too_far, coef, reached), np.maximum(then, value)
     return coef
 
 
