@@ -1,6 +1,7 @@
 """Linear mixtures beside the classics of piecewise linear regression, and known regimes recovered.
 
-Run ``python benchmarks/piecewise.py [--sets yacht ...] [--rows 1500] [--seeds 2] [--csv FILE]``.
+Run ``python benchmarks/piecewise.py [--data FOLDER] [--sets yacht ...] [--rows 1500] [--seeds 2]
+[--csv FILE]``; ``--only classes`` compares logistic mixtures with one logistic regression.
 Rivals that are not installed are left out: ``pip install cubist fast-model-trees lightgbm pygam``
 (Cubist is GPL: an extra of this benchmark and never of skmoe).
 M5' (``m5py``) and ``linear-tree`` need scikit-learn 1.6 or older: run these in an environment of
@@ -17,18 +18,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _data import DATA, load_split
+from _data import DATA, Unusable, load_split, tasks
 from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.linear_model import LinearRegression, Ridge
-from sklearn.metrics import adjusted_rand_score
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.metrics import adjusted_rand_score, log_loss
 
-from skmoe import MixtureOfExpertsRegressor
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe.datasets import make_piecewise_regression
 
-SETS = (
-    "yacht", "concrete", "insurance", "kin8nm", "employee_salaries", "bike_sharing_hourly",
-    "california_housing", "protein",
-)  # fmt: skip
 REFERENCE = "Cubist"
 TO_READ = {"overlap": 0.0, "shared_expert": None}
 
@@ -139,10 +136,10 @@ def n_parameters(model):
     return experts + gate.coef_.size + gate.term_coef_.size + gate.intercept_.size
 
 
-def measured(name, seed, method, n_rows):
+def measured(folder, name, seed, method, n_rows):
     """Figures of a method on a set; None if it does not run here."""
-    split = load_split(DATA, name, "regression", n_rows, seed)
     try:
+        split = load_split(folder, name, "regression", n_rows, seed)
         model = methods(seed)[method]()
         started = time.process_time()
         model.fit(split.X, split.y)
@@ -161,17 +158,56 @@ def compared(options):
     if options.csv and options.csv.exists():
         frame = pd.read_csv(options.csv)
         known = {(row[0], row[1], row[2]): row for row in frame.itertuples(index=False)}
-    for name, seed in product(options.sets, range(options.seeds)):
+    sets = chosen(options, "regression")
+    for name, seed in product(sets, range(options.seeds)):
         for method in options.methods or methods(seed):
             if (name, seed, method) in known:
                 continue
-            figures = measured(name, seed, method, options.rows)
+            figures = measured(options.data, name, seed, method, options.rows)
             if figures is not None:
                 rows.append((name, seed, method, *figures))
                 known[name, seed, method] = rows[-1]
                 if options.csv:
                     pd.DataFrame(known.values(), columns=COLUMNS).to_csv(options.csv, index=False)
-    report(pd.DataFrame(known.values(), columns=COLUMNS), options.sets)
+    report(pd.DataFrame(known.values(), columns=COLUMNS), sets)
+
+
+def chosen(options, task):
+    """Names of the data sets of a task that were asked for, or of all in the folder."""
+    known = [name for name, kind in tasks(options.data).items() if kind == task]
+    return [name for name in known if options.sets is None or name in options.sets]
+
+
+def compared_classes(options):
+    """Print the log-loss of logistic mixtures beside that of one logistic regression."""
+    print("\n| set | logistic mixture | one logistic regression | ratio | experts |")
+    print("|---" * 5 + "|")
+    ratios = []
+    for name in chosen(options, "classification"):
+        losses, numbers = [], []
+        for seed in range(options.seeds):
+            try:
+                split = load_split(options.data, name, "classification", options.rows, seed)
+            except Unusable as error:
+                print(f"{name}: {error}", flush=True)
+                continue
+            linear = LogisticRegression(max_iter=1000)
+            mixture = MixtureOfExpertsClassifier(linear, random_state=seed).fit(split.X, split.y)
+            numbers.append(str(mixture.n_experts_))
+            losses.append(
+                [
+                    log_loss(
+                        split.y_test, model.predict_proba(split.X_test), labels=model.classes_
+                    )
+                    for model in (mixture, linear.fit(split.X, split.y))
+                ]
+            )
+        if losses:
+            ours, one = np.mean(losses, axis=0)
+            ratios.append(ours / one)
+            print(f"| {name} | {ours:.3f} | {one:.3f} | {ratios[-1]:.3f} | {' '.join(numbers)} |")
+    if ratios:
+        print(f"geometric mean {np.exp(np.mean(np.log(ratios))):.3f}, worst {max(ratios):.3f}")
 
 
 COLUMNS = ("set", "seed", "method", "error", "seconds", "parameters", "experts")
@@ -240,17 +276,20 @@ def recovered(n_rows, n_seeds):
 def main():
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sets", nargs="+", default=SETS)
+    parser.add_argument("--data", type=Path, default=DATA, help="folder with datasets.json")
+    parser.add_argument("--sets", nargs="+", metavar="NAME", help="data sets (all)")
     parser.add_argument("--methods", nargs="+", default=None)
     parser.add_argument("--rows", type=int, default=1500)
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--only", choices=["sets", "regimes"])
+    parser.add_argument("--only", choices=["sets", "classes", "regimes"])
     parser.add_argument("--csv", type=Path, help="figures so far, and to come")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    if options.only != "sets":
+    if options.only in (None, "regimes"):
         recovered(2000, options.seeds)
-    if options.only != "regimes":
+    if options.only in (None, "classes"):
+        compared_classes(options)
+    if options.only in (None, "sets"):
         compared(options)
 
 
