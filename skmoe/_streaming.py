@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,9 +57,11 @@ class ChunkLearning:
     def _learn_chunk(self: Any, X: Any, y: Any, sample_weight: Any, classes: Any = None) -> Any:
         if not hasattr(self, "stream_"):
             if hasattr(self, "experts_"):
-                raise ValueError(
+                warnings.warn(
                     "this mixture was fitted by fit, which keeps nothing that partial_fit could "
-                    "go on from; begin with partial_fit on a clone of it"
+                    "go on from: it begins anew with this chunk. Begin with partial_fit if all "
+                    "chunks are to count",
+                    stacklevel=3,
                 )
             return self._begin_stream(X, y, sample_weight, classes)
         chunk = self._chunk(X, y, sample_weight)

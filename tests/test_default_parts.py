@@ -15,7 +15,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 
 def test_the_default_gate_is_what_none_means():
-    model = small.regressor(overlap="auto", init="auto")
+    model = small.regressor(overlap="auto", init="auto", gate=None)
     spelled = clone(model).set_params(gate__alpha="auto")
     assert repr(spelled.gate) == repr(SoftmaxGate(alpha="auto", terms="auto"))
     assert model.gate is None

@@ -193,7 +193,7 @@ def test_example_has_text_between_its_code(name):
 @pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("name", GALLERY)
 def test_example_of_the_gallery(name, tmp_path, monkeypatch):
-    """It draws one figure, and what its text says of the result is so."""
+    """It draws, and what its text says of the result is so."""
     pytest.importorskip("matplotlib").use("Agg")
     pytest.importorskip("pandas")
     from matplotlib import pyplot as plt
@@ -207,8 +207,9 @@ def test_example_of_the_gallery(name, tmp_path, monkeypatch):
     plt.close("all")  # what other tests have left open
     try:
         said = runpy.run_path(str(GALLERY[name]), run_name="__main__")
-        (number,) = plt.get_fignums()
-        plt.figure(number).canvas.draw()
+        assert plt.get_fignums()
+        for number in plt.get_fignums():
+            plt.figure(number).canvas.draw()
     finally:
         plt.close("all")
     CHECKS[name](said)

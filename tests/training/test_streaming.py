@@ -260,10 +260,16 @@ def test_not_available(parameters, said):
     assert said in str(caught.value.__cause__)
 
 
+def test_a_mixture_that_was_fitted_by_fit_begins_anew():
+    X, y = rows(600, 1)
+    with pytest.warns(UserWarning, match="fitted by fit") as caught:
+        again = mixture().fit(X[:300], y[:300]).partial_fit(X, y)
+    assert caught[0].filename == __file__
+    assert_array_equal(again.predict(X), mixture().partial_fit(X, y).predict(X))
+
+
 def test_errors():
     X, y = rows(600, 1)
-    with pytest.raises(ValueError, match="fitted by fit"):
-        mixture().fit(X, y).partial_fit(X, y)
     with pytest.raises(ValueError, match="one output"):
         mixture().partial_fit(X, np.column_stack([y, y]))
     model = MixtureOfExpertsClassifier(GaussianNB(), n_experts=2)
