@@ -51,7 +51,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "generated/gallery",
     "filename_pattern": "/plot_",
-    "ignore_pattern": r"/(?!plot_)[^/]+\.py$",  # scripts that need data, a server or a cluster
+    "ignore_pattern": r"^(?!plot_)",  # scripts that need data, a server or a cluster
     "subsection_order": [f"../examples/{name}" for name in SECTIONS],
     "within_subsection_order": "ExampleTitleSortKey",
     "nested_sections": False,
