@@ -67,9 +67,12 @@ class Lift(Record):
         }
         if self.over_shared is not None:
             figures["over the shared expert"] = (self.over_shared, self.over_shared_se)
-        told = ", ".join(f"{what}: {gain:+.4f} ± {se:.4f}" for what, (gain, se) in figures.items())
-        line = f"Lift({told} log-likelihood per row)"
-        return line if self.losses is None else f"{line}\n{self.losses!r}"
+        width = max(map(len, figures)) + 2
+        lines = ["gain in log-likelihood per row"]
+        lines += [f"{what:{width}}{gain:+.4f} ± {se:.4f}" for what, (gain, se) in figures.items()]
+        if self.losses is not None:
+            lines.append(repr(self.losses))
+        return "\n".join(lines)
 
 
 def measure_lift(
