@@ -288,9 +288,10 @@ def _warn(found):
     if failures:
         _warn_user(
             f"{len(failures)} of {len(names)} experts could not be fitted on the rows that they "
-            "are responsible for, and were kept as they were in the iteration before (in the "
-            "first: fitted on more rows); use fewer experts, or a larger overlap. The first of "
-            f"them said: {failures[0]}"
+            "are responsible for, or could not answer for others, and were kept as they were in "
+            "the iteration before (in the first: fitted on more rows); use fewer experts, a "
+            "larger overlap, or encoders that take unknown categories. The first of them said: "
+            f"{failures[0]}"
         )
     reseeded = np.any([iteration.reseeded for iteration in run.history], axis=0)
     problem = setup.problem

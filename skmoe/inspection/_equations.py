@@ -143,7 +143,9 @@ def equations_of(model, expert, X=None, scale=np.nan):
         for slopes, constant, noise in zip(coef, intercept, scales, strict=True)
     ]
     parts = zip(outcomes(last, len(coef)), coef, intercept, known, strict=True)
-    return [in_units(outcome, terms, *part) for outcome, *part in parts]
+    # Of a column that is the same in all rows they tell nothing; a penalty makes it look precise.
+    idle = np.zeros(len(terms), bool) if design is None else np.ptp(design[:, 1:], axis=0) == 0
+    return [in_units(outcome, terms, idle, *part) for outcome, *part in parts]
 
 
 def taken_apart(expert):
@@ -271,8 +273,8 @@ def covariance(model: Any, design: Any, slopes: Any, intercept: float, noise: fl
     return inverse @ hessian @ inverse
 
 
-def in_units(outcome, terms, slopes, intercept, cov):
-    """The equation of the features from that of the scaled ones."""
+def in_units(outcome, terms, idle, slopes, intercept, cov):
+    """The equation of the features from that of the scaled ones; errors of `idle` ones are NaN."""
     scale = np.array([term.scale for term in terms])
     shift = np.array([term.shift for term in terms])
     back = np.diag(np.hstack([1.0, 1.0 / scale]))
@@ -281,6 +283,7 @@ def in_units(outcome, terms, slopes, intercept, cov):
     errors = np.full(len(values), np.nan)
     if cov is not None:
         errors = np.sqrt(np.diag(back @ cov @ back.T).clip(min=0.0))
+        errors[1:][idle] = np.nan
     names = tuple(term.name for term in terms)
     intercept, *coef = values.tolist()
     intercept_error, *coef_error = errors.tolist()

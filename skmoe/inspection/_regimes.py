@@ -167,7 +167,8 @@ def regime_table(model, X, y, *, sample_weight=None, n_features=3):
     Coefficients are in units of the features. Standard errors are those of (penalised) least
     squares or logistic regression on the rows of the regime, with its scale: as if the borders
     were known. They are NaN for models other than `LinearRegression`, `Ridge` and
-    `LogisticRegression` of two classes, and if there are fewer rows than coefficients.
+    `LogisticRegression` of two classes, if there are fewer rows than coefficients, and of a
+    column that is the same in all rows of the regime (a category that does not occur there).
 
     A description names the features of which the distribution inside differs most from that
     outside (Kolmogorov-Smirnov distance; of categories total variation), with the range from the

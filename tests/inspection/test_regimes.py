@@ -125,6 +125,13 @@ def test_odds_of_logistic_experts():
     np.testing.assert_allclose(coefficients["odds"], np.exp(coefficients["coef"]))
 
 
+def test_of_a_column_that_does_not_vary_nothing_is_known():
+    X = np.column_stack([small.X, np.zeros(len(small.X))])  # a category that does not occur
+    model = small.regressor([("only", Ridge())]).fit(X, small.Y)
+    errors = regime_table(model, X, small.Y).coefficients()["error"].to_numpy()
+    assert np.isnan(errors).tolist() == [False] * (len(errors) - 1) + [True]
+
+
 def test_three_classes_have_an_equation_each():
     model = small.classifier([("only", LogisticRegression())]).fit(small.X, small.LABELS)
     assert equation(model, "only").count("logit of") == 3
