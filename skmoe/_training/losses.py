@@ -66,9 +66,10 @@ class HeldOutLosses(Record):
                 line += f"{self.gain[name]:15.4g}{self.gain_se[name]:10.2g}"
             lines.append(line)
         lines[-1] += f"  {self.best_expert}"
-        say = ", ".join(f"{name} {part:.0%}" for name, part in self.say.items())
-        corrected = f"; {self.correction:.0%} of a local correction" if self.correction else ""
-        return "\n".join([*lines, f"who says how much: {say}{corrected}"])
+        lines.append("says: " + ", ".join(f"{name} {part:.0%}" for name, part in self.say.items()))
+        if self.correction:
+            lines.append(f"local correction: {self.correction:.0%}")
+        return "\n".join(lines)
 
 
 def measure_losses(
