@@ -25,6 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR, NuSVC, NuSVR
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from sklearn.utils.fixes import parse_version
 
 runtime = pytest.importorskip("onnxruntime", reason="the extra 'onnx' is not installed")
 pytest.importorskip("skl2onnx", reason="the extra 'onnx' is not installed")
@@ -114,6 +115,8 @@ def relative(found, expected):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_estimators_say_the_same(name):
+    if name == "isotonic svm" and parse_version(runtime.__version__) < parse_version("1.20"):
+        pytest.skip("this onnxruntime gives two nodes that it makes itself the same name")
     estimator = clone(ESTIMATORS[name])
     if "random_state" in estimator.get_params():
         estimator.set_params(random_state=0)

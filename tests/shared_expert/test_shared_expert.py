@@ -317,7 +317,7 @@ def test_regimes_leave_nothing_to_the_generalist():
 
 def test_lift_tells_of_the_shared_expert():
     model, _ = fitted("generalist, regressor")
-    assert "over the shared expert: " in repr(model.lift_)
+    assert "over the shared expert " in repr(model.lift_)
     assert "the shared expert" not in repr(
         clone(model).set_params(shared_expert=None).fit(X, Y).lift_
     )

@@ -97,7 +97,7 @@ def test_where_there_are_no_numbers_it_is_a_decision_tree():
     from scipy import sparse
 
     rng = np.random.default_rng(0)
-    X = sparse.random_array((200, 4), density=0.5, rng=rng, format="csr")
+    X = sparse.random(200, 4, density=0.5, random_state=0, format="csr")
     y = np.asarray(X[:, [0]].todense()).ravel() + 0.01 * rng.normal(size=200)
     settings = {"n_experts": 3, "overlap": 0.0, "max_iter": 2, "random_state": 0}
     first, second = (

@@ -170,7 +170,7 @@ def test_experts_without_weights_learn_from_rows_drawn_by_them():
     [
         make_pipeline(StandardScaler(), Ridge()),
         make_pipeline(StandardScaler(), SGDRegressor()),
-        MLPRegressor(hidden_layer_sizes=(10,), max_iter=50),
+        MLPRegressor(hidden_layer_sizes=(10,), max_iter=300),
         [("ridge", Ridge()), ("sgd", SGDRegressor()), ("ols", LinearRegression())],
     ],
 )
