@@ -140,9 +140,9 @@ def _losses_without(leaver, left, gate, density):
 
 def _merged_state(setup, state, owners):
     """The state in which the experts that are left have the responsibilities of the others."""
-    n_left = len(setup.experts.names)
-    responsibilities = np.zeros((*state.responsibilities.shape[:-1], n_left))
+    n_left, before = len(setup.experts.names), np.asarray(state.responsibilities)
+    responsibilities = np.zeros((*before.shape[:-1], n_left), dtype=before.dtype)
     for expert, owner in enumerate(owners):
-        responsibilities[..., owner] += state.responsibilities[..., expert]
+        responsibilities[..., owner] += before[..., expert]
     dispersion = setup.problem.likelihood.initial_dispersion(n_left)
     return initial_state(responsibilities, dispersion, len(setup.problem.folds))

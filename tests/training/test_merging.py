@@ -7,6 +7,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
+from skmoe._training import em
 from skmoe.datasets import make_piecewise_regression
 from skmoe.gates import HierarchicalGate
 
@@ -49,6 +50,17 @@ def test_a_number_that_is_given_stays(n_experts):
     X, y, _ = regimes("oblique", 0, 500)
     moe = MixtureOfExpertsRegressor(Ridge(), n_experts=n_experts, random_state=0).fit(X, y)
     assert (moe.n_experts_ == 5) == (n_experts == 5)
+
+
+@pytest.mark.parametrize("kind", [MixtureOfExpertsRegressor, MixtureOfExpertsClassifier])
+def test_responsibilities_that_are_too_many_to_keep_are_merged_alike(kind, monkeypatch):
+    X, y, _ = regimes("oblique", 0, 500)
+    target = y if kind is MixtureOfExpertsRegressor else y > np.median(y)
+    kept = kind(random_state=0).fit(X, target)
+    monkeypatch.setattr(em, "LARGE", 0)
+    worked_out = kind(random_state=0).fit(X, target)
+    assert worked_out.n_experts_ == kept.n_experts_
+    assert worked_out.score(X, target) == pytest.approx(kept.score(X, target), abs=0.01)
 
 
 def test_only_of_linear_experts_the_number_is_chosen_unasked():
