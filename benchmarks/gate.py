@@ -217,7 +217,8 @@ def em(quick):
             for expert in (None, LinearRegression()):
                 model = MixtureOfExpertsRegressor(
                     expert, n_experts=n_experts, e_step=e_step, overlap=0.0, max_iter=10,
-                    tol=1e-4, random_state=0,
+                    tol=1e-4, gate=SoftmaxGate("auto"), density="mixture",
+                    random_state=0,
                 )  # fmt: skip
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")

@@ -129,7 +129,8 @@ class RegressorChunks(ChunkLearning):
         then moves experts, gate and scales a step (stepwise EM). What the first chunk decides
         stays: the number of experts, their overlap, terms and knots of the gate, transformers
         before an expert in its Pipeline. ``lift_``, ``history_`` and ``log_likelihood_`` tell of
-        the first chunk.
+        the first chunk. After ``fit``, which keeps nothing to go on from, it begins anew, and
+        warns.
 
         Available for a softmax gate, and for experts that are `Ridge` or `LinearRegression`, or
         have a ``partial_fit`` of their own, also at the end of a Pipeline.
@@ -182,7 +183,8 @@ class ClassifierChunks(ChunkLearning):
         falls, the data have changed), and then moves experts, gate and floors a step (stepwise
         EM). What the first chunk decides stays: the number of experts, their overlap, terms and
         knots of the gate, transformers before an expert in its Pipeline. ``lift_``, ``history_``
-        and ``log_likelihood_`` tell of the first chunk.
+        and ``log_likelihood_`` tell of the first chunk. After ``fit``, which keeps nothing to go
+        on from, it begins anew and warns.
 
         Available for a softmax gate, and for experts that have a ``partial_fit`` of their own
         (`SGDClassifier(loss="log_loss")`, `MLPClassifier`, `GaussianNB`), also at the end of a
