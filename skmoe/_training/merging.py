@@ -19,8 +19,14 @@ from .em import EMResult, EMState, initial_state
 from .setup import Setup
 
 TOLERATED = 1.0
-"""Standard errors of the log-likelihood that a mixture of fewer experts may be worse by."""
+"""Standard errors of the log-likelihood, or the loss, that fewer experts may be worse by."""
 
+SLIGHT_NATS, SLIGHT_LOSS = 0.01, 0.02
+"""What fewer experts may be worse by in any case: nats per row, and a share of the loss.
+
+Where there is little noise, standard errors are so small that a dozen experts would be kept for
+borders that are sharper by a hair. A fiftieth of a squared error is a hundredth of its root.
+"""
 
 ITERATIONS = 5
 """Of EM, before a mixture of fewer experts is judged."""
@@ -81,13 +87,14 @@ class _Judgement(NamedTuple):
     def tolerates(self, setup, state):
         """Whether another state is not credibly worse in either."""
         other = self.of(setup, state)
+        slight_loss = SLIGHT_LOSS * np.average(self.row_loss, weights=self.weight)
         worse = (
-            self.row_log_likelihood - other.row_log_likelihood,
-            other.row_loss - self.row_loss,
+            (self.row_log_likelihood - other.row_log_likelihood, SLIGHT_NATS),
+            (other.row_loss - self.row_loss, slight_loss),
         )
         return all(
-            loss <= TOLERATED * error
-            for loss, error in (paired(each, self.weight) for each in worse)
+            loss <= max(TOLERATED * error, slight)
+            for (loss, error), slight in ((paired(each, self.weight), by) for each, by in worse)
         )
 
 
