@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "inspect":
             manifest = read_manifest(options.file)
-            print(json.dumps(manifest.entries, indent=1) if options.json else manifest)
+            _show(json.dumps(manifest.entries, indent=1) if options.json else manifest)
         else:
             key = options.key_file and options.key_file.read_bytes()
             manifest = verify(options.file, key=key)
@@ -31,6 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{options.file}: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _show(text: object) -> None:
+    """Print what may be long, to a reader that may have read enough, such as ``head``."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the last flush
 
 
 def parser() -> argparse.ArgumentParser:

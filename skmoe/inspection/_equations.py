@@ -126,7 +126,7 @@ def equations_of(model, expert, X=None, scale=np.nan):
     equations : list of Equation
     """
     steps, last = taken_apart(expert)
-    if not (hasattr(last, "coef_") and hasattr(last, "intercept_")):
+    if not is_linear_model(last):
         raise TypeError(
             f"only a linear expert has an equation, such as Ridge() or LogisticRegression(), also "
             f"in a Pipeline; this one is {last!r}"
@@ -146,6 +146,11 @@ def equations_of(model, expert, X=None, scale=np.nan):
     # Of a column that is the same in all rows they tell nothing; a penalty makes it look precise.
     idle = np.zeros(len(terms), bool) if design is None else np.ptp(design[:, 1:], axis=0) == 0
     return [in_units(outcome, terms, idle, *part) for outcome, *part in parts]
+
+
+def is_linear_model(model):
+    """Whether a fitted model has the coefficients of an equation."""
+    return hasattr(model, "coef_") and hasattr(model, "intercept_")
 
 
 def taken_apart(expert):

@@ -174,6 +174,9 @@ def explain_routing(model, X, *, to=None, X_reference=None):
 def routing_sentences(explanation, *, n_features=3):
     """What `explain_routing` says of each row, as a sentence.
 
+    The levels of a category (``colour=red``, ``colour=blue``) are one feature here: of two
+    levels, one says what the other says.
+
     Parameters
     ----------
     explanation : pandas.DataFrame
@@ -202,7 +205,10 @@ def routing_sentences(explanation, *, n_features=3):
     True
     """
     pd = import_pandas("routing_sentences")
-    contributions, border = explanation["contribution"], explanation["border"]
+    contributions, border = (
+        _of_whole_categories(explanation["contribution"]),
+        explanation["border"],
+    )
     sentences = []
     for row, values in enumerate(contributions.to_numpy(dtype=float)):
         largest = np.argsort(-np.abs(values), kind="stable")[:n_features]
@@ -219,6 +225,16 @@ def routing_sentences(explanation, *, n_features=3):
             text += f"; {border['expert'].iloc[row]} begins {distance:.2g} deviations away"
         sentences.append(text + ".")
     return pd.Series(sentences, index=explanation.index, name="why")
+
+
+def _of_whole_categories(contributions):
+    """Contributions in which those of all levels of a category, ``name=level``, are one."""
+    named = [str(name).partition("=") for name in contributions.columns]
+    categories = [
+        name if equals else whole
+        for (name, equals, _), whole in zip(named, contributions.columns, strict=True)
+    ]
+    return contributions.T.groupby(categories, sort=False).sum().T
 
 
 def logits_of(gate):

@@ -150,7 +150,13 @@ def rows_of(X):
     """X in a form of which rows and columns can be taken."""
     if hasattr(X, "columns") and not hasattr(X, "dtypes") and hasattr(X, "to_pandas"):
         return X.to_pandas()
-    return X if hasattr(X, "shape") else np.asarray(X)
+    X = X if hasattr(X, "shape") else np.asarray(X)
+    if len(X.shape) != 2:
+        raise ValueError(
+            f"X must have two dimensions, (n_samples, n_features), and has the shape {X.shape}; "
+            "of a single row give X[:1], or X.iloc[:1] of a frame"
+        )
+    return X
 
 
 def last_step(gate):

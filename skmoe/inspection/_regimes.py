@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 from sklearn.base import is_classifier
 
-from ._equations import Equation, equations_of
+from ._equations import Equation, equations_of, is_linear_model, taken_apart
 from ._mixture import (
     as_numbers,
     check_mixture,
@@ -38,11 +38,14 @@ class Regime:
     description : str
         The features that set these rows apart, in their units.
     equations : tuple of Equation
-        One; of several outputs, or of three or more classes, several.
+        One; of several outputs, or of three or more classes, several; none of an expert that is
+        not linear.
     error : float
         Of the expert on its rows: root mean squared error, or log-loss. NaN without rows.
     scale : float
         Standard deviation of its noise as the mixture has learned it; NaN for classes.
+    expert : str
+        Name of its class; of a Pipeline, that of the last step.
     """
 
     name: str
@@ -51,11 +54,12 @@ class Regime:
     equations: tuple[Equation, ...]
     error: float
     scale: float
+    expert: str
 
     @property
     def equation(self):
-        """All equations as text."""
-        return "; ".join(str(each) for each in self.equations)
+        """All equations as text; of an expert that has none, what it is."""
+        return "; ".join(str(each) for each in self.equations) or f"{self.expert}, no equation"
 
 
 @dataclass(frozen=True)
@@ -115,9 +119,8 @@ class RegimeTable:
         for regime in self.regimes:
             scale = "" if np.isnan(regime.scale) else f", scale {regime.scale:.3g}"
             head = f"{regime.name}: {regime.share:.0%} of the rows, {measure} {regime.error:.3g}"
-            blocks.append(
-                "\n  ".join([head + scale, regime.description, *map(str, regime.equations)])
-            )
+            equations = [str(each) for each in regime.equations] or [regime.equation]
+            blocks.append("\n  ".join([head + scale, regime.description, *equations]))
         return "\n".join(blocks)
 
     def _repr_html_(self):
@@ -133,7 +136,7 @@ class RegimeTable:
 
 
 def regime_table(model, X, y, *, sample_weight=None, n_features=3):
-    """One row per regime: who is in it, and what its linear expert says of them.
+    """One row per regime: who is in it, and what its expert says of them, if that is linear.
 
     A row belongs to the regime of its most probable expert. To be able to read a mixture, fit it
     with ``overlap=0, shared_expert=None``: otherwise the equations are not all that it predicts
@@ -142,8 +145,8 @@ def regime_table(model, X, y, *, sample_weight=None, n_features=3):
     Parameters
     ----------
     model : MixtureOfExpertsClassifier or MixtureOfExpertsRegressor
-        Fitted, with linear experts: models with ``coef_`` and ``intercept_``, or Pipelines that
-        lead to one through scalers, encoders and a `ColumnTransformer`.
+        Fitted. Linear experts have equations: models with ``coef_`` and ``intercept_``, or
+        Pipelines that lead to one through scalers, encoders and a `ColumnTransformer`.
     X : {array-like, frame} of shape (n_samples, n_features)
         The rows of training for the standard errors; new ones for an honest error.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
@@ -160,7 +163,7 @@ def regime_table(model, X, y, *, sample_weight=None, n_features=3):
     Raises
     ------
     TypeError
-        If an expert is not linear.
+        If a step of a linear expert has no names for the columns that it makes.
 
     Notes
     -----
@@ -221,12 +224,20 @@ def regime_table(model, X, y, *, sample_weight=None, n_features=3):
                 name,
                 float(own[k].sum() / weights.sum()),
                 description(columns, own[k] > 0, weights, n_features),
-                tuple(equations_of(model, expert, rows if len(mine) else None, scale)),
+                _equations(model, expert, rows if len(mine) else None, scale),
                 float(mean_of(errors[k], own[k], model)),
                 float(np.mean(scale)),
+                type(taken_apart(expert)[1]).__name__,
             )
         )
     return RegimeTable(tuple(regimes), classes)
+
+
+def _equations(model, expert, rows, scale):
+    """The equations of an expert; none if it is not linear."""
+    if not is_linear_model(taken_apart(expert)[1]):
+        return ()
+    return tuple(equations_of(model, expert, rows, scale))
 
 
 def columns_of(X, names):

@@ -57,10 +57,15 @@ def splines():
     )
 
 
+def strings():
+    """Values as strings, under the names of their columns."""
+    return FunctionTransformer(as_text, feature_names_out="one-to-one")
+
+
 def one_hot():
     """A column for each frequent category, and one for the others and for unseen ones."""
     return make_pipeline(
-        FunctionTransformer(as_text),
+        strings(),
         OneHotEncoder(max_categories=CATEGORIES, handle_unknown="infrequent_if_exist"),
     )
 
@@ -68,7 +73,7 @@ def one_hot():
 def ordinal():
     """Numbers for categories, for models that know that these are no quantities."""
     return make_pipeline(
-        FunctionTransformer(as_text),
+        strings(),
         OrdinalEncoder(
             max_categories=NATIVE_CATEGORIES,
             handle_unknown="use_encoded_value",
@@ -86,7 +91,7 @@ def target(task):
     else:
         folds = KFold if is_regression else StratifiedKFold
         encoder.set_params(cv=folds(5, shuffle=True, random_state=0))
-    return make_pipeline(FunctionTransformer(as_text), encoder)
+    return make_pipeline(strings(), encoder)
 
 
 def scaled_target(task):
@@ -97,7 +102,7 @@ def scaled_target(task):
 def ngrams():
     """Frequencies of groups of two to four letters, sparse: for linear models."""
     return make_pipeline(
-        FunctionTransformer(as_text),
+        strings(),
         HashingVectorizer(
             analyzer="char_wb", ngram_range=(2, 4), n_features=2**13, alternate_sign=False
         ),
@@ -112,7 +117,7 @@ def components():
     components of `ngrams` do.
     """
     return make_pipeline(
-        FunctionTransformer(as_text),
+        strings(),
         HashingVectorizer(
             analyzer="char_wb", ngram_range=(3, 3), n_features=2**11, alternate_sign=False
         ),

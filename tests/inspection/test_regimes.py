@@ -22,6 +22,7 @@ from skmoe.gates import SoftmaxGate
 from skmoe.inspection import equation, explain_routing, regime_table, routing_sentences
 from skmoe.inspection import segment_profile as profile_of
 from skmoe.inspection._equations import equations_of
+from skmoe.tables import make_mixture
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +151,25 @@ def test_what_has_no_equation_says_so():
         equation(model, "night")
 
 
+def test_a_regime_without_an_equation_is_in_the_table():
+    pool = [("linear", Ridge()), ("tree", make_pipeline(StandardScaler(), small.tree()))]
+    table = regime_table(small.regressor(pool).fit(small.X, small.Y), small.X, small.Y)
+    assert [len(regime.equations) for regime in table.regimes] == [1, 0]
+    assert table.to_frame().loc["tree", "equation"] == "DecisionTreeRegressor, no equation"
+    assert "DecisionTreeRegressor, no equation" in str(table)
+    assert table.coefficients().index.unique("regime").tolist() == ["linear"]
+
+
+def test_the_preset_to_read_has_equations_of_named_columns():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"size": rng.uniform(20, 90, 200), "town": rng.choice(["A", "B"], 200)})
+    y = np.where(X["town"] == "A", 10.0, 15.0) * X["size"]
+    model = make_mixture(X, y, goal="readable", random_state=0).fit(X, y)
+    assert "town_A" in equation(model, "only_categories")
+    sentence = routing_sentences(explain_routing(model, X), n_features=5)[0]
+    assert sentence.count("town") == 1 and sentence.count("size") == 1
+
+
 def test_products_of_scaled_features_are_called_that():
     curved = make_pipeline(StandardScaler(), PolynomialFeatures(2, include_bias=False), Ridge())
     model = small.regressor([("only", curved)]).fit(small.X, small.Y)
@@ -175,3 +195,9 @@ def test_sentences(day_and_night):
         assert sentence.startswith(f"{row['routing', 'expert']} rather than ")
         largest = row["contribution"].astype(float).abs().idxmax()
         assert f"{largest} for it" in sentence or f"{largest} against it" in sentence
+
+
+def test_one_row_without_its_second_dimension():
+    model = small.regressor([("one", Ridge()), ("two", Ridge(10.0))]).fit(small.X, small.Y)
+    with pytest.raises(ValueError, match=r"shape \(\d+,\); of a single row give X\[:1\]"):
+        explain_routing(model, small.X[0])

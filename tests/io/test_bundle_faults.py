@@ -7,6 +7,8 @@ import io
 import json
 import pickle
 import struct
+import subprocess
+import sys
 import zipfile
 
 import pytest
@@ -347,6 +349,16 @@ def test_inspect_reads_newer_formats_as_far_as_it_can(tmp_path, capsys):
     # Even with members that this release does not know how to read.
     path.write_bytes(repacked(method=zipfile.ZIP_STORED, add=["a", "b"]))
     assert skmoe.read_manifest(path).payload == "joblib"
+
+
+def test_a_reader_that_has_seen_enough(tmp_path):
+    path = tmp_path / "model.skmoe"
+    path.write_bytes(GOOD)
+    command = [sys.executable, "-m", "skmoe", "inspect", "--json", str(path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()  # before it can have written anything, as ``head -0`` would
+    assert process.stderr.read().decode() == ""
+    assert process.wait() == 0
 
 
 def test_the_summary_plays_no_tricks_with_the_terminal():
