@@ -77,6 +77,24 @@ def as_features(model, rows):
     )
 
 
+def numbers(model, X):
+    """Predictions of a regressor with intervals of 90 percent, from one look at X.
+
+    The prediction is the mean of the distribution: to call both ``predict`` and
+    ``predict_interval`` would ask all experts twice. Where ``top_k`` is set, few
+    experts are asked, and there is no interval.
+    """
+    if model.top_k is not None:
+        return [{"prediction": value} for value in model.predict(X).tolist()]
+    distribution = model.predict_distribution(X)
+    pairs = zip(
+        distribution.mean().tolist(),
+        distribution.interval(0.9).tolist(),
+        strict=True,
+    )
+    return [{"prediction": mean, "interval": interval} for mean, interval in pairs]
+
+
 def answer(model, X):
     """Prediction of each row, how sure it is, and the experts asked."""
     names = list(model.named_experts_)
@@ -93,13 +111,7 @@ def answer(model, X):
             for label, row in zip(labels.tolist(), proba.tolist(), strict=True)
         ]
     else:
-        answers = [{"prediction": value} for value in model.predict(X).tolist()]
-        if hasattr(
-            model, "predict_interval"
-        ):  # of mixtures that know their distribution
-            intervals = model.predict_interval(X).tolist()
-            for each, interval in zip(answers, intervals, strict=True):
-                each["interval"] = interval
+        answers = numbers(model, X)
     route = model.route(X)
     asked = zip(
         answers, route.indices.tolist(), route.weights.tolist(), strict=True
