@@ -382,20 +382,26 @@ class SoftmaxGate(SolvedGate, TopKGate, RestrictableGate):
         if getattr(self, "terms_", None) is None:
             X, coef, intercept = self._linear(X)
             return X @ coef.T + intercept
-        X = self._completed(self._validate_features(X, reset=False))  # names are checked once
+        X = self._checked(X)  # once, not in each part
         at_a_time = max(NUMBERS_OF_TERMS // max(self.term_coef_.shape[1], 1), 1)
         coef, intercept = self._coefficients()
-        parts = (X[i : i + at_a_time] for i in range(0, max(len(X), 1), at_a_time))
+        if X.shape[0] <= at_a_time:
+            return self._with_terms(X) @ coef.T + intercept
+        parts = (X[i : i + at_a_time] for i in range(0, len(X), at_a_time))
         return np.concatenate([self._with_terms(part) @ coef.T + intercept for part in parts])
 
     def _linear(self, X):
         """Completed columns with their terms, coefficients and intercepts of the logits."""
+        return self._with_terms(self._checked(X)), *self._coefficients()
+
+    def _checked(self, X):
+        """Completed columns; of an array that needs neither, nothing more is asked."""
         if not hasattr(self, "coef_"):  # to ask that is ten times quicker
             check_is_fitted(self)
         known = is_known_array(self, X, "d") and is_finite(X)
         if len(self.missing_features_) or not known:
             X = self._completed(self._validate_features(X, reset=False))
-        return self._with_terms(X), *self._coefficients()
+        return X
 
     def _completed(self, X):
         return complete(X, self.feature_means_, self.missing_features_)
