@@ -270,7 +270,7 @@ def abandoned(path):
     return len(debris)
 
 
-@pytest.mark.parametrize("kills", [25, pytest.param(400, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [25, pytest.param(100, marks=pytest.mark.slow)])
 def test_kill_at_a_random_time_leaves_a_whole_file(path, server, kills):
     rng, seen, span = random.Random(0), set(), 0.06
     for _ in range(kills):
@@ -315,7 +315,7 @@ def test_a_disk_that_is_full_at_any_byte(path, server):
     assert which(path) == NEW
 
 
-@pytest.mark.parametrize("files", [6, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("files", [6, pytest.param(300, marks=pytest.mark.slow)])
 def test_load_while_others_dump(path, server, files):
     children = [server.ask("loop", path) for _ in range(2)]
     model, _ = fitted("forests")

@@ -126,7 +126,7 @@ def occurrences(content, part):
         where = content.find(part, where + 1)
 
 
-@pytest.mark.parametrize("rounds", [200, pytest.param(3000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [200, pytest.param(1500, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["stored", "compressed", "signed"])
 @pytest.mark.parametrize("mutate", [mutated, headers])
 def test_random_changes_give_the_same_model_or_a_bundle_error(mutate, kind, rounds):
@@ -178,7 +178,7 @@ PLAIN = saved(CLASSIFIER)
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("rounds", [200, pytest.param(3000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rounds", [200, pytest.param(1500, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("member", ["manifest.json", "state.json"])
 def test_random_lies_with_right_hashes_give_a_model_or_a_bundle_error(member, rounds):
     """An attacker can make all checksums agree; without a key, that is."""
