@@ -35,8 +35,11 @@ from .opinion_gate import (
 N_TREES = 50
 """Trees of the correction."""
 
-MIN_LEAF_ROWS = 5
-"""Rows in a leaf of the correction: it is after errors that neighbours have in common."""
+LEAF_ROWS = 2, 5
+"""Rows in a leaf of the correction, of few rows and of many, where small leaves take much space."""
+
+ROWS_PER_LEAF_ROW = 1000
+"""Of so many more rows, a leaf has one more."""
 
 MOST_COLUMNS = 24
 """Columns at most that the correction compares for a split; all do not help it, but take long."""
@@ -288,11 +291,16 @@ def _components(outputs, dispersion, likelihood):
     return likelihood.component(outputs, dispersion[:, np.newaxis])
 
 
+def leaf_rows(n_samples):
+    """Rows in a leaf of the correction of `n_samples` rows."""
+    return int(np.clip(n_samples // ROWS_PER_LEAF_ROW, *LEAF_ROWS))
+
+
 def _fitted_forest(evidence, left_over, weights, seed, n_jobs):
     """A forest that has learned what is left over."""
     forest = ExtraTreesRegressor(
         N_TREES,
-        min_samples_leaf=MIN_LEAF_ROWS,
+        min_samples_leaf=leaf_rows(len(evidence)),
         max_features=min(1.0, MOST_COLUMNS / evidence.shape[1]),
         bootstrap=True,
         random_state=seed,

@@ -26,7 +26,6 @@ from skmoe._shared_expert.blends import (
     one_column,
 )
 from skmoe._shared_expert.consensus import (
-    MIN_LEAF_ROWS,
     MOST_COLUMNS,
     MOST_SPARSE_COLUMNS,
     N_TREES,
@@ -38,6 +37,7 @@ from skmoe._shared_expert.consensus import (
     _weighed,
     columns_to_see,
     fit_consensus,
+    leaf_rows,
 )
 from skmoe._shared_expert.floor import FLOORS, common_dispersion
 from skmoe._shared_expert.forest import FlatForest, forest_mean
@@ -328,13 +328,17 @@ def test_that_judgement_is_the_one_that_is_used():
     whole = (1 - weight) * likelihood.rounded(opinions.mean(axis=1)) + weight * said
     left_over = (y - likelihood.rounded(whole))[:, np.newaxis]
     forest = consensus.correction
-    assert forest.n_estimators == N_TREES and forest.min_samples_leaf == MIN_LEAF_ROWS
+    assert forest.n_estimators == N_TREES and forest.min_samples_leaf == leaf_rows(200)
     correction = _held_out_correction(forest, evidence, left_over, np.ones(200), own)
     assert consensus.strength > 0
     np.testing.assert_allclose(held_out, said + consensus.strength * correction[:, 0])
     whole = consensus.uncorrected(opinions, evidence)
     whole += consensus.strength * forest.predict(evidence)
     np.testing.assert_allclose(consensus.predict(opinions, X), whole)
+
+
+def test_leaves_grow_with_the_rows():
+    assert [leaf_rows(n) for n in (50, 2999, 3000, 10**6)] == [2, 2, 3, 5]
 
 
 def test_of_many_columns_a_part_is_compared():
