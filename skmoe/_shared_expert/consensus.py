@@ -36,7 +36,7 @@ N_TREES = 50
 """Trees of the correction."""
 
 LEAF_ROWS = 2, 5
-"""Rows in a leaf of the correction, of few rows and of many, where small leaves take much space."""
+"""Rows in a leaf of the correction of few rows, and of many, where small leaves take space."""
 
 ROWS_PER_LEAF_ROW = 1000
 """Of so many more rows, a leaf has one more."""
