@@ -175,6 +175,26 @@ def test_a_class_that_an_expert_has_not_seen_is_not_impossible():
     assert all((own > 0).all() for own in mixture.predict_proba(X))
 
 
+class Doubled(DecisionTreeClassifier):
+    """A tree whose probabilities of the second output are none."""
+
+    def predict_proba(self, X):
+        first, second = super().predict_proba(X)
+        return [first, 2 * second]
+
+
+def test_experts_that_do_not_do_what_they_say_are_named():
+    with pytest.raises(ValueError, match="'expert_0'.*probabilities that sum to 2"):
+        small(Doubled(max_depth=1), overlap=1.0).fit(X, Y)
+    with pytest.raises(ValueError, match="'expert_0'.*MLPClassifier.*could not be fitted"):
+        small(MLPClassifier(), overlap=1.0).fit(X, Y[:, [1, 1]])  # it takes 0 and 1 only
+
+
+def test_scouts_stay_at_home():
+    mixture = small(init="linear", max_iter=1).fit(X, Y)  # logistic regressions take one output
+    assert mixture.log_likelihood_ == small(init="auto", max_iter=1).fit(X, Y).log_likelihood_
+
+
 def test_weights_are_repetitions():
     weight = np.arange(len(X)) % 3
     folds = [(np.flatnonzero(X[:, 1] > 0), np.flatnonzero(X[:, 1] <= 0))]
@@ -278,6 +298,7 @@ def test_bundle(model, tmp_path):
     for own, other in zip(model.predict_proba(X), loaded.predict_proba(X), strict=True):
         np.testing.assert_array_equal(own, other)
     manifest = skmoe.read_manifest(tmp_path / "model.skmoe")
+    assert manifest.golden["source"]
     assert manifest.model["classes"] == [["a", "b", "c"], ["no", "yes"]]
 
 
