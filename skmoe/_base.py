@@ -131,7 +131,7 @@ class BaseMixtureOfExperts(
             Frames reach the experts as they are. Missing values, strings and sparse matrices
             are welcome where the experts, and the gate for its columns, take them.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Class labels, or real numbers; several outputs for regressors that take them.
+            Class labels, or real numbers; several outputs for experts that take them.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight 2 means that the row counts twice, weight 0 that it is absent. Experts that
             take no weights are fitted on rows drawn by them, for which only their proportions

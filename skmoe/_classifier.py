@@ -8,19 +8,19 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
-from sklearn.utils import column_or_1d
+from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils.metadata_routing import UNUSED
 
 from ._base import BaseMixtureOfExperts
-from ._data.rows import check_class_target
+from ._data.labels import check_class_target, class_codes, output_classes, output_codes
 from ._density.conformal import (
     check_coverage,
     held_out_scores,
     likely_labels,
     score_threshold,
 )
-from ._experts.checks import check_frozen_classes
-from ._likelihoods import Categorical
+from ._experts.checks import check_frozen_classes, check_several_outputs
+from ._likelihoods import Categorical, CategoricalOutputs
 from ._prediction.max_error import probability_bound
 from ._streaming import ClassifierChunks
 
@@ -33,6 +33,9 @@ class MixtureOfExpertsClassifier(ClassifierChunks, ClassifierMixin, BaseMixtureO
     ``e_k`` keep an overconfident expert from ever saying "impossible". Gate, experts and floors
     are learned by expectation-maximisation. Experts are judged on rows that they did not see,
     so that those which memorise, such as random forests, can take part.
+
+    Of several outputs (y of shape (n_samples, n_outputs)), ``q_k`` is a product of one such
+    density per output: one gate for all, experts that take several outputs, and no consensus.
 
     Parameters
     ----------
@@ -158,8 +161,9 @@ class MixtureOfExpertsClassifier(ClassifierChunks, ClassifierMixin, BaseMixtureO
         What the gate sees: prints as a list of the columns. ``transform(X)`` makes the gate's
         features, and ``get_feature_names_out()`` says what they are called.
     n_experts_ : int
-    classes_ : ndarray of shape (n_classes,)
-    floor_ : ndarray of shape (n_experts,)
+    classes_ : ndarray of shape (n_classes,), or a list of one for each output
+    n_outputs_ : int
+    floor_ : ndarray of shape (n_experts,) or (n_experts, n_outputs)
         Learned from held-out predictions; 1e-6 throughout if `e_step` is "insample".
     overlap_ : float
         The overlap that was used.
@@ -186,8 +190,8 @@ class MixtureOfExpertsClassifier(ClassifierChunks, ClassifierMixin, BaseMixtureO
         "insample".
     lift_ : Lift
         Held-out gain in log-likelihood over the best single expert and over constant weights,
-        with standard errors; `lift_.losses` says it in log-loss, and who says how much of the
-        prediction. Prints as a table.
+        with standard errors; `lift_.losses` says it in log-loss (the mean over the outputs), and
+        who says how much of the prediction. Prints as a table.
     utilization_ : Utilization
         How the training rows are spread over the experts, beside the part of the shared expert.
         Prints as a table.
@@ -284,7 +288,7 @@ class MixtureOfExpertsClassifier(ClassifierChunks, ClassifierMixin, BaseMixtureO
     __metadata_request__predict_log_proba = {"max_error": UNUSED}
     __metadata_request__score = {"max_error": UNUSED}
 
-    def predict_proba(self, X: Any, max_error: float | None = None) -> np.ndarray:
+    def predict_proba(self, X: Any, max_error: float | None = None) -> Any:
         """Class probabilities of the mixture.
 
         With a shared expert, ``(1 - shared_weight_)`` times those, and its own for the rest.
@@ -299,7 +303,7 @@ class MixtureOfExpertsClassifier(ClassifierChunks, ClassifierMixin, BaseMixtureO
 
         Returns
         -------
-        proba : ndarray of shape (n_samples, n_classes)
+        proba : ndarray of shape (n_samples, n_classes), or a list of one for each output
             Columns in the order of ``classes_``. Never 0, since each expert has a floor.
 
         Notes
@@ -311,15 +315,17 @@ class MixtureOfExpertsClassifier(ClassifierChunks, ClassifierMixin, BaseMixtureO
         together. Since the weights of the others are renormalised, ``P = (1 - d) Q + d R``;
         therefore ``P - Q = d (R - Q)``, and no two distributions are farther apart than 1: the
         total variation is at most d. Experts are added, most probable first, until d is at
-        most `max_error`. The guarantee is unconditional, up to rounding (about 1e-15).
+        most `max_error`. The guarantee is unconditional, up to rounding (about 1e-15). It is one
+        for each output if there are several.
 
         ``route(X, max_error=...).experts_per_row`` tells how many experts that takes. A
         generalist answers for all rows besides, and lessens the error by the factor
         ``1 - shared_weight_``, which the choice of experts does not count on.
         """
-        return self._mixed(X, max_error)
+        proba = self._mixed(X, max_error)
+        return self._likelihood.split(proba) if isinstance(self.classes_, list) else proba
 
-    def predict_log_proba(self, X: Any, max_error: float | None = None) -> np.ndarray:
+    def predict_log_proba(self, X: Any, max_error: float | None = None) -> Any:
         """Logarithm of `predict_proba`.
 
         Parameters
@@ -330,12 +336,13 @@ class MixtureOfExpertsClassifier(ClassifierChunks, ClassifierMixin, BaseMixtureO
 
         Returns
         -------
-        log_proba : ndarray of shape (n_samples, n_classes)
+        log_proba : ndarray of shape (n_samples, n_classes), or a list of one for each output
         """
-        return np.log(self.predict_proba(X, max_error))
+        proba = self.predict_proba(X, max_error)
+        return [np.log(own) for own in proba] if isinstance(proba, list) else np.log(proba)
 
     def predict(self, X: Any, max_error: float | None = None) -> np.ndarray:
-        """Most probable class.
+        """Most probable class, of each output if there are several.
 
         Parameters
         ----------
@@ -345,19 +352,22 @@ class MixtureOfExpertsClassifier(ClassifierChunks, ClassifierMixin, BaseMixtureO
 
         Returns
         -------
-        y : ndarray of shape (n_samples,)
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             Labels as they were in ``fit``.
         """
         proba = self.predict_proba(X, max_error)
+        if isinstance(proba, list):
+            outputs = zip(self.classes_, proba, strict=True)
+            return np.column_stack([classes[own.argmax(axis=1)] for classes, own in outputs])
         return self.classes_[np.argmax(proba, axis=1)]
 
     def score(self, X, y, sample_weight=None, max_error=None):
-        """Fraction of rows that `predict` gets right.
+        """Fraction of rows that `predict` gets right, in all outputs if there are several.
 
         Parameters
         ----------
         X : {array-like, sparse matrix, data frame} of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like of shape (n_samples,), default=None
         max_error : float, default=None
             As in `predict`: what few experts are worth.
@@ -366,7 +376,12 @@ class MixtureOfExpertsClassifier(ClassifierChunks, ClassifierMixin, BaseMixtureO
         -------
         score : float
         """
-        return accuracy_score(y, self.predict(X, max_error), sample_weight=sample_weight)
+        predicted = self.predict(X, max_error)
+        if predicted.ndim == 1:
+            return accuracy_score(y, predicted, sample_weight=sample_weight)
+        y = check_class_target(self, y, self.n_outputs_)
+        check_consistent_length(y, predicted, sample_weight)
+        return float(np.average(np.all(y == predicted, axis=1), weights=sample_weight))
 
     def predict_set(self, X: Any, coverage: float = 0.9) -> np.ndarray:
         """Classes that hold the right one with a given probability, as few as that takes.
@@ -393,8 +408,9 @@ class MixtureOfExpertsClassifier(ClassifierChunks, ClassifierMixin, BaseMixtureO
         Raises
         ------
         ValueError
-            If `coverage` is not between 0 and 1, or if there are no held-out rows to learn from:
-            with ``e_step="insample"``, and after an operation on the experts without data.
+            If `coverage` is not between 0 and 1, for several outputs, or if there are no held-out
+            rows to learn from: with ``e_step="insample"``, and after an operation on the experts
+            without data.
 
         References
         ----------
@@ -410,6 +426,8 @@ class MixtureOfExpertsClassifier(ClassifierChunks, ClassifierMixin, BaseMixtureO
         >>> mixture.predict_set(X[:1], coverage=0.95)
         array([[ True, False, False]])
         """
+        if isinstance(getattr(self, "classes_", None), list):
+            raise ValueError(f"prediction sets are of one output; y had {self.n_outputs_} in fit")
         threshold = score_threshold(
             held_out_scores(self, "prediction sets"), float(check_coverage(coverage))
         )
@@ -422,24 +440,39 @@ class MixtureOfExpertsClassifier(ClassifierChunks, ClassifierMixin, BaseMixtureO
         return check_class_target(self, y)
 
     def _prepare(self, data, names, templates, previous):
-        classes = np.unique(data.y)
-        if previous is not None:
-            classes = np.union1d(previous.classes_, classes)
-        if len(classes) < 2:
+        known = None if previous is None else previous._class_lists
+        classes = output_classes(self, data.y, known)
+        likelihoods = tuple(Categorical(own, self.e_step != "insample") for own in classes)
+        if data.y.ndim > 1:
+            self._check_several(names, templates, len(classes))
+            return output_codes(data.y, classes), CategoricalOutputs(likelihoods)
+        check_frozen_classes(names, templates, classes[0])
+        return class_codes(data.y, classes[0]), likelihoods[0]
+
+    def _check_several(self, names, templates, n_outputs):
+        """Refuse what is there for one output only."""
+        check_several_outputs(names, templates, n_outputs)
+        if self.shared_expert == "consensus" or self.e_step == "oob":
+            setting = "e_step='oob'" if self.e_step == "oob" else "shared_expert='consensus'"
             raise ValueError(
-                f"{type(self).__name__} needs at least 2 classes in the rows of positive weight, "
-                f"got 1 class: {classes[0]!r}"
+                f"{setting} is there for one output of classes, and y has {n_outputs}; leave it "
+                "at 'auto', or fit a mixture for each output"
             )
-        check_frozen_classes(names, templates, classes)
-        codes = np.searchsorted(classes, data.y)
-        return codes, Categorical(classes, learn_floor=self.e_step != "insample")
+
+    @property
+    def _class_lists(self):
+        """Classes of each output, whether there are several or not."""
+        return self.classes_ if isinstance(self.classes_, list) else [self.classes_]
+
+    @property
+    def n_outputs_(self):
+        """Number of outputs."""
+        return len(self._class_lists)
 
     def _encode(self, y):
-        y = column_or_1d(y, warn=True)
-        unknown = np.setdiff1d(y, self.classes_)
-        if len(unknown):
-            raise ValueError(f"y holds labels that fit has not seen: {list(unknown)}")
-        return np.searchsorted(self.classes_, y)
+        if isinstance(self.classes_, list):
+            return output_codes(check_class_target(self, y, self.n_outputs_), self.classes_)
+        return class_codes(column_or_1d(y, warn=True), self.classes_)
 
     def _truncation_bound(self):
         return probability_bound
@@ -452,3 +485,12 @@ class MixtureOfExpertsClassifier(ClassifierChunks, ClassifierMixin, BaseMixtureO
         super()._set_fitted(checked, trained, names, columns, likelihood, Z)
         self.classes_ = likelihood.classes
         self.floor_ = trained.dispersion
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        experts = self._expert_tags()
+        several = [e.target_tags.multi_output or e.classifier_tags.multi_label for e in experts]
+        refused = self.shared_expert == "consensus" or self.e_step == "oob"
+        tags.target_tags.multi_output = bool(experts) and all(several) and not refused
+        tags.classifier_tags.multi_label = tags.target_tags.multi_output
+        return tags

@@ -218,6 +218,11 @@ class ClassifierChunks(ChunkLearning):
         >>> bool(mixture.score(X, y) > 0.9)
         True
         """
+        if np.ndim(y) > 1 and np.shape(y)[1] > 1:
+            raise ValueError(
+                f"partial_fit of classifiers learns one output; y has the shape {np.shape(y)}. "
+                "Use fit, or a mixture for each"
+            )
         if not hasattr(self, "stream_"):
             if classes is None:
                 raise ValueError("classes must be passed on the first call to partial_fit")

@@ -12,7 +12,7 @@ from ._density.neighbours import LeafTable, Neighbours
 from ._density.residual import ResidualDensity
 from ._experts.labels import EncodedLabels
 from ._experts.streaming import LinearMemory
-from ._likelihoods import Categorical, Gaussian, Laplace
+from ._likelihoods import Categorical, CategoricalOutputs, Gaussian, Laplace
 from ._prediction.routing import Route
 from ._prediction.utilization import Utilization
 from ._shared_expert.blends import ClassBlend, LinearBlend, LinearClassBlend, MeanBlend
@@ -30,6 +30,7 @@ from .gates._terms import Products, Splines
 
 __all__ = [
     "Categorical",
+    "CategoricalOutputs",
     "ClassBlend",
     "Consensus",
     "EncodedLabels",

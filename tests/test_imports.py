@@ -37,7 +37,7 @@ FLOORS = [
     {"data": ["_data", "_data.*"]},
     {
         "arithmetic": ["_arithmetic", "_arithmetic.*"],
-        "likelihoods": ["_likelihoods"],
+        "likelihoods": ["_likelihoods", "_likelihoods.*"],
         "data sets": ["datasets"],
     },
     {"compatibility": ["_compat", "_version"], "exceptions": ["exceptions"]},

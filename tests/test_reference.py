@@ -21,7 +21,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, SoftmaxGate, _likelihoods
+from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, SoftmaxGate
+from skmoe._likelihoods import classes
 
 REGRESSION = ["co2_w", "no_ethanol", "npreg_reg", "patent_gate", "sim_reg_n1000", "tonedata"]
 CLASSIFICATION = ["sim_clf_n20000", "synth"]
@@ -80,7 +81,7 @@ def case(request, reference_dir):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("case", REGRESSION + CLASSIFICATION, indirect=True)
 def test_log_likelihood_after_each_iteration(case, monkeypatch):
-    monkeypatch.setattr(_likelihoods, "MIN_FLOOR", 1e-12)
+    monkeypatch.setattr(classes, "MIN_FLOOR", 1e-12)
     trace = case.info["em_exact_m_steps"]["loglik_trace"][:25]
     model = case.mixture(max_iter=len(trace)).fit(case.X, case.y, sample_weight=case.weight)
     ours = model.history_["log_likelihood"] * case.total_weight

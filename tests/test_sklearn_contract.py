@@ -85,6 +85,7 @@ QUICK = [
 ]
 
 DEFAULTS = [(C(), KMEANS), (R(), KMEANS)]
+SEVERAL_OUTPUTS = quick(C, DecisionTreeClassifier(max_depth=2))  # the tags say that it takes them
 
 
 def parametrize(configurations):
@@ -102,7 +103,7 @@ def test_estimator(estimator, check):
 
 
 @pytest.mark.slow
-@parametrize(DEFAULTS)
+@parametrize([*DEFAULTS, SEVERAL_OUTPUTS])
 def test_defaults(estimator, check):
     check(estimator)
 

@@ -12,7 +12,6 @@ from scipy.sparse import issparse
 from scipy.sparse import vstack as sparse_rows
 from sklearn import get_config
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length, column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_sample_weight,
     _num_samples,
@@ -246,23 +245,6 @@ def with_short_indices(X):
     return short
 
 
-def check_class_target(estimator, y):
-    """Validate class labels.
-
-    Returns
-    -------
-    y : ndarray of shape (n_samples,)
-
-    Raises
-    ------
-    ValueError
-        If y is missing, or does not hold class labels.
-    """
-    y = column_or_1d(_present(estimator, y, dtype=None), warn=True)
-    check_classification_targets(y)
-    return y
-
-
 def check_real_target(estimator, y):
     """Validate a regression target.
 
@@ -271,7 +253,7 @@ def check_real_target(estimator, y):
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs), dtype float64
         Or float32 if it was given so, as the experts may like to have it.
     """
-    y = _present(estimator, y, dtype=(np.float64, np.float32))
+    y = target_given(estimator, y, dtype=(np.float64, np.float32))
     return column_or_1d(y, warn=True) if y.ndim == 1 or y.shape[1] == 1 else y
 
 
@@ -322,7 +304,8 @@ def check_spread(y):
         )
 
 
-def _present(estimator, y, dtype):
+def target_given(estimator, y, dtype):
+    """A target as an array, or an error that there is none."""
     if y is None:
         raise ValueError(
             f"This {type(estimator).__name__} estimator requires y to be passed, "

@@ -7,13 +7,12 @@ from sklearn.base import is_classifier, is_regressor
 from sklearn.ensemble import StackingClassifier
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils.validation import (
-    check_is_fitted,
-)
+from sklearn.utils import get_tags
+from sklearn.utils.validation import check_is_fitted
 
 from .._data.rows import is_finite
 from .._data.weights import last_step
-from .._likelihoods import Categorical
+from .._likelihoods import Categorical, CategoricalOutputs
 
 ROUNDING = 1e-3
 """How far the probabilities of a row may sum from 1: experts compute in single precision."""
@@ -135,7 +134,7 @@ def check_output(output, n_samples, likelihood, description, model):
     output : ndarray of shape (n_samples, ...)
     n_samples : int
         Rows that it was asked about.
-    likelihood : Categorical, Gaussian or Laplace
+    likelihood : Likelihood
     description : str
         Of the expert, for errors.
     model : fitted estimator
@@ -160,6 +159,9 @@ def check_output(output, n_samples, likelihood, description, model):
     classes = isinstance(likelihood, Categorical)
     if classes and _are_distributions(output):
         return output
+    if isinstance(likelihood, CategoricalOutputs):
+        parts = zip(likelihood.outputs, likelihood.split(output), strict=True)
+        return np.hstack([check_output(p, n_samples, o, description, model) for o, p in parts])
     if not is_finite(output):
         raise ValueError(
             f"{_expert(description, model)} predicted values that are not finite "
@@ -203,6 +205,40 @@ def _distributions(proba, expert):
     if rounded.any():
         proba[rounded] /= sums[rounded, np.newaxis]
     return proba
+
+
+def check_several_outputs(names, templates, n_outputs):
+    """Refuse classifiers that say of themselves that they take one output, or were fitted to one.
+
+    What is wrapped around another estimator (a search, say) need not know what that takes.
+
+    Raises
+    ------
+    ValueError
+    """
+    for name, template in zip(names, templates, strict=True):
+        last, tags = last_step(template), get_tags(template)
+        if isinstance(last, FrozenEstimator):
+            known = _fitted_outputs(last_step(last.estimator))
+            if known != n_outputs:
+                raise ValueError(
+                    f"y has {n_outputs} outputs, and the frozen expert {name!r} was fitted with "
+                    f"{known}"
+                )
+        takes_several = tags.target_tags.multi_output or tags.classifier_tags.multi_label
+        if not takes_several and not hasattr(last, "estimator"):
+            raise ValueError(
+                f"y has {n_outputs} outputs, and expert {name!r} ({type(template).__name__}) "
+                "takes one; wrap it in sklearn.multioutput.MultiOutputClassifier, or choose "
+                "trees, forests, neighbours"
+            )
+
+
+def _fitted_outputs(model):
+    """Number of outputs of a fitted classifier, as far as it tells."""
+    if isinstance(model.classes_, list) or getattr(model, "multilabel_", False):
+        return len(model.classes_)
+    return getattr(model, "n_outputs_", 1)
 
 
 def check_frozen_classes(names, templates, classes):

@@ -80,7 +80,7 @@ def expert_output(model, X, likelihood, description):
     X : array, sparse matrix or frame of shape (n_samples, n_features)
         If it is `protected` and the expert raises, it is asked again with rows of its own, since
         it may have wanted to write into them.
-    likelihood : Categorical, Gaussian or Laplace
+    likelihood : Likelihood
     description : str
         Of the expert, for errors.
 
@@ -184,7 +184,7 @@ def _fit(model, X, y, weight):
         return fit_weighted(model, X, y, weight)
     except Exception:
         frozen = isinstance(last_step(model), FrozenEstimator)
-        if not is_classifier(model) or frozen or are_codes(y):
+        if not is_classifier(model) or frozen or y.ndim > 1 or are_codes(y):
             raise
         try:
             return EncodedLabels(model).fit(X, y, weight)

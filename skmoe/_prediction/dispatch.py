@@ -157,10 +157,10 @@ def mix_outputs(outputs, gate_proba, likelihood, dispersion):
     -------
     mixed : ndarray of shape (n_samples, ...), float64
     """
-    components = likelihood.component(outputs, dispersion[:, np.newaxis])
     mixed = np.zeros((len(outputs), *outputs.shape[2:]))
     for k, weights in enumerate(gate_proba.T):
-        mixed += weights.reshape(-1, *[1] * (mixed.ndim - 1)) * components[:, k]
+        component = likelihood.component(outputs[:, k], dispersion[k])
+        mixed += weights.reshape(-1, *[1] * (mixed.ndim - 1)) * component
     return mixed
 
 

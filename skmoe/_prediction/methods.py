@@ -115,7 +115,8 @@ class MixturePrediction:
         Returns
         -------
         outputs : ndarray of shape (n_samples, n_experts[, n_classes or n_outputs])
-            Class probabilities of classifiers (without floor), predictions of regressors.
+            Class probabilities of classifiers (without floor), predictions of regressors. Of
+            several outputs of classes the probabilities are side by side.
         """
         return self._outputs(self._check_X(X))
 

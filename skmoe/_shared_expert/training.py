@@ -61,13 +61,16 @@ class SharedTraining(NamedTuple):
         return self.expert.blended(self.mixed, self.component)
 
 
-def shared_kind(setting, *, templates, same_template, e_step, top_k, n_samples):
+def shared_kind(
+    setting, *, templates, same_template, e_step, top_k, n_samples, several_classes=False
+):
     """What kind of shared expert to train.
 
     ``"auto"`` takes a generalist beside clones of one estimator, and the consensus of estimators
     of which no two are alike. It takes none where there are no held-out predictions to weigh
     it with (in-sample E-step, a frozen expert that may know the rows, very few rows), where one
-    expert would be compared with itself, or where `top_k` says that few are to be asked.
+    expert would be compared with itself, or where `top_k` says that few are to be asked; and no
+    consensus of several outputs of classes, since it knows one distribution.
 
     Parameters
     ----------
@@ -77,6 +80,8 @@ def shared_kind(setting, *, templates, same_template, e_step, top_k, n_samples):
     e_step : str
     top_k : int or None
     n_samples : int
+    several_classes : bool, default=False
+        Whether there are several outputs of classes.
 
     Returns
     -------
@@ -93,7 +98,7 @@ def shared_kind(setting, *, templates, same_template, e_step, top_k, n_samples):
             return None
         frozen = any(isinstance(last_step(template), FrozenEstimator) for template in templates)
         if frozen or (not same_template and of_different_kinds(templates)):
-            return "consensus"
+            return None if several_classes else "consensus"
         return "generalist" if same_template else None
     if setting is not None and e_step == "insample":
         raise ValueError(

@@ -12,7 +12,7 @@ import numpy as np
 from .._arithmetic.statistics import paired
 from .._compat import Record
 from .._data.rows import TrainingData
-from .._likelihoods import Categorical
+from .._likelihoods import Categorical, CategoricalOutputs
 
 USUAL_PART = 0.05
 """Part of the rows in training from which on an expert is missed among the rows at hand."""
@@ -197,9 +197,10 @@ def _loss_before(fitted, data):
     dense = copy.copy(fitted)
     dense.top_k = None
     prediction, likelihood = dense._mixed(data.X), fitted._likelihood
-    if not isinstance(likelihood, Categorical):
+    if not isinstance(likelihood, Categorical | CategoricalOutputs):
         return likelihood.loss(fitted._encode(data.y), prediction)
-    known = np.isin(data.y, fitted.classes_)
+    outputs = zip(data.y.reshape(len(data.y), -1).T, fitted._class_lists, strict=True)
+    known = np.all([np.isin(labels, classes) for labels, classes in outputs], axis=0)
     loss = np.full(len(known), np.inf)
     loss[known] = likelihood.loss(fitted._encode(data.y[known]), prediction[known])
     return loss

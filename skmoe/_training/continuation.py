@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 from sklearn.frozen import FrozenEstimator
 
 from .._arithmetic import log_softmax
@@ -91,7 +91,7 @@ class Continuation(ABC):
             Z,
             terms,
             numbers,
-            self._shared(mixture, templates, len(data.sample_weight)),
+            self._shared(mixture, templates, data),
             self._density(mixture),
             self._start(data, names),
             settings,
@@ -113,7 +113,7 @@ class Continuation(ABC):
     def _terms(self, settings, Z, templates):
         """Terms to choose from for a gate that leaves them open."""
 
-    def _shared(self, mixture, templates, n_samples):
+    def _shared(self, mixture, templates, data):
         """What shared expert to train."""
         return shared_kind(
             mixture.shared_expert,
@@ -121,7 +121,8 @@ class Continuation(ABC):
             same_template=not isinstance(mixture.experts, list),
             e_step=mixture.e_step,
             top_k=mixture.top_k,
-            n_samples=n_samples,
+            n_samples=len(data.sample_weight),
+            several_classes=is_classifier(mixture) and data.y.ndim > 1,
         )
 
     def _density(self, mixture):
@@ -334,7 +335,7 @@ class Surgery(Continuation):
     def _terms(self, settings, Z, templates):
         return _terms_of(self.fitted)
 
-    def _shared(self, mixture, templates, n_samples):
+    def _shared(self, mixture, templates, data):
         """A generalist stays as it is, like the experts; there is none if there was none."""
         if mixture.shared_expert is None or mixture.e_step == "insample":
             return None

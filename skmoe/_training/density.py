@@ -17,7 +17,7 @@ from .._density.residual import (
     ResidualDensity,
     fit_residual_density,
 )
-from .._likelihoods import Categorical
+from .._likelihoods import Categorical, CategoricalOutputs
 from .._prediction.distribution import PredictiveDistribution
 from .._shared_expert.consensus import columns_to_see, seen_by_trees
 from .._shared_expert.training import SharedTraining
@@ -36,7 +36,8 @@ class DensityTraining(NamedTuple):
     density : ResidualDensity or None
         None where the density is the one that EM has learned.
     scores : ndarray of shape (n[, n_outputs]) or None
-        How badly held-out targets fit, sorted; None where no predictions are held out.
+        How badly held-out targets fit, sorted; None where no predictions are held out, and for
+        several outputs of classes.
     log_likelihood : float
         Mean over the rows of the density that predicts, held out unless nothing is.
     """
@@ -68,7 +69,7 @@ def train_density(
     problem = setup.problem
     likelihood: Any = problem.likelihood
     log_likelihood = float(np.average(shared.row_log_likelihood, weights=problem.judged_weight))
-    if problem.folds.is_in_sample:
+    if problem.folds.is_in_sample or isinstance(likelihood, CategoricalOutputs):
         return DensityTraining(None, None, log_likelihood)
     rows = np.flatnonzero(problem.folds.judged)
     if len(rows) > MOST_ROWS:

@@ -32,6 +32,7 @@ from .._data.weights import last_step
 from .._experts.kinds import is_linear
 from .._experts.least_squares import allows
 from .._experts.pool import ExpertPool
+from .._likelihoods import CategoricalOutputs
 from .candidates import candidate_overlaps
 from .search import best_run
 from .setup import Setup
@@ -72,13 +73,18 @@ def flexible(setup: Setup) -> bool:
 def scouts_go_first(setup: Setup, same_template: bool, numbers: tuple[int, ...]) -> bool:
     """Whether scouts look for a start: where it is asked for, or helps and is left to decide."""
     settings, templates = setup.settings, setup.experts.templates
-    if not setup.fresh or not isinstance(settings.init, str):
+    if not setup.fresh or not isinstance(settings.init, str) or _several_classes(setup):
         return False
     matters = len(templates) > 1 and candidate_overlaps(settings.overlap, templates) != (1.0,)
     slow = (isinstance(templates[0], Pipeline) or len(numbers) > 1) and _slowly_linear(setup)
     unasked = same_template and settings.init == "auto" and settings.e_step != "insample"
     unasked = unasked and (flexible(setup) or slow)
     return matters and (settings.init == "linear" or unasked)
+
+
+def _several_classes(setup):
+    """Whether there are several outputs of classes, which no scout takes."""
+    return isinstance(setup.problem.likelihood, CategoricalOutputs)
 
 
 def _slowly_linear(setup):

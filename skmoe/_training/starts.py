@@ -233,7 +233,9 @@ def _model_leaves(data, features, target, n_experts, sample_weight, random_state
     if np.issubdtype(target.dtype, np.floating):
         targets = giving_arrays(StandardScaler()).fit_transform(target.reshape(len(target), -1))
     else:
-        targets = LabelBinarizer().fit_transform(target).astype(np.float64)
+        outputs = target.reshape(len(target), -1).T
+        indicators = [LabelBinarizer().fit_transform(codes) for codes in outputs]
+        targets = np.hstack(indicators).astype(np.float64)
     rows = np.arange(len(target))
     if len(rows) > ROWS_OF_A_TREE:
         rows = random_state.choice(rows, ROWS_OF_A_TREE, replace=False)

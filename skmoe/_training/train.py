@@ -19,7 +19,7 @@ from .._experts.pool import ExpertPool
 from .._experts.prepared import prepared_features
 from .._experts.seeds import seeded
 from .._experts.workers import Workers
-from .._likelihoods import Categorical, Likelihood
+from .._likelihoods import Categorical, CategoricalOutputs, Likelihood
 from .._shared_expert.training import single_expert_dispersion
 from ..exceptions import WorkersLostError
 from .candidates import candidate_overlaps
@@ -224,7 +224,7 @@ def _setup(data, target, likelihood, plan, rng):
     folds = _folds(data, settings, isinstance(likelihood, Categorical), rng)
     gate = gate_trainer(seeded(plan.gate, rng, False), plan.Z, folds, GATE_ACCURACY * settings.tol)
     problem = Problem(data, target, folds, likelihood, settings.n_jobs)
-    out_of_bag = _out_of_bag(templates, settings, data.groups, plan.shared)
+    out_of_bag = _out_of_bag(templates, settings, problem, plan.shared)
     # In-sample, the models of the last iteration are the final ones, which need X as it is.
     features = None if folds.is_in_sample else prepared_features(templates, data.X)
     workers = Workers(settings.n_jobs, _shared_by_all_fits(problem, features))
@@ -247,9 +247,11 @@ def _folds(data, settings, classifier, rng):
     return check_splits(settings.cv, data, classifier, seed)
 
 
-def _out_of_bag(templates, settings, groups, shared):
+def _out_of_bag(templates, settings, problem, shared):
     """Whether experts that offer out-of-bag predictions are judged by those."""
-    e_step = settings.e_step
+    e_step, groups = settings.e_step, problem.data.groups
+    if isinstance(problem.likelihood, CategoricalOutputs):
+        return False  # forests have none where an output has more than two classes
     if e_step == "auto":
         # Folds or groups that were given keep together what bootstrap samples would part, and a
         # consensus judges its correction by rows that no opinion on their fold has seen.

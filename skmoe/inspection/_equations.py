@@ -20,7 +20,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from ._mixture import check_mixture, feature_names
+from ._mixture import check_mixture, check_one_target, feature_names
 
 
 class Term(NamedTuple):
@@ -103,6 +103,7 @@ def equation(model, expert):
     'y = 1 + 3 size'
     """
     check_mixture(model)
+    check_one_target(model, "equation")
     if expert not in model.named_experts_:
         raise ValueError(f"{expert!r} is none of the experts {list(model.named_experts_)}")
     return "\n".join(str(each) for each in equations_of(model, model.named_experts_[expert]))

@@ -60,6 +60,25 @@ def check_mixture(model):
     check_is_fitted(model)
 
 
+def has_several_classes(model):
+    """Whether a fitted mixture predicts several outputs of classes."""
+    return is_classifier(model) and isinstance(model.classes_, list)
+
+
+def check_one_target(model, what):
+    """Refuse a mixture of several outputs of classes.
+
+    Raises
+    ------
+    ValueError
+    """
+    if has_several_classes(model):
+        raise ValueError(
+            f"{what} is of one output of classes, and this mixture has {len(model.classes_)}; "
+            "expert_report takes several, or fit a mixture for each"
+        )
+
+
 def figure_of_training(model, name):
     """A fitted attribute that tells of training, which an operation on the experts may remove.
 
@@ -214,11 +233,14 @@ def check_target(model, y, outputs):
     ValueError
         If the shapes do not match, if there are labels that fit has not seen, or no rows.
     """
-    if is_classifier(model):
+    if has_several_classes(model):
+        y = np.asarray(y)
+        if y.shape[1:] != (len(model.classes_),):
+            raise ValueError(f"y has the shape {y.shape}; {len(model.classes_)} outputs wanted")
+        check_labels(y.T, model.classes_)
+    elif is_classifier(model):
         y = column_or_1d(y)
-        unknown = np.setdiff1d(y, model.classes_)
-        if len(unknown):
-            raise ValueError(f"y holds labels that fit has not seen: {unknown.tolist()}")
+        check_labels([y], [model.classes_])
     elif outputs.ndim == 2:
         y = column_or_1d(y)
     else:
@@ -232,6 +254,14 @@ def check_target(model, y, outputs):
     if len(y) == 0:
         raise ValueError("X has no rows; give at least one")
     return y
+
+
+def check_labels(outputs, classes):
+    """Raise if some labels of the outputs are none of its classes."""
+    for labels, known in zip(outputs, classes, strict=True):
+        unknown = np.setdiff1d(labels, known)
+        if len(unknown):
+            raise ValueError(f"y holds labels that fit has not seen: {unknown.tolist()}")
 
 
 def row_weights(sample_weight, n_samples):

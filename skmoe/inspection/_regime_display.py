@@ -6,7 +6,7 @@ from sklearn.utils import _safe_indexing
 
 from ._equations import equations_of
 from ._gate_regions import axis_of
-from ._mixture import as_numbers, check_mixture, feature_names, rows_of
+from ._mixture import as_numbers, check_mixture, check_one_target, feature_names, rows_of
 from ._plotting import bare, colour, marker, new_axes
 
 MOST_ROWS = 500
@@ -130,6 +130,7 @@ class RegimeDisplay:
             If there is no such feature.
         """
         check_mixture(model)
+        check_one_target(model, cls.__name__)
         X = rows_of(X)
         column, names = _position(model, feature), feature_names(model)
         top = model.apply(X)

@@ -12,6 +12,7 @@ from ._equations import Equation, equations_of, is_linear_model, taken_apart
 from ._mixture import (
     as_numbers,
     check_mixture,
+    check_one_target,
     feature_names,
     import_pandas,
     row_weights,
@@ -207,6 +208,7 @@ def regime_table(model, X, y, *, sample_weight=None, n_features=3):
     True
     """
     check_mixture(model)
+    check_one_target(model, "regime_table")
     X = rows_of(X)
     top = model.apply(X)
     weights = row_weights(sample_weight, len(top))

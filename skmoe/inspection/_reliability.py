@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.base import is_classifier
 
-from ._mixture import check_mixture, check_target, noise_of, row_weights
+from ._mixture import check_mixture, check_one_target, check_target, noise_of, row_weights
 from ._plotting import PALETTE, add_legend, bare, colour, marker, new_axes
 
 FEWEST_ROWS = 10
@@ -89,6 +89,7 @@ class ReliabilityDisplay:
         display : ReliabilityDisplay
         """
         check_mixture(model)
+        check_one_target(model, cls.__name__)
         if not isinstance(n_bins, int | np.integer) or n_bins < 1:
             raise ValueError(f"n_bins must be an int of 1 or more, got {n_bins!r}")
         top = model.apply(X)
@@ -99,7 +100,7 @@ class ReliabilityDisplay:
         for expert in range(model.n_experts_):
             own = (top == expert) & (weights > 0)
             if is_classifier(model):
-                proba = with_floor(model, outputs[own, expert], expert)
+                proba = with_floor(outputs[own, expert], model.floor_[expert])
                 right = model.classes_[proba.argmax(axis=1)] == y[own]
                 curves.append(confidence_curve(proba.max(axis=1), right, weights[own], n_bins))
             else:
@@ -159,9 +160,9 @@ class ReliabilityDisplay:
         return self
 
 
-def with_floor(model, proba, expert):
+def with_floor(proba, floor):
     """An expert's class probabilities as the mixture uses them."""
-    return (1 - model.floor_[expert]) * proba + model.floor_[expert] / proba.shape[1]
+    return (1 - floor) * proba + floor / proba.shape[1]
 
 
 def confidence_curve(confidence, right, weights, n_bins):

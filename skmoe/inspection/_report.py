@@ -8,6 +8,7 @@ from ._mixture import (
     check_mixture,
     check_target,
     feature_names,
+    has_several_classes,
     import_pandas,
     noise_of,
     row_weights,
@@ -48,7 +49,8 @@ def expert_report(model, X, y, *, sample_weight=None, n_features=3):
         - ``rows``: number of rows, or sum of their weights;
         - ``mass``: mean gate probability over all rows, with the part of a shared expert
           taken off;
-        - ``error``: of the expert on its rows: root mean squared error, or log-loss;
+        - ``error``: of the expert on its rows: root mean squared error, or log-loss (of several
+          outputs the mean);
         - ``error_mixture``: of the whole mixture on the same rows;
         - ``error_elsewhere``: of the expert on the rows of the others: much larger if it is a
           specialist;
@@ -222,18 +224,30 @@ def segments(profile, n_features):
 def classification_errors(model, X, y, own):
     """Log-losses (K, n) of the experts and (n,) of the mixture; confidence minus accuracy.
 
-    `own` are the weights (K, n) of the rows of each expert, 0 for those of others.
+    `own` are the weights (K, n) of the rows of each expert, 0 for those of others. Of several
+    outputs they are the means.
     """
     outputs = model.predict_experts(X)
-    codes = np.searchsorted(model.classes_, check_target(model, y, outputs))
-    rows = np.arange(len(codes))
+    y, proba = check_target(model, y, outputs), model.predict_proba(X)
+    if not has_several_classes(model):
+        return of_one_output(outputs, model.floor_, model.classes_, y, proba, own)
+    ends = np.cumsum([len(classes) for classes in model.classes_])
+    columns = np.split(outputs, ends[:-1], axis=2)
+    several = zip(columns, model.floor_.T, model.classes_, y.T, proba, strict=True)
+    figures = [of_one_output(*output, own) for output in several]
+    return tuple(np.mean(figure, axis=0) for figure in zip(*figures, strict=True))
+
+
+def of_one_output(outputs, floor, classes, y, mixed, own):
+    """The figures of `classification_errors`, of probabilities (n, K, C) and (n, C)."""
+    codes, rows = np.searchsorted(classes, y), np.arange(len(y))
     errors, calibration = [], []
     for k, of_expert in enumerate(own):
-        proba = with_floor(model, outputs[:, k], k)
+        proba = with_floor(outputs[:, k], floor[k])
         errors.append(-np.log(proba[rows, codes]))
         sure = proba.max(axis=1) - (proba.argmax(axis=1) == codes)
         calibration.append(average(sure, of_expert))
-    return np.array(errors), -np.log(model.predict_proba(X)[rows, codes]), calibration
+    return np.array(errors), -np.log(mixed[rows, codes]), calibration
 
 
 def regression_errors(model, X, y, own):

@@ -169,7 +169,7 @@ def answers(model: Any, X: Any) -> dict[str, Any]:
         experts = [
             expert_answer(each.expert, is_classifier(model), X)
             if each.answer is None
-            else each.answer
+            else side_by_side(each.answer)
             for each in overheard.experts_
         ]
         record = {
@@ -198,13 +198,18 @@ def mixture_answer(model: Any, X: Any) -> Any:
     if not is_classifier(model):
         return model.predict(X)
     if hasattr(model, "predict_proba"):
-        return model.predict_proba(X)
+        return side_by_side(model.predict_proba(X))
     return np.searchsorted(model.classes_, model.predict(X))
+
+
+def side_by_side(proba: Any) -> Any:
+    """Probabilities, of several outputs in one array."""
+    return np.hstack(proba) if isinstance(proba, list) else proba
 
 
 def expert_answer(expert: Any, classifier: bool, X: Any) -> Any:
     """Answer of one expert alone, in its own order of classes."""
-    return expert.predict_proba(X) if classifier else expert.predict(X)
+    return side_by_side(expert.predict_proba(X)) if classifier else expert.predict(X)
 
 
 def replay(model: Any, record: dict[str, Any], whole: bool) -> float:

@@ -45,9 +45,17 @@ def describe(model: Any) -> dict[str, Any]:
         "n_features": getattr(model, "n_features_in_", None),
         "feature_names": readable(names),
         "classes": readable(classes),
-        "classes_dtype": None if classes is None else str(classes.dtype),
+        "classes_dtype": classes_dtype(classes),
         "gate": type_name(model.gate_) if is_mixture(type(model)) else None,
     }
+
+
+def classes_dtype(classes: Any) -> Any:
+    """Data type of labels, or a list of those of several outputs."""
+    if classes is None:
+        return None
+    several = isinstance(classes, list | tuple)
+    return [str(own.dtype) for own in classes] if several else str(classes.dtype)
 
 
 def describe_training(model: Any) -> dict[str, Any]:

@@ -66,6 +66,7 @@ def mixture_outputs(
     ConversionError
         If parts of it cannot be converted: names all of them.
     """
+    check_one_output(mixture)
     parts = _Parts(graph)
     gate = parts.write("the gate", mixture.gate_, lambda: log_gate(graph, mixture, features))
     outputs = []
@@ -132,6 +133,20 @@ class _Parts:
                 f"these parts of the mixture have no form in ONNX:\n{lines}\nReplace them, or "
                 "register a converter with skl2onnx.update_registered_converter"
             ) from next(iter(self.failures.values()))
+
+
+def check_one_output(mixture: Any) -> None:
+    """Refuse several outputs of classes.
+
+    Raises
+    ------
+    ConversionError
+    """
+    if isinstance(getattr(mixture, "classes_", None), list):
+        raise ConversionError(
+            f"the mixture has {len(mixture.classes_)} outputs of classes, of which no graph is "
+            "written; fit a mixture for each"
+        )
 
 
 def n_columns(mixture: Any) -> int:

@@ -14,7 +14,7 @@ from ._estimators import estimator_output
 from ._features import STRING, Column, Features, element_type
 from ._graph import Graph
 from ._libraries import import_library
-from ._mixture import class_labels, mixture_outputs, n_columns
+from ._mixture import check_one_output, class_labels, mixture_outputs, n_columns
 from ._trees import histogram_scores
 
 CLASSIFIER_OPTIONS = {
@@ -66,6 +66,7 @@ def calculate_shapes(operator: Any) -> None:
     from skl2onnx.common import data_types
 
     estimator = operator.raw_operator
+    check_one_output(estimator)
     numbers = type(data_types.guess_tensor_type(operator.inputs[0].type))
     if is_classifier(estimator):
         text = estimator.classes_.dtype.kind not in "iubf"

@@ -59,8 +59,8 @@ def make_mixture(X, y, goal="accuracy", *, task=None, kinds=None, random_state=N
     Raises
     ------
     ValueError
-        If `goal` or `task` do not exist, if y has missing values, or if there is no column to
-        learn from.
+        If `goal` or `task` do not exist, if y has missing values or several outputs of classes,
+        or if there is no column to learn from.
 
     Examples
     --------
@@ -83,6 +83,11 @@ def make_mixture(X, y, goal="accuracy", *, task=None, kinds=None, random_state=N
     if task not in (None, *TASKS):
         raise ValueError(f"task must be None or one of {TASKS}, got {task!r}")
     task = task or task_of(y)
+    if task == "classification" and np.ndim(y) > 1 and np.shape(y)[1] > 1:
+        raise ValueError(
+            f"make_mixture is for one output of classes; y has the shape {np.shape(y)}. Take a "
+            "MixtureOfExpertsClassifier of experts that take several, or a mixture for each"
+        )
     kinds = column_kinds(X, kinds)
     mixture = MixtureOfExpertsRegressor if task == "regression" else MixtureOfExpertsClassifier
     settings = {"overlap": 1.0, "random_state": random_state, **table_gate(X, kinds)}

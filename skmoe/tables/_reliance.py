@@ -165,7 +165,13 @@ def kind_report(model, X, y, kinds=None):
 
 
 def _said(model, X):
-    return np.asarray(model.predict_proba(X) if is_classifier(model) else model.predict(X))
+    said = model.predict_proba(X) if is_classifier(model) else model.predict(X)
+    if isinstance(said, list):
+        raise ValueError(
+            f"what a prediction rests on is told of one output of classes, and the model has "
+            f"{len(said)}; fit a model for each"
+        )
+    return np.asarray(said)
 
 
 def _distance(model, one, other):
