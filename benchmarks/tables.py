@@ -181,23 +181,37 @@ def report(results):
         table = table[[method for method in METHODS if method in table]]
         table.loc["geometric mean"] = np.exp(np.log(table).mean())
         print(f"\n{figure}, of the default pool's\n{table.round(3).to_string(na_rep='')}")
-    print("\nGoals")
+    print("\nGoals, and the means of single splits")
     for method, rivals, figure, strings, at_most, worst in GOALS:
-        table = means[figure].unstack("method")
-        if strings is not None:
-            table = table[table.index.get_level_values("strings") == strings]
-        rivals = [rival for rival in rivals if rival in table]
-        if method not in table or not rivals:
-            continue
-        ratio = (table[method] / table[rivals].min(axis=1)).dropna()
+        ratio = ratios(results, method, rivals, figure, strings)
         if ratio.empty:
             continue
         sets = {None: "all", True: "with strings", False: "without"}[strings]
-        mean = np.exp(np.log(ratio).mean())
+        splits = [
+            geometric_mean(ratios(part, method, rivals, figure, strings))
+            for _, part in results.groupby("seed")
+        ]
         print(
-            f"{figure}, {method} / {', '.join(rivals)} ({sets}, {len(ratio)}): {mean:.3f} "
-            f"(goal {at_most}), worst {ratio.max():.3f} on {ratio.idxmax()[0]} (goal {worst})"
+            f"{figure}, {method} / {', '.join(rivals)} ({sets}, {len(ratio)}): "
+            f"{geometric_mean(ratio):.3f} (goal {at_most}; "
+            f"{min(splits):.3f} to {max(splits):.3f}), worst {ratio.max():.3f} "
+            f"on {ratio.idxmax()} (goal {worst})"
         )
+
+
+def ratios(results, method, rivals, figure, strings):
+    """By data set, a method's mean figure over that of the best rival; of some sets, or all."""
+    if strings is not None:
+        results = results[results["strings"].astype(bool) == strings]
+    table = results.pivot_table(figure, "data", "method", sort=False)
+    rivals = [rival for rival in rivals if rival in table]
+    if method not in table or not rivals:
+        return pd.Series(dtype=float)
+    return (table[method] / table[rivals].min(axis=1)).dropna()
+
+
+def geometric_mean(ratio):
+    return float(np.exp(np.log(ratio).mean()))
 
 
 def main():

@@ -19,7 +19,11 @@ from ._density.conformal import (
     likely_labels,
     score_threshold,
 )
-from ._experts.checks import check_frozen_classes, check_several_outputs
+from ._experts.checks import (
+    check_frozen_classes,
+    check_several_outputs,
+    takes_several_outputs,
+)
 from ._likelihoods import Categorical, CategoricalOutputs
 from ._prediction.max_error import probability_bound
 from ._streaming import ClassifierChunks
@@ -489,8 +493,7 @@ class MixtureOfExpertsClassifier(ClassifierChunks, ClassifierMixin, BaseMixtureO
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         experts = self._expert_tags()
-        several = [e.target_tags.multi_output or e.classifier_tags.multi_label for e in experts]
         refused = self.shared_expert == "consensus" or self.e_step == "oob"
-        tags.target_tags.multi_output = bool(experts) and all(several) and not refused
-        tags.classifier_tags.multi_label = tags.target_tags.multi_output
+        several = bool(experts) and all(map(takes_several_outputs, experts)) and not refused
+        tags.target_tags.multi_output = tags.classifier_tags.multi_label = several
         return tags

@@ -207,6 +207,12 @@ def _distributions(proba, expert):
     return proba
 
 
+def takes_several_outputs(tags):
+    """Whether an estimator with these tags says that it takes several outputs of classes."""
+    own = tags.classifier_tags  # a regressor has none
+    return tags.target_tags.multi_output or (own is not None and own.multi_label)
+
+
 def check_several_outputs(names, templates, n_outputs):
     """Refuse classifiers that say of themselves that they take one output, or were fitted to one.
 
@@ -217,7 +223,7 @@ def check_several_outputs(names, templates, n_outputs):
     ValueError
     """
     for name, template in zip(names, templates, strict=True):
-        last, tags = last_step(template), get_tags(template)
+        last = last_step(template)
         if isinstance(last, FrozenEstimator):
             known = _fitted_outputs(last_step(last.estimator))
             if known != n_outputs:
@@ -225,8 +231,7 @@ def check_several_outputs(names, templates, n_outputs):
                     f"y has {n_outputs} outputs, and the frozen expert {name!r} was fitted with "
                     f"{known}"
                 )
-        takes_several = tags.target_tags.multi_output or tags.classifier_tags.multi_label
-        if not takes_several and not hasattr(last, "estimator"):
+        if not takes_several_outputs(get_tags(template)) and not hasattr(last, "estimator"):
             raise ValueError(
                 f"y has {n_outputs} outputs, and expert {name!r} ({type(template).__name__}) "
                 "takes one; wrap it in sklearn.multioutput.MultiOutputClassifier, or choose "
