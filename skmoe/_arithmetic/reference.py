@@ -12,6 +12,9 @@ LANES = 128
 CACHED_NUMBERS = 1 << 16
 """Numbers in an intermediate array, which should stay in the cache."""
 
+NEGLIGIBLE = 1e-12
+"""A row of less weight, beside the largest, is left out of moments: it is lost in rounding."""
+
 
 def softmax(logits):
     """Softmax of every row.
@@ -389,6 +392,7 @@ def weighted_moments(X, y, centre, weights):
     centre : ndarray of shape (n_features + 1,), float64
         What is subtracted from the columns of X and from y.
     weights : ndarray of shape (n_samples, n_experts), float64
+        Non-negative.
 
     Returns
     -------
@@ -407,17 +411,17 @@ def weighted_moments(X, y, centre, weights):
     """
     n_samples, n_experts = weights.shape
     size = X.shape[1] + 2
-    moments = np.zeros((n_experts * size, size))
-    step = max(CACHED_NUMBERS // (n_experts * size), 256)
-    Z = np.ones((min(step, n_samples), size))
+    moments, least = np.zeros((n_experts, size, size)), NEGLIGIBLE * weights.max(axis=0)
+    step = max(CACHED_NUMBERS // size, 1024)
     for first in range(0, n_samples, step):
         rows = slice(first, min(first + step, n_samples))
-        part = Z[: rows.stop - first]
-        np.subtract(X[rows], centre[:-1], out=part[:, :-2])
-        np.subtract(y[rows], centre[-1], out=part[:, -2])
-        weighted = weights[rows, :, np.newaxis] * part[:, np.newaxis]
-        moments += weighted.reshape(len(part), -1).T @ part
-    return moments.reshape(n_experts, size, size)
+        part = np.column_stack([X[rows], y[rows], np.ones(rows.stop - first)])
+        part[:, :-1] -= centre
+        for k, weight in enumerate(weights[rows].T):
+            theirs = np.flatnonzero(weight > least[k])
+            own = part[theirs] * np.sqrt(weight[theirs, np.newaxis])
+            moments[k] += own.T @ own  # a product of which BLAS computes one half
+    return moments
 
 
 def tree_leaves(X, roots, feature, threshold, missing_left, left, right):

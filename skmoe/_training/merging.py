@@ -51,21 +51,20 @@ def with_fewer_experts(
     setup : Setup
         With the number of experts that are left.
     run : EMResult
-        Theirs, to the end; that which was given if none were merged.
+        Of a few iterations; that which was given if none were merged.
     """
-    judged, last, at_once = _Judgement.of(setup, run.best), run, len(setup.experts.names)
+    judged, at_most = _Judgement.of(setup, run.best), len(setup.experts.names)
     while len(setup.experts.names) > 1:
-        owners = stand_ins(setup, run.best, at_once)
+        owners = stand_ins(setup, run.best, at_most)
         fewer = setup.with_experts(int(owners.max()) + 1)
         merged = run_on(fewer, _merged_state(fewer, run.best, owners), ITERATIONS)
+        n_merged = len(owners) - len(fewer.experts.names)
         if judged.tolerates(fewer, merged.best):
             setup, run = fewer, merged
-        elif len(owners) - len(fewer.experts.names) > 1:
-            at_once = 1  # of several, one may still be too many
+        elif n_merged > 1:  # too many at once
+            at_most = n_merged // 2
         else:
             break
-    if run is not last:
-        run = run_on(setup, run.best, setup.settings.max_iter)
     return setup, run
 
 

@@ -132,18 +132,23 @@ def _best_split(features, design, rows, smallest):
         return best
     before = design.errors(whole)[0]
     for feature, values in enumerate(features[rows].T):
-        thresholds = _thresholds(values)
-        bins = np.searchsorted(thresholds, values)
-        below = _moments_below(design, rows, bins, whole, len(thresholds))
-        lighter = np.minimum(design.mass(below), design.mass(whole - below))
-        large = lighter >= smallest
-        if large.any():
-            below = below[large]
+        thresholds = _parting(_thresholds(values), values, design.weight[rows], smallest)
+        if len(thresholds):
+            bins = np.searchsorted(thresholds, values)
+            below = _moments_below(design, rows, bins, whole, len(thresholds))
             gains = before - design.errors(below) - design.errors(whole - below)
             place = int(np.argmax(gains))
             if gains[place] > best.gain:
-                best = Split(float(gains[place]), feature, float(thresholds[large][place]))
+                best = Split(float(gains[place]), feature, float(thresholds[place]))
     return best
+
+
+def _parting(thresholds, values, weight, smallest):
+    """Those of the thresholds that have at least the weight `smallest` on either side."""
+    bins = np.searchsorted(thresholds, values)
+    below = np.cumsum(np.bincount(bins, weight, minlength=len(thresholds) + 1))
+    lighter = np.minimum(below, below[-1] - below)[:-1]
+    return thresholds[lighter >= smallest]
 
 
 def _thresholds(values):

@@ -8,6 +8,7 @@ gate, then the number of experts, each for as long as the likelihood rises. The 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -46,6 +47,9 @@ SCOUTED_RUN = 2
 
 LEAST_GAIN = 1e-3
 """Nats per row that an iteration after scouts must gain: linear experts creep on for long."""
+
+CREEPING = 10.0
+"""Tolerance until linear experts are merged, in units of the one that was asked for."""
 
 
 def only_the_gate_learns(setup: Setup) -> bool:
@@ -194,22 +198,10 @@ def best_run(
     best = _best_along("n_experts", numbers, best, attempt, _deserves_experts)
     if stages:
         progress.enter(LAST_STAGES[0], f", {best.choice}: {_log_likelihood(best):.4f}")
-    finish = _finished_by_evidence if scouted else _finished
-    setup, run = best.setup, finish(best, max_iter)
     if linear and len(numbers) > 1:
-        setup, run = with_fewer_experts(setup, run, _running_on(best.choice.overlap))
-        setup.progress.say(f"{len(setup.experts.names)} experts are left")
-    return Found(setup, best.choice.overlap, run)
-
-
-def _running_on(overlap):
-    """Runs EM from a state, for a number of iterations at most."""
-
-    def run_on(setup, state, n_iter):
-        described = f"{len(setup.experts.names)} experts"
-        return _run(setup, state, overlap, min(n_iter, setup.settings.max_iter), described)
-
-    return run_on
+        return _finished_with_fewer(best, max_iter)
+    finish = _finished_by_evidence if scouted else _finished
+    return Found(best.setup, best.choice.overlap, finish(best, max_iter))
 
 
 def _trial(setup, choice, max_iter, known, rival=None):
@@ -351,6 +343,29 @@ def _finished(trial, n_iter):
             setup, run.best, choice.overlap, max_iter, f"going on with {choice}", run.history
         )
     return run
+
+
+def _finished_with_fewer(trial, n_iter):
+    """What is found when the trial has gone on, and experts have been merged."""
+    overlap, max_iter = trial.choice.overlap, trial.setup.settings.max_iter
+
+    def run_on(setup, state, n_iter):
+        described = f"{len(setup.experts.names)} experts"
+        return _run(setup, state, overlap, min(n_iter, max_iter), described)
+
+    finish = _finished_by_evidence if trial.choice.start.scouted else _finished
+    run = finish(trial._replace(setup=_creeping(trial.setup)), n_iter)
+    setup, fewer = with_fewer_experts(trial.setup, run, run_on)
+    if fewer is not run:
+        fewer = run_on(setup, fewer.best, max_iter)
+    setup.progress.say(f"{len(setup.experts.names)} experts are left")
+    return Found(setup, overlap, fewer)
+
+
+def _creeping(setup):
+    """The setup with a tolerance for linear experts, which gain a little for very long."""
+    settings = setup.settings
+    return setup._replace(settings=replace(settings, tol=CREEPING * settings.tol))
 
 
 def _finished_by_evidence(trial, n_iter):

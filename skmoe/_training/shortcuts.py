@@ -3,9 +3,9 @@
 The search and the iterations fit experts hundreds of times, and the mixture is judged by the last
 of these fits. Before that,
 
-- experts that can fit everything are judged in a few coarse folds, each of which is several of the
-  folds that were asked for in one: a fold's own responsibilities then come from models that knew
-  neither its rows nor those of its companions;
+- experts that can fit everything, and linear ones whose number is to be chosen, are judged in a
+  few coarse folds, each of which is several of the folds that were asked for in one: a fold's own
+  responsibilities then come from models that knew neither its rows nor those of its companions;
 - logistic regressions take a few steps in each M-step and go on from there in the next.
 
 One more iteration follows, with the folds that were asked for and with fits that are finished.
@@ -25,7 +25,7 @@ from .search import Found
 from .setup import Setup
 
 COARSE_FOLDS = 3
-"""Folds of flexible experts in EM."""
+"""Of EM, in place of those that were asked for."""
 
 ROWS_FOR_COARSE_FOLDS = 500
 """With fewer, experts miss what the coarse folds keep from them, and are quickly fitted anyway."""
@@ -34,7 +34,7 @@ FEWEST_ITERATIONS = 3
 """With a smaller ``max_iter`` there is nothing to save."""
 
 
-def with_shortcuts(setup: Setup, flexible: bool) -> Setup:
+def with_shortcuts(setup: Setup, flexible: bool, many: bool) -> Setup:
     """The setup with which to search; the same one where there is no shortcut.
 
     Parameters
@@ -42,13 +42,15 @@ def with_shortcuts(setup: Setup, flexible: bool) -> Setup:
     setup : Setup
     flexible : bool
         Whether the experts can fit everything.
+    many : bool
+        Whether they are linear, and their number is to be chosen: a search of many fits.
     """
     pool, settings, folds = setup.experts, setup.settings, setup.problem.folds
     if not setup.fresh or folds.is_in_sample or settings.max_iter < FEWEST_ITERATIONS:
         return setup
     X, likelihood = setup.problem.X, setup.problem.likelihood
     stepwise = any(logistic.supports(each, X, likelihood) for each in pool.templates)
-    coarse = flexible and _may_be_coarse(pool)
+    coarse = (flexible or many) and _may_be_coarse(pool)
     if not stepwise and not coarse:
         return setup
     gate = setup.gate

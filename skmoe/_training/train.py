@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 from .._data.folds import Folds, check_splits
 from .._data.problem import Problem
 from .._data.rows import TrainingData
+from .._experts.kinds import is_linear
 from .._experts.out_of_bag import offers_out_of_bag
 from .._experts.pool import ExpertPool
 from .._experts.prepared import prepared_features
@@ -39,7 +40,7 @@ from .setup import Setup
 from .shortcuts import with_shortcuts, without_shortcuts
 from .starts import Start
 
-GATE_ACCURACY = 0.1
+GATE_ACCURACY = 0.3
 """Accuracy of the gate's M-step, as a fraction of the tolerance of EM."""
 
 TREES_FOR_OUT_OF_BAG = 30
@@ -198,7 +199,8 @@ def _found(setup, plan, rng):
     """What experts, gate and overlap are found by EM, or by one fit where that is all there is."""
     if not plan.same_template and only_the_gate_learns(setup):
         return fitted_once(setup)
-    quick = with_shortcuts(setup, plan.same_template and flexible(setup))
+    many = len(plan.numbers) > 1 and all(map(is_linear, plan.templates))
+    quick = with_shortcuts(setup, plan.same_template and flexible(setup), many)
     return without_shortcuts(_searched(quick, plan, rng), setup)
 
 

@@ -344,6 +344,7 @@ def test_no_cache_directory_is_no_obstacle(monkeypatch):
 def test_weighted_moments(run, layout, n_samples):
     rng = np.random.default_rng(9)
     X, y, weights = (rng.normal(2, 1, (n_samples, size)) for size in (3, 1, 2))
+    weights = np.abs(weights)
     centre = np.array([1.0, 2.0, 3.0, 4.0])
     Z = np.column_stack([X - centre[:3], y - centre[3], np.ones(n_samples)])
     expected = np.einsum("ik,ij,il->kjl", weights, Z, Z)
@@ -356,6 +357,7 @@ def test_weighted_moments_of_large_problems(n_features):
     """In parts, and with more columns than suit a tile."""
     rng = np.random.default_rng(10)
     X, y, weights = (rng.normal(2, 1, (20_001, size)) for size in (n_features, 1, 2))
+    weights = np.abs(weights)
     arguments = X, y[:, 0], np.ones(n_features + 1), weights
     result, expected = (where.weighted_moments(*arguments) for where in (_arithmetic, reference))
     np.testing.assert_allclose(result, expected, rtol=1e-10, atol=1e-10)

@@ -6,7 +6,7 @@ import pytest
 from sklearn.linear_model import Lasso, LinearRegression, Ridge
 
 from skmoe import MixtureOfExpertsRegressor
-from skmoe._experts.least_squares import fit_all, supports
+from skmoe._experts.least_squares import FROM_CHOLESKY, fit_all, supports
 
 
 @pytest.fixture
@@ -45,6 +45,27 @@ def test_ill_conditioned_systems_are_refused(data):
     assert np.isnan(fit_all([LinearRegression()], short, y, weights[:, :1])[0]).all()
     constant = np.column_stack([X, np.ones(len(X))])
     assert np.isnan(fit_all([LinearRegression()], constant, y, weights[:, :1])[0]).all()
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+def test_many_columns(intercept):
+    """From a Cholesky factor, unless equations may be ill-conditioned."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, FROM_CHOLESKY + 5))
+    y, weights = X[:, 0] + rng.normal(size=200), rng.uniform(size=(200, 3)) ** 30
+    template = Ridge(fit_intercept=intercept)
+    coef, offset = fit_all([template] * 3, X, y, weights)
+    for k in range(3):
+        template.fit(X, y, weights[:, k])
+        np.testing.assert_allclose(coef[k], template.coef_, rtol=1e-7, atol=1e-9)
+        np.testing.assert_allclose(offset[k], template.intercept_, rtol=1e-7, atol=1e-9)
+    plain = LinearRegression(fit_intercept=intercept)
+    for distance, sound in ((1e-2, True), (1e-7, False)):
+        X[:, 1] = X[:, 0] + distance * rng.normal(size=200)
+        found = fit_all([plain], X, y, np.ones((200, 1)))[0][0]
+        assert np.isfinite(found).all() == sound
+        if sound:  # of a condition between the two that is known to be allowed
+            np.testing.assert_allclose(found, plain.fit(X, y).coef_, rtol=1e-5, atol=1e-7)
 
 
 def test_single_precision_is_fitted_in_double(data, monkeypatch):

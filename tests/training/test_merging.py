@@ -7,9 +7,9 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.tree import DecisionTreeRegressor
 
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
-from skmoe._training import em
+from skmoe._training import em, merging
 from skmoe.datasets import make_piecewise_regression
-from skmoe.gates import HierarchicalGate
+from skmoe.gates import HierarchicalGate, SoftmaxGate
 
 
 def regimes(kind, seed, n_rows):
@@ -43,6 +43,21 @@ def test_few_experts_for_one_line():
     X = rng.normal(size=(400, 3))
     moe = MixtureOfExpertsRegressor(LinearRegression(), random_state=0)
     assert moe.fit(X, X.sum(axis=1) + rng.normal(size=400)).n_experts_ <= 2
+
+
+def test_of_a_merge_that_is_refused_half_is_tried(monkeypatch):
+    left = []
+
+    def refuses(self, setup, state):
+        left.append(len(setup.experts.names))
+        return False
+
+    monkeypatch.setattr(merging._Judgement, "tolerates", refuses)
+    X, y, _ = regimes("oblique", 0, 500)
+    moe = MixtureOfExpertsRegressor(Ridge(), gate=SoftmaxGate(), max_iter=4, random_state=0)
+    merged = moe.fit(X, y).n_experts_ - np.array(left)
+    assert merged[0] > 3 and merged[-1] == 1
+    assert (merged[1:] == merged[:-1] // 2).all()
 
 
 @pytest.mark.parametrize("n_experts", [5, None, "auto"])

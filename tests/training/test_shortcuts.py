@@ -15,6 +15,7 @@ from skmoe._data.folds import Folds
 from skmoe._experts.pool import ExpertPool
 from skmoe._training.search import _is_behind
 from skmoe._training.shortcuts import COARSE_FOLDS
+from skmoe.gates import SoftmaxGate
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -70,6 +71,15 @@ def test_flexible_experts_are_judged_in_the_folds_that_were_asked_for(finished):
     assert len(final.run.best.responsibilities) == 5
     assert len(final.run.history) == len(found.run.history) + 1 == model.n_iter_
     assert model.n_held_out_ == 600
+
+
+def test_the_number_of_linear_experts_is_searched_in_coarse_folds(finished):
+    X, y = rows(600)
+    MixtureOfExpertsRegressor(Ridge(), gate=SoftmaxGate(), max_iter=4, random_state=0).fit(X, y)
+    ((found, final),) = finished
+    assert len(found.run.best.responsibilities) == COARSE_FOLDS
+    assert len(final.run.best.responsibilities) == 5
+    assert final.setup.experts.names == found.setup.experts.names
 
 
 @pytest.mark.parametrize(
