@@ -168,7 +168,9 @@ def measure_selectors(case, n_rows):
     for name, kind in {"DESlib KNORA-E": KNORAE, "DESlib META-DES": METADES}.items():
         started = time.perf_counter()
         try:
-            model = kind(says.experts, voting="soft", random_state=0).fit(X, y)
+            # DESlib looks for predict_proba by name, which a FrozenEstimator has by delegation.
+            models = [frozen.estimator for frozen in says.experts]
+            model = kind(models, voting="soft", random_state=0).fit(X, y)
             found = loss(says.of(model, case.X_test), case.y_test)
         except Exception as error:  # few rows, or an expert that lacks a class
             print(f"  {name}: {error}")
