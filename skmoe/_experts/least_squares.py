@@ -163,13 +163,10 @@ def solve_all(templates, moments, centre):
     has_intercept = np.array([template.fit_intercept for template in templates])[:, np.newaxis]
     # From moments about `centre` to those about the weighted mean, or without an intercept zero.
     mean = sums / total
-    if has_intercept.all():
-        second = second - _outer(total * mean, mean)
-    else:
-        cross, total = _outer(sums, centre), total[..., np.newaxis]
-        about_zero = cross + cross.swapaxes(1, 2) + total * np.outer(centre, centre)
-        about_mean = -total * _outer(mean, mean)
-        second = second + np.where(has_intercept[..., np.newaxis], about_mean, about_zero)
+    cross = _outer(sums, centre)
+    about_zero = cross + cross.swapaxes(1, 2) + total[..., np.newaxis] * np.outer(centre, centre)
+    about_mean = -total[..., np.newaxis] * _outer(mean, mean)
+    second = second + np.where(has_intercept[..., np.newaxis], about_mean, about_zero)
     alpha = np.array([getattr(template, "alpha", 0.0) for template in templates])
     coef = _solved(second[:, :-1, :-1], second[:, :-1, -1], alpha)
     coef[~weighty] = np.nan

@@ -6,7 +6,8 @@ of these fits. Before that,
 - experts that can fit everything, and linear ones whose number is to be chosen, are judged in a
   few coarse folds, each of which is several of the folds that were asked for in one: a fold's own
   responsibilities then come from models that knew neither its rows nor those of its companions;
-- logistic regressions take a few steps in each M-step and go on from there in the next.
+- logistic regressions take a few steps in each M-step and go on from there in the next (in all
+  folds: coarse ones saved little more and found too few of them).
 
 One more iteration follows, with the folds that were asked for and with fits that are finished.
 """
@@ -50,7 +51,7 @@ def with_shortcuts(setup: Setup, flexible: bool, many: bool) -> Setup:
         return setup
     X, likelihood = setup.problem.X, setup.problem.likelihood
     stepwise = any(logistic.supports(each, X, likelihood) for each in pool.templates)
-    coarse = (flexible or many) and _may_be_coarse(pool)
+    coarse = (flexible or (many and not stepwise)) and _may_be_coarse(pool)
     if not stepwise and not coarse:
         return setup
     gate = setup.gate
