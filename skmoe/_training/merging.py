@@ -21,12 +21,12 @@ from .setup import Setup
 TOLERATED = 1.0
 """Standard errors of the log-likelihood, or the loss, that fewer experts may be worse by."""
 
-SLIGHT_NATS, SLIGHT_LOSS = 0.01, 0.05
+SLIGHT_NATS, SLIGHT_LOSS = 0.01, 0.03
 """What fewer experts may be worse by in any case: nats per row, and a share of the loss.
 
 Where there is little noise, standard errors are so small that a dozen experts would be kept for
 borders that are sharper by a hair. A few rows at borders make most of a squared error, of which
-a twentieth is a fortieth of its root.
+three per cent are half as much of its root.
 """
 
 ITERATIONS = 5

@@ -40,7 +40,7 @@ from .setup import Setup
 from .shortcuts import with_shortcuts, without_shortcuts
 from .starts import Start
 
-GATE_ACCURACY = 0.3
+GATE_ACCURACY = 0.1
 """Accuracy of the gate's M-step, as a fraction of the tolerance of EM."""
 
 TREES_FOR_OUT_OF_BAG = 30

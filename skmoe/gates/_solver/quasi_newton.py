@@ -48,7 +48,7 @@ rounding."""
 EXPECTED_RATE = 0.3
 """Shrinkage of the gradient in a pass that a fresh estimate of the Hessian promises."""
 
-LASTING_PROGRESS = 0.1
+LASTING_PROGRESS = 1e-3
 """Shrinkage of the gradient that is still to come where more problems follow, at the least."""
 
 PASSES_OF_NEWTON = 2.0
