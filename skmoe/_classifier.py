@@ -56,9 +56,9 @@ class MixtureOfExpertsClassifier(ClassifierChunks, ClassifierMixin, BaseMixtureO
         errors. Of linear experts (`LinearRegression`, `Ridge`, `LogisticRegression`, also at the
         end of a Pipeline), those that others can stand in for are merged then, as long as neither
         likelihood nor loss of held-out rows is worse by more than a standard error (or, if that is
-        more, 0.01 nats and 3% of the loss): there may be any number of them. With ``e_step="insample"`` it
-        is 4. None means "auto" for linear experts, unless
-        `init` or a gate other than `SoftmaxGate` is given or `overlap` is 1, and 4 otherwise.
+        more, 0.01 nats and 3% of the loss): there may be any number of them. With
+        ``e_step="insample"`` it is 4. None means "auto" for linear experts, unless `init` or a
+        gate other than `SoftmaxGate` is given or `overlap` is 1, and 4 otherwise.
     gate : gate, classifier with ``predict_proba``, or None, default=None
         Learns from the features which expert is responsible. None means `SoftmaxGate` with
         ``alpha="auto"``, which is chosen by the held-out likelihood of the mixture. So are its
