@@ -36,11 +36,14 @@ test-nojit: $(VENV)/.stamp  ## the kernels' tests as plain Python
 	@echo "== tests of the kernels without compilation"
 	@NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest $(PYTEST_ARGS) tests/arithmetic/test_compiled.py
 
-# Pages and examples are written for the newest versions.
+# Pages, examples and benchmarks are for the newest versions; what is about our own files is not
+# about versions.
+NOT_ON_FLOOR := test_docs test_examples test_site test_benchmarks test_serving_example test_imports \
+    test_release io/test_bundle_fuzz io/test_bundle_atomic
+
 test-floor: $(FLOOR)/.stamp  ## the tests of the package on the oldest supported versions
 	@echo "== tests on the oldest supported versions"
-	@$(FLOOR)/bin/python -m pytest $(PYTEST_ARGS) tests \
-	    --ignore=tests/test_docs.py --ignore=tests/test_examples.py --ignore=tests/test_site.py
+	@$(FLOOR)/bin/python -m pytest $(PYTEST_ARGS) tests $(NOT_ON_FLOOR:%=--ignore=tests/%.py)
 
 test-sdist: $(VENV)/.stamp  ## all tests and doctests, of an unpacked source distribution
 	@echo "== tests of the source distribution on the newest supported versions"
