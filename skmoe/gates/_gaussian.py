@@ -324,6 +324,7 @@ class GaussianGate(BaseGate):
             X,
             reset=reset,
             dtype=np.float64,
+            order="C",  # so that sums over the columns of a frame have the same last bit
             ensure_all_finite="allow-nan",
             ensure_min_samples=1 if reset else 0,
         )
