@@ -23,6 +23,10 @@ from sklearn.preprocessing import (
 from ._mixture import check_mixture, check_one_target, feature_names
 
 
+class NamelessColumnsError(TypeError):
+    """A linear model of columns that have no names has no equation that one could read."""
+
+
 class Term(NamedTuple):
     """A column that a linear model sees: ``(x - shift) / scale`` of something that has a name."""
 
@@ -239,7 +243,7 @@ def _named_by(step, terms):
     try:
         made = step.get_feature_names_out(names)
     except (AttributeError, ValueError) as error:
-        raise TypeError(f"what {step!r} makes of the features has no names") from error
+        raise NamelessColumnsError(f"what {step!r} makes of the features has no names") from error
     if made.tolist() == names.tolist():  # an imputer: the same columns
         return terms
     plain = all(term.shift == 0 and term.scale == 1 for term in terms)

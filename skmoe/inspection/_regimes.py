@@ -8,7 +8,13 @@ from html import escape
 import numpy as np
 from sklearn.base import is_classifier
 
-from ._equations import Equation, equations_of, is_linear_model, taken_apart
+from ._equations import (
+    Equation,
+    NamelessColumnsError,
+    equations_of,
+    is_linear_model,
+    taken_apart,
+)
 from ._mixture import (
     as_numbers,
     check_mixture,
@@ -40,7 +46,7 @@ class Regime:
         The features that set these rows apart, in their units.
     equations : tuple of Equation
         One; of several outputs, or of three or more classes, several; none of an expert that is
-        not linear.
+        not linear, or whose columns have no names (hashed text, say).
     error : float
         Of the expert on its rows: root mean squared error, or log-loss. NaN without rows.
     scale : float
@@ -161,11 +167,6 @@ def regime_table(model, X, y, *, sample_weight=None, n_features=3):
     table : RegimeTable
         Print it, or see it in a notebook; ``to_frame()`` and ``coefficients()`` give frames.
 
-    Raises
-    ------
-    TypeError
-        If a step of a linear expert has no names for the columns that it makes.
-
     Notes
     -----
     Coefficients are in units of the features. Standard errors are those of (penalised) least
@@ -236,10 +237,13 @@ def regime_table(model, X, y, *, sample_weight=None, n_features=3):
 
 
 def _equations(model, expert, rows, scale):
-    """The equations of an expert; none if it is not linear."""
+    """The equations of an expert; none if it is not linear, or of columns without names."""
     if not is_linear_model(taken_apart(expert)[1]):
         return ()
-    return tuple(equations_of(model, expert, rows, scale))
+    try:
+        return tuple(equations_of(model, expert, rows, scale))
+    except NamelessColumnsError:
+        return ()
 
 
 def columns_of(X, names):

@@ -5,10 +5,12 @@ import pandas as pd
 import pytest
 import small_mixtures as small
 from sklearn.compose import make_column_transformer
+from sklearn.feature_extraction import FeatureHasher
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
+    FunctionTransformer,
     MaxAbsScaler,
     MinMaxScaler,
     OneHotEncoder,
@@ -158,6 +160,18 @@ def test_a_regime_without_an_equation_is_in_the_table():
     assert table.to_frame().loc["tree", "equation"] == "DecisionTreeRegressor, no equation"
     assert "DecisionTreeRegressor, no equation" in str(table)
     assert table.coefficients().index.unique("regime").tolist() == ["linear"]
+
+
+def test_columns_without_names_have_no_equation():
+    hashed = make_pipeline(FeatureHasher(4, input_type="string"), Ridge())
+    rows = make_pipeline(
+        FunctionTransformer(lambda Z: [[f"{z:.0f}" for z in r] for r in Z]), hashed
+    )
+    model = small.regressor([("line", Ridge()), ("hashed", rows)]).fit(small.X, small.Y)
+    table = regime_table(model, small.X, small.Y)
+    assert [len(regime.equations) for regime in table.regimes] == [1, 0]
+    with pytest.raises(TypeError, match="has no names"):
+        equation(model, "hashed")
 
 
 def test_the_preset_to_read_has_equations_of_named_columns():
