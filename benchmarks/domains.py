@@ -236,17 +236,19 @@ def report(path, folder):
             print(
                 (mean.round(3).astype(str) + " (" + worst.round(2).astype(str) + ")").to_string()
             )
-        best = results_of_best(own)
-        print(f"\n{title}: skmoe / the better of stacking and trees with passthrough, per case")
-        print(best.round(3).to_string())
+        for other in ("stacking, trees with passthrough", "constant weights"):
+            print(f"\n{title}: skmoe / the better of stacking and {other}, per case")
+            print(results_of_best(own, [STACKING, other]).round(3).to_string())
+        print(f"\n{title}: skmoe / stacking, case by case")
+        print(ratios(own, STACKING)[MIXTURE].unstack("rows").round(2).to_string())
     draw_domains(results, STACKING, folder / "domains.png")
     print(f"\n{folder}: results.csv, domains.png")
 
 
-def results_of_best(results):
-    """Geometric mean and worst case against the better of the two kinds of stacking."""
+def results_of_best(results, rivals):
+    """Geometric mean and worst case against the best of some rivals on the same rows."""
     pivot = results.pivot_table("loss", ["case", "rows", "seed"], "method")
-    better = pivot[[STACKING, "stacking, trees with passthrough"]].min(axis=1)
+    better = pivot[rivals].min(axis=1)
     logs = np.log(pivot[MIXTURE] / better).groupby(["case", "rows"]).mean()
     cases = np.exp(logs).groupby("rows")
     return pd.DataFrame({"mean": np.exp(logs.groupby("rows").mean()), "worst": cases.max()})

@@ -349,9 +349,9 @@ def _finished_with_fewer(trial, n_iter):
     """What is found when the trial has gone on, and experts have been merged."""
     overlap, max_iter = trial.choice.overlap, trial.setup.settings.max_iter
 
-    def run_on(setup, state, n_iter):
+    def run_on(setup, state, at_most):
         described = f"{len(setup.experts.names)} experts"
-        return _run(setup, state, overlap, min(n_iter, max_iter), described)
+        return _run(setup, state, overlap, min(at_most, max_iter), described)
 
     finish = _finished_by_evidence if trial.choice.start.scouted else _finished
     run = finish(trial._replace(setup=_creeping(trial.setup)), n_iter)

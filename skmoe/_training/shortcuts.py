@@ -7,7 +7,7 @@ of these fits. Before that,
   few coarse folds, each of which is several of the folds that were asked for in one: a fold's own
   responsibilities then come from models that knew neither its rows nor those of its companions;
 - logistic regressions take a few steps in each M-step and go on from there in the next (in all
-  folds: coarse ones saved little more and found too few of them).
+  folds: what coarse ones would save them has not been measured).
 
 One more iteration follows, with the folds that were asked for and with fits that are finished.
 """

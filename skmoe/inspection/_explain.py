@@ -205,10 +205,8 @@ def routing_sentences(explanation, *, n_features=3):
     True
     """
     pd = import_pandas("routing_sentences")
-    contributions, border = (
-        _of_whole_categories(explanation["contribution"]),
-        explanation["border"],
-    )
+    contributions = _of_whole_categories(explanation["contribution"])
+    border = explanation["border"]
     sentences = []
     for row, values in enumerate(contributions.to_numpy(dtype=float)):
         largest = np.argsort(-np.abs(values), kind="stable")[:n_features]
@@ -229,11 +227,7 @@ def routing_sentences(explanation, *, n_features=3):
 
 def _of_whole_categories(contributions):
     """Contributions in which those of all levels of a category, ``name=level``, are one."""
-    named = [str(name).partition("=") for name in contributions.columns]
-    categories = [
-        name if equals else whole
-        for (name, equals, _), whole in zip(named, contributions.columns, strict=True)
-    ]
+    categories = [str(name).partition("=")[0] for name in contributions.columns]
     return contributions.T.groupby(categories, sort=False).sum().T
 
 
