@@ -47,7 +47,7 @@ class Pilot:
 
 
 def mixtures(seed):
-    """Linear mixtures: as they are by default, and as they are to be read."""
+    """Linear mixtures: as they are by default, to be read, and not to be read at all."""
     return {
         "mixture": lambda: MixtureOfExpertsRegressor(Ridge(), random_state=seed),
         "mixture to read": lambda: MixtureOfExpertsRegressor(
@@ -55,6 +55,9 @@ def mixtures(seed):
         ),
         "mixture of 4 to read": lambda: MixtureOfExpertsRegressor(
             Ridge(), n_experts=4, random_state=seed, **TO_READ
+        ),
+        "mixture with consensus": lambda: MixtureOfExpertsRegressor(
+            Ridge(), shared_expert="consensus", random_state=seed
         ),
     }
 

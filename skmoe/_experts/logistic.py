@@ -25,6 +25,10 @@ FIRST_STEPS = 4
 MOST_COEFFICIENTS = 600
 """An expert of more is left to scikit-learn: a step takes a matrix of features for each class."""
 
+SLIGHT = 1e-3
+"""What a row weighs of the heaviest if the Hessian may do without it: no bound then, but steps are
+checked, and most rows are those of other experts."""
+
 NUMBERS_AT_A_TIME = 1_000_000
 """Of rows, classes and experts whose probabilities are in memory at a time."""
 
@@ -176,6 +180,7 @@ def _change(coef, X, codes, weights, strength, bounded):
     n_blocks = 1 if n_classes == 2 else n_classes
     widening = n_classes / max(n_classes - 1, 1)
     curvature = np.zeros((n_blocks * n_fits, d, d))
+    slight = np.where(bounded, 0.0, SLIGHT) * weights.max(axis=0)
     for own, chosen, log_proba, weight in _chunks(coef, X, codes, weights):
         proba = np.exp(log_proba)
         residual = -proba * weight[:, np.newaxis]
@@ -183,8 +188,11 @@ def _change(coef, X, codes, weights, strength, bounded):
         gradient += (own.T @ residual.reshape(len(own), -1)).reshape(coef.shape)
         proba = proba[:, :n_blocks]
         curved = np.where(bounded, 0.5, widening * proba * (1.0 - proba)) * weight[:, np.newaxis]
-        for block, column in zip(curvature, curved.reshape(len(own), -1).T, strict=True):
-            block += (own * column[:, np.newaxis]).T @ own
+        rows_of = [np.flatnonzero(counts) for counts in (weight > slight).T] * n_blocks
+        curved = curved.reshape(len(own), -1).T
+        for block, column, rows in zip(curvature, curved, rows_of, strict=True):
+            scaled = own[rows] * np.sqrt(column[rows])[:, np.newaxis]
+            block += scaled.T @ scaled
     curvature = curvature.reshape(n_blocks, n_fits, d, d)
     curvature[..., np.arange(d), np.arange(d)] += strength.T
     by_class = gradient.transpose(1, 2, 0)[..., np.newaxis]

@@ -36,6 +36,7 @@ from .._likelihoods import CategoricalOutputs
 from .candidates import candidate_overlaps
 from .search import best_run
 from .setup import Setup
+from .shortcuts import in_coarse_folds, in_folds
 from .starts import Start, standardised_numbers
 
 FLEXIBLE = (
@@ -120,9 +121,10 @@ def scout(
     X = standardised_numbers(setup.problem.data)
     if X is None:
         return None
-    found = best_run(_with_scouts(setup, X), None, terms, numbers, rng)
+    found = best_run(in_coarse_folds(_with_scouts(setup, X)), None, terms, numbers, rng)
     chosen = None if terms == (None,) else found.setup.gate.template.terms
-    start = Start("linear", 0, np.asarray(found.run.best.responsibilities))
+    responsibilities = in_folds(setup.problem.folds, found.run.best.responsibilities)
+    start = Start("linear", 0, responsibilities)
     return Scouted(start, (chosen,), (len(found.setup.experts.names),))
 
 

@@ -3,11 +3,11 @@
 The search and the iterations fit experts hundreds of times, and the mixture is judged by the last
 of these fits. Before that,
 
-- experts that can fit everything, and linear ones whose number is to be chosen, are judged in a
-  few coarse folds, each of which is several of the folds that were asked for in one: a fold's own
-  responsibilities then come from models that knew neither its rows nor those of its companions;
-- logistic regressions take a few steps in each M-step and go on from there in the next (in all
-  folds: what coarse ones would save them has not been measured).
+- experts that can fit everything, linear ones whose number is to be chosen, and scouts are judged
+  in a few coarse folds, each of which is several of the folds that were asked for in one: a fold's
+  own responsibilities then come from models that knew neither its rows nor those of its
+  companions;
+- logistic regressions take a few steps in each M-step and go on from there in the next.
 
 One more iteration follows, with the folds that were asked for and with fits that are finished.
 """
@@ -15,6 +15,7 @@ One more iteration follows, with the folds that were asked for and with fits tha
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -51,26 +52,41 @@ def with_shortcuts(setup: Setup, flexible: bool, many: bool) -> Setup:
         return setup
     X, likelihood = setup.problem.X, setup.problem.likelihood
     stepwise = any(logistic.supports(each, X, likelihood) for each in pool.templates)
-    coarse = (flexible or (many and not stepwise)) and _may_be_coarse(pool)
-    if not stepwise and not coarse:
-        return setup
-    gate = setup.gate
-    if coarse:
-        folds = folds.merged(COARSE_FOLDS)[0]
-        gate = gate.with_folds(folds)
-    problem = setup.problem._replace(folds=folds)
-    pool = dataclasses.replace(pool, problem=problem, stepwise=stepwise)
-    settings = dataclasses.replace(settings, max_iter=settings.max_iter - 1)
-    quick = Setup.of(pool, gate, settings, True, setup.progress)
-    return quick._replace(best=setup.best)
-
-
-def _may_be_coarse(pool):
-    """Whether experts of fewer folds say much the same; those judged out of bag need no folds."""
-    folds = pool.problem.folds
-    enough = len(folds) > COARSE_FOLDS and len(folds.judge) >= ROWS_FOR_COARSE_FOLDS
     out_of_bag = pool.out_of_bag and all(map(offers_out_of_bag, pool.templates))
-    return enough and not out_of_bag and bool(folds.judged.all())
+    coarse = in_coarse_folds(setup) if (flexible or many) and not out_of_bag else setup
+    if not stepwise and coarse is setup:
+        return setup
+    pool = dataclasses.replace(coarse.experts, stepwise=stepwise)
+    settings = dataclasses.replace(settings, max_iter=settings.max_iter - 1)
+    return _with(coarse, pool, coarse.gate, settings)
+
+
+def in_coarse_folds(setup: Setup) -> Setup:
+    """The same, judged in coarse folds; the setup itself where these would not do.
+
+    Experts of fewer folds say much the same if there are rows enough.
+    """
+    folds, pool = setup.problem.folds, setup.experts
+    enough = len(folds) > COARSE_FOLDS and len(folds.judge) >= ROWS_FOR_COARSE_FOLDS
+    if not enough or not folds.judged.all():
+        return setup
+    coarse = folds.merged(COARSE_FOLDS)[0]
+    pool = dataclasses.replace(pool, problem=setup.problem._replace(folds=coarse))
+    return _with(setup, pool, setup.gate.with_folds(coarse), setup.settings)
+
+
+def in_folds(folds: Folds, responsibilities: Any) -> np.ndarray:
+    """Responsibilities (F, n, K) in each of these folds, found in these or in coarse ones."""
+    responsibilities = np.asarray(responsibilities)
+    if len(responsibilities) == len(folds):
+        return responsibilities
+    return responsibilities[folds.merged(COARSE_FOLDS)[1]]
+
+
+def _with(setup, pool, gate, settings):
+    """A setup that learns the same with other experts, another gate and other settings."""
+    other = Setup.of(pool, gate, settings, setup.fresh, setup.progress)
+    return other._replace(best=setup.best)
 
 
 def without_shortcuts(found: Found, asked: Setup) -> Found:
@@ -111,5 +127,5 @@ def _spread(state: EMState, folds: Folds, own_columns: bool) -> EMState:
     gate = state.gate._replace(log_proba=log_proba, fitted=fitted)
     return state._replace(
         gate=None if own_columns else gate,
-        responsibilities=np.asarray(state.responsibilities)[of],
+        responsibilities=in_folds(folds, state.responsibilities),
     )

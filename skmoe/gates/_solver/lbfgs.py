@@ -56,10 +56,6 @@ class Memory:
         """Whether no step has been taken since the estimate."""
         return self.age == 0
 
-    def without_pairs(self) -> Memory:
-        """The same estimate for another function with a similar Hessian."""
-        return Memory(self.curvature, self.n_rows)
-
     def direction(self, gradient: np.ndarray) -> np.ndarray:
         """Minus the inverse Hessian times the gradient.
 

@@ -142,8 +142,8 @@ class SoftmaxProblem:
         -------
         solution : Solution
         """
-        memory = None if last.memory is None else last.memory.without_pairs()
-        start = last._replace(memory=memory, end=None)
+        # What is known of the curvature is that of another function, or of another penalty.
+        start = last._replace(memory=None, end=None)
         penalty, stopping = self.settings.penalty, self._stopping(accuracy)
         solution = solve(
             MixtureLikelihood, self.design, log_density, weights, penalty, stopping, start
