@@ -36,6 +36,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from skmoe import MixtureOfExpertsClassifier
+from skmoe.gates import SoftmaxGate
 
 THREADS = (1, 2, 8)
 CHUNK = 10_000
@@ -135,18 +136,25 @@ def latency(quick):
     """A single row, in alternation with one linear model."""
     X, y, _ = problem(16, 2000, 3)
     linear = LogisticRegression().fit(X, y)
-    model = MixtureOfExpertsClassifier(n_experts=16, top_k=1, max_iter=2, random_state=0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(X, y)
-    single = X[:1]
+    for terms in ("linear", "splines"):
+        model = MixtureOfExpertsClassifier(
+            n_experts=16, gate=SoftmaxGate(terms=terms), top_k=1, max_iter=2, random_state=0
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(X, y)
+        latency_of(model, linear, X[:1], terms, quick)
+
+
+def latency_of(model, linear, single, terms, quick):
     ours, theirs = [], []
     for _ in range(50 if quick else 200):
         ours.append(seconds(lambda: model.predict_proba(single), 3, at_least=0.005))
         theirs.append(seconds(lambda: linear.predict_proba(single), 3, at_least=0.005))
     ratio, usual = min(ours) / min(theirs), median(ours) / median(theirs)
     goal(
-        f"one row, top_k=1, 16 linear experts, against LogisticRegression; best of "
+        f"one row, top_k=1, 16 linear experts, gate of terms={terms}, against "
+        f"LogisticRegression; best of "
         f"{len(ours)}, {1e6 * min(ours):.0f} against {1e6 * min(theirs):.0f} microseconds "
         f"(medians: {usual:.2f} times)",
         f"{ratio:.2f} times",

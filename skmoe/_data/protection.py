@@ -27,10 +27,12 @@ def protected(X: Any) -> Any:
     Returns
     -------
     X : object of the same kind
-        An array or a sparse matrix shares its memory with the one given and is read-only; a
-        frame is a copy.
+        An array or a sparse matrix shares its memory with the one given and is read-only (an
+        array that is so already is returned as it is); a frame is a copy.
     """
     if isinstance(X, np.ndarray):
+        if not X.flags.writeable:
+            return X
         view = X.view()
         view.flags.writeable = False
         return view

@@ -18,6 +18,7 @@ from .._shared_expert.expert import mixed_log_density
 from .dispatch import dense_blocks, each_expert, mix, mix_outputs, sparse_blocks
 from .max_error import bounded_route
 from .routing import Route, most_probable, route_by
+from .single_row import is_plain_row, output_for_plain_row
 from .utilization import Utilization
 
 
@@ -209,7 +210,9 @@ class MixturePrediction:
 
     def _mixed(self, X, max_error=None):
         """Mix the outputs of the routed experts: class probabilities or means."""
-        X = self._check_X(X)
+        plain = is_plain_row(self, X)
+        if not plain:
+            X = self._check_X(X)
         shared = self._shared
         if shared is not None and shared.weight == 0.0:  # it only has a part in the density
             shared = None
@@ -224,8 +227,8 @@ class MixturePrediction:
                 outputs, mixed = self._all_experts(X)
                 return shared.blended(mixed, self._shared_component(X, outputs))
             shared = None  # where only few experts are asked, these answer without it
-        if max_error is None and self.top_k == 1 and _is_single_row(X):
-            mixed = self._told_by_one(X)
+        if max_error is None and self.top_k == 1 and (plain or _is_single_row(X)):
+            mixed = self._told_by_one(X, plain)
         else:
             mixed = self._told_by_blocks(X, of_all, max_error)
         if shared is None or len(mixed) == 0:
@@ -242,12 +245,14 @@ class MixturePrediction:
         experts, dispersion = self.named_experts_, self._dispersion
         return mix(X, n_samples, blocks, experts, self._likelihood, dispersion, self.n_jobs)
 
-    def _told_by_one(self, X):
+    def _told_by_one(self, X, plain):
         """Prediction for one row by its one expert, which says all of it: there is no weight."""
-        expert = most_probable(self.gate_, self.gate_columns_.transform(X))
+        X, columns = protected(X), self.gate_columns_
+        of_numbers = plain and columns.encodings is None
+        expert = most_probable(self.gate_, columns.transform(X), of_numbers)
         description = repr([*self.named_experts_][expert])
-        model, rows = self.experts_[expert], protected(X)
-        output = expert_output(model, rows, self._likelihood, description)
+        ask = output_for_plain_row if plain else expert_output
+        output = ask(self.experts_[expert], X, self._likelihood, description)
         return self._likelihood.component(output, self._dispersion[expert])
 
     def _all_experts(self, X):

@@ -8,6 +8,7 @@ import numpy as np
 
 from .._arithmetic import top_k as _top_k
 from ..gates._base import TopKGate
+from ..gates._softmax import SoftmaxGate
 
 
 class Route(NamedTuple):
@@ -90,18 +91,23 @@ def route_by(gate, Z, n_experts, top_k):
     return _renormalised(indices, kept, n_experts)
 
 
-def most_probable(gate, Z):
+def most_probable(gate, Z, of_numbers):
     """The most probable expert of the only row; of equal ones the first.
 
     Parameters
     ----------
     gate : fitted gate
     Z : array of shape (1, n_gate_features)
+    of_numbers : bool
+        Whether Z is known to be finite float64 of the gate's width, so that a gate of our own
+        need not check it again.
 
     Returns
     -------
     expert : int
     """
+    if of_numbers and type(gate) is SoftmaxGate:  # a subclass may predict in its own way
+        return gate.most_probable(Z)
     if isinstance(gate, TopKGate):
         return int(gate.predict(Z)[0])
     return int(gate.predict_proba(Z).argmax())

@@ -334,6 +334,24 @@ class SoftmaxGate(SolvedGate, TopKGate, RestrictableGate):
         """
         return self._logits(X).argmax(axis=1)
 
+    def most_probable(self, X):
+        """Index of the most probable expert of one row that has been checked.
+
+        Parameters
+        ----------
+        X : ndarray of shape (1, n_features), float64
+            Finite; nothing is checked, since a single row feels it.
+
+        Returns
+        -------
+        expert : int
+            As `predict` says.
+        """
+        if len(self.missing_features_):
+            X = self._completed(X)
+        coef, intercept = self._coefficients()
+        return int((self._with_terms(X) @ coef.T + intercept).argmax())
+
     def top_k(self, X, k):
         """Most probable experts of each row and their probabilities.
 

@@ -119,10 +119,13 @@ class Splines(Record):
 
     def columns(self, X):
         """Hats (n_samples, n_hats) of features without missing values."""
-        x = X[:, self.features]
+        x = X.take(self.features, axis=1)  # quicker than indexing
         rise, fall = self._widths
-        rising, falling = (x - self.left) / rise, (self.right - x) / fall
-        return np.maximum(np.minimum(rising, falling), 0.0)
+        rising, falling = x - self.left, self.right - x
+        rising /= rise
+        falling /= fall
+        np.minimum(rising, falling, out=rising)
+        return np.maximum(rising, 0.0, out=rising)
 
     @cached_property
     def _widths(self):
