@@ -9,18 +9,19 @@ import numpy as np
 from ._graph import Graph
 
 
-def squared_distances(graph: Graph, X: str, points: np.ndarray) -> str:
-    """Squared distances to some points, (n_samples, n_points).
+def squared_distances(graph: Graph, X: str, points: np.ndarray, factor: float) -> str:
+    """Squared distances to some points, times a factor, (n_samples, n_points).
 
     ``|x - v|^2 = |x|^2 - 2 x'v + |v|^2``, around the centre of the points, lest squares cancel.
+    All of it is one product of matrices, since of many points each further pass is felt.
     """
     centre = points.mean(axis=0)
     points = points - centre
     rows = graph.add("Sub", X, graph.constant(centre))
-    products = graph.add("MatMul", rows, graph.constant(2.0 * points.T))
-    lengths = sum_of_squares(graph, rows)
-    squares = graph.constant(np.square(points).sum(axis=1))
-    return graph.add("Sub", graph.add("Add", lengths, squares), products)
+    seen = graph.add("Concat", sum_of_squares(graph, rows), rows, axis=1)
+    coef = np.vstack([np.ones(len(points)), -2.0 * points.T])
+    squares = np.square(points).sum(axis=1)
+    return graph.add("Gemm", seen, graph.constant(factor * coef), graph.constant(factor * squares))
 
 
 def sum_of_squares(graph: Graph, X: str, axis: int = 1, keepdims: int = 1) -> str:
@@ -33,9 +34,7 @@ def support_vectors(graph: Graph, estimator: Any, X: str) -> str:
     """`SVR` and `NuSVR`, for which ONNX Runtime has no float64 of its own."""
     kernel = kernel_values(graph, estimator, X)
     dual = graph.constant(np.asarray(estimator.dual_coef_, dtype=np.float64).T)
-    return graph.add(
-        "Add", graph.add("MatMul", kernel, dual), graph.constant(estimator.intercept_)
-    )
+    return graph.add("Gemm", kernel, dual, graph.constant(estimator.intercept_))
 
 
 def support_vector_scores(graph: Graph, estimator: Any, X: str) -> str:
@@ -48,20 +47,19 @@ def support_vector_scores(graph: Graph, estimator: Any, X: str) -> str:
     intercept = graph.constant(np.asarray(estimator.intercept_, dtype=np.float64))
     n_classes = len(estimator.classes_)
     if n_classes == 2:
-        return graph.add("Add", graph.add("MatMul", kernel, graph.constant(dual.T)), intercept)
+        return graph.add("Gemm", kernel, graph.constant(dual.T), intercept)
     if estimator.decision_function_shape != "ovr":
         raise ValueError("decision_function_shape='ovo' has no form in ONNX; take 'ovr'")
     of_class = np.repeat(np.arange(n_classes), estimator.n_support_)
     pairs = [(i, j) for i in range(n_classes) for j in range(i + 1, n_classes)]
     each = [np.where(of_class == i, dual[j - 1], 0) + np.where(of_class == j, dual[i], 0)
             for i, j in pairs]  # fmt: skip
-    products = graph.add("MatMul", kernel, graph.constant(np.stack(each, axis=1)))
-    scores = graph.add("Add", products, intercept)
+    scores = graph.add("Gemm", kernel, graph.constant(np.stack(each, axis=1)), intercept)
     # Each pair gives a vote to one of its classes; how far its score is from 0 breaks ties.
     first, second = (np.eye(n_classes)[[pair[side] for pair in pairs]] for side in (0, 1))
     against = graph.cast(graph.add("Less", scores, graph.constant(0.0)), np.float64)
-    votes = graph.add("MatMul", against, graph.constant(second - first))
-    votes = graph.add("Add", votes, graph.constant(first.sum(axis=0)))
+    changes, most = graph.constant(second - first), graph.constant(first.sum(axis=0))
+    votes = graph.add("Gemm", against, changes, most)
     confidence = graph.add("MatMul", scores, graph.constant(first - second))
     size = graph.add("Add", graph.add("Abs", confidence), graph.constant(1.0))
     fraction = graph.add("Div", confidence, graph.add("Mul", size, graph.constant(3.0)))
@@ -88,14 +86,13 @@ def kernel_values(graph: Graph, estimator: Any, X: str) -> str:
     if callable(estimator.kernel) or estimator.kernel == "precomputed":
         raise ValueError(f"kernel={estimator.kernel!r} has no form in ONNX")
     vectors = np.asarray(estimator.support_vectors_, dtype=np.float64)
-    gamma = graph.constant(float(estimator._gamma))
+    gamma = float(estimator._gamma)
     if estimator.kernel == "rbf":
-        distance = graph.add("Mul", squared_distances(graph, X, vectors), gamma)
-        return graph.add("Exp", graph.add("Neg", distance))
+        return graph.add("Exp", squared_distances(graph, X, vectors, -gamma))
     products = graph.add("MatMul", X, graph.constant(vectors.T))
     if estimator.kernel == "linear":
         return products
-    scaled = graph.add("Mul", products, gamma)
+    scaled = graph.add("Mul", products, graph.constant(gamma))
     scaled = graph.add("Add", scaled, graph.constant(float(estimator.coef0)))
     if estimator.kernel == "poly":
         return graph.add("Pow", scaled, graph.constant(float(estimator.degree)))
@@ -117,7 +114,7 @@ def neighbours(graph: Graph, estimator: Any, X: str) -> str:
         targets = np.eye(len(estimator.classes_))[targets]
     targets = targets.reshape(len(targets), -1).astype(np.float64)
     number = graph.constant(np.array([estimator.n_neighbors]))
-    distances = squared_distances(graph, X, points)
+    distances = squared_distances(graph, X, points, 1.0)
     _, nearest = graph.add("TopK", distances, number, axis=1, largest=0, n_outputs=2)
     said = graph.add("Gather", graph.constant(targets), nearest, axis=0)  # (n, k, n_outputs)
     if estimator.weights == "distance":

@@ -161,7 +161,8 @@ def calibrated(graph: Graph, estimator: CalibratedClassifierCV, features: Featur
         proba = calibrate(graph, scores, each.calibrators)
         proba = normalised(graph, proba, len(estimator.classes_))
         total = graph.add("Add", total, proba) if total else proba
-    return graph.add("Div", total, graph.constant(float(len(estimator.calibrated_classifiers_))))
+    number = len(estimator.calibrated_classifiers_)
+    return total if number == 1 else graph.add("Div", total, graph.constant(float(number)))
 
 
 def sigmoid(graph: Graph, scores: str, calibrators: list[Any]) -> str:
