@@ -350,7 +350,8 @@ class SoftmaxGate(SolvedGate, TopKGate, RestrictableGate):
         if len(self.missing_features_):
             X = self._completed(X)
         coef, intercept = self._coefficients()
-        return int((self._with_terms(X) @ coef.T + intercept).argmax())
+        logits = self._with_terms(X) @ coef.T
+        return int((logits[0] + intercept).argmax())  # of one axis, to spare it broadcasting
 
     def top_k(self, X, k):
         """Most probable experts of each row and their probabilities.

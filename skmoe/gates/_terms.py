@@ -119,7 +119,12 @@ class Splines(Record):
 
     def columns(self, X):
         """Hats (n_samples, n_hats) of features without missing values."""
-        x = X.take(self.features, axis=1)  # quicker than indexing
+        if len(X) == 1:  # served one by one, a row need not be broadcast against the knots
+            return self._hats(X[0])[np.newaxis]
+        return self._hats(X)
+
+    def _hats(self, X):
+        x = X.take(self.features, axis=-1)  # quicker than indexing
         rise, fall = self._widths
         rising, falling = x - self.left, self.right - x
         rising /= rise
