@@ -1,14 +1,15 @@
 """Load on the example of a service: latency, rows a second, errors, memory.
 
-Run ``python benchmarks/http_load.py [--requests N]`` where the extra ``serve`` is installed. It
-starts ``examples/serve_fastapi.py`` with a pool of five here, asks it over loopback with
-1, 8 and 32 clients, one row a request, then sends requests that are wrong, and stops it. Clients
-and service share the processors.
+Run ``python benchmarks/http_load.py [--clients N ...] [--requests N ...]`` where the extra
+``serve`` is installed. It starts ``examples/serve_fastapi.py`` with a pool of five here, asks it
+over loopback with so many clients at once, one row a request, then sends requests that are wrong,
+and stops it. Clients and service share the processors.
 """
 
 import argparse
 import http.client
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -25,13 +26,13 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
+from threadpoolctl import threadpool_limits
 
 import skmoe
 from skmoe import MixtureOfExpertsRegressor
 from skmoe.datasets import make_piecewise_regression
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "serve_fastapi.py"
-CLIENTS = (1, 8, 32)
 WARM_UP = 50
 WRONG = {
     "no JSON": b"{",
@@ -55,7 +56,7 @@ def pool():
         ("neighbours", make_pipeline(StandardScaler(), KNeighborsRegressor())),
         ("svm", make_pipeline(StandardScaler(), SVR())),
     ]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)
         return MixtureOfExpertsRegressor(experts, cv=3, random_state=0).fit(X[:2000], y[:2000]), X
 
@@ -89,6 +90,11 @@ class Service:
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
+    def processor_seconds(self):
+        """What the service has taken of the processors so far, in all its threads."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
 
 def ask(port, bodies, seconds, errors):
     """One client: a request after the other, on one connection."""
@@ -101,7 +107,7 @@ def ask(port, bodies, seconds, errors):
             said = response.read()
             if response.status != 200 or b"prediction" not in said:
                 errors.append(said)
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             errors.append(error)
             connection.close()
         seconds.append(time.perf_counter() - started)
@@ -138,30 +144,47 @@ def refusals(port, n_requests):
     return refused
 
 
+def report(service, rows, n_clients, n_requests):
+    """One line of the table."""
+    before, spent = service.megabytes(), service.processor_seconds()
+    seconds, whole, errors = load(service.port, rows, n_clients, n_requests)
+    spent = service.processor_seconds() - spent
+    middle, late = np.quantile(seconds, [0.5, 0.99]) * 1e3
+    print(
+        f"| {n_clients} | {len(seconds)} | {middle:.1f} | {late:.1f} | {late / middle:.2f} "
+        f"| {len(seconds) / whole:.0f} | {1e3 * spent / len(seconds):.1f} | {len(errors)} "
+        f"| {before:.0f} | {service.megabytes():.0f} |",
+        flush=True,
+    )
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--requests", type=int, default=2000, help="for each number of clients")
+    parser.add_argument("--clients", nargs="+", type=int, default=[1, 8, 32])
+    parser.add_argument(
+        "--requests",
+        nargs="+",
+        type=int,
+        default=[2000],
+        help="for each number of clients, or one number for all",
+    )
     parser.add_argument("--port", type=int, default=8765)
     arguments = parser.parse_args()
+    counts = arguments.requests * (1 if len(arguments.requests) > 1 else len(arguments.clients))
     model, rows = pool()
-    print("\n| clients | p50 ms | p99 ms | p99 / p50 | rows / s | errors | MB before | MB after |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(
+        "\n| clients | requests | p50 ms | p99 ms | p99 / p50 | rows / s | processor ms a request "
+        "| errors | MB before | MB after |"
+    )
+    print("|" + 10 * "---|")
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder, "pool.skmoe")
         skmoe.dump(model, bundle, golden_rows=rows[:5])
         with Service(bundle, arguments.port) as service:
             load(service.port, rows, 1, WARM_UP)
-            for n_clients in CLIENTS:
-                before = service.megabytes()
-                seconds, whole, errors = load(service.port, rows, n_clients, arguments.requests)
-                middle, late = np.quantile(seconds, [0.5, 0.99]) * 1e3
-                print(
-                    f"| {n_clients} | {middle:.1f} | {late:.1f} | {late / middle:.2f} "
-                    f"| {len(seconds) / whole:.0f} | {len(errors)} | {before:.0f} "
-                    f"| {service.megabytes():.0f} |",
-                    flush=True,
-                )
-            refused = refusals(service.port, n_wrong := max(1, arguments.requests // 100))
+            for n_clients, n_requests in zip(arguments.clients, counts, strict=True):
+                report(service, rows, n_clients, n_requests)
+            refused = refusals(service.port, n_wrong := max(1, min(counts) // 100))
             print(f"\nRefused with status 422, of {n_wrong} each: {refused}")
 
 

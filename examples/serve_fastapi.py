@@ -22,6 +22,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from sklearn.base import is_classifier
+from threadpoolctl import threadpool_limits
 
 import skmoe
 from skmoe.inspection import explain_routing
@@ -188,12 +189,16 @@ def main():
     parser.add_argument("--port", type=int, default=8000)
     arguments = parser.parse_args()
     model = skmoe.load(arguments.bundle)
-    uvicorn.run(
-        application(model),
-        host=arguments.host,
-        port=arguments.port,
-        log_level="warning",
-    )
+    # Threads that share the work on a few rows cost more than they save, and where
+    # others want the processors each request waits for the last of them. To use all
+    # processors, start several services behind a proxy.
+    with threadpool_limits(1):
+        uvicorn.run(
+            application(model),
+            host=arguments.host,
+            port=arguments.port,
+            log_level="warning",
+        )
 
 
 if __name__ == "__main__":
