@@ -14,6 +14,7 @@ from sklearn.utils import _safe_indexing
 
 from .._arithmetic import weighted_moments
 from .._compat import Record
+from .._data.rows import is_finite
 from .._data.weights import last_step, relative_weights, resampled_counts
 from .fitting import weighty_rows
 from .least_squares import allows, solve_all
@@ -52,33 +53,58 @@ class LinearMemory(Record):
         centre = np.append(X.mean(axis=0), y.mean())
         return cls(centre, weighted_moments(X, y, centre, weight[:, np.newaxis])[0] / total)
 
-    def stepped(self, X: np.ndarray, y: np.ndarray, weight: np.ndarray, total: float, step: float):
-        """The statistics after one more chunk; `step` is what that counts."""
-        own = weighted_moments(X, y, self.centre, weight[:, np.newaxis])[0] / total
-        return LinearMemory(self.centre, (1.0 - step) * self.moments + step * own)
 
-    def solution(self, learner: Any, total: float) -> Any:
-        """A copy of an estimator with the coefficients of least squares.
+def learn_together(
+    learners: list[Any],
+    memories: list[LinearMemory],
+    chunk: tuple[np.ndarray, np.ndarray],
+    weights: np.ndarray,
+    total: float,
+    step: float,
+) -> tuple[list[Any], list[LinearMemory]]:
+    """Estimators with the coefficients of least squares, and their memories, after a chunk.
 
-        Parameters
-        ----------
-        learner : fitted Ridge or LinearRegression
-        total : float
-            Rows that the means stand for: a penalty is weighed against their sum.
-        """
-        coef, intercept = solve_all([learner], total * self.moments[np.newaxis], self.centre)
-        if not np.isfinite(coef).all():  # ill-conditioned: as it was
-            return learner
-        learner = copy.copy(learner)
-        learner.coef_, learner.intercept_ = coef[0], float(intercept[0])
+    Parameters
+    ----------
+    learners : list of K fitted Ridge or LinearRegression
+    memories : list of K LinearMemory
+        Of a first chunk that was the same for all, so that they have the same centre.
+    chunk : tuple
+        X of shape (n, n_features) and y of shape (n,).
+    weights : ndarray of shape (n, K)
+    total : float
+        What the rows weigh for all experts together.
+    step : float in (0, 1]
+        What this chunk counts; the rest is memory.
+    """
+    centre = memories[0].centre
+    moments = np.stack([memory.moments for memory in memories])
+    own = weighted_moments(*chunk, centre, weights) / total
+    moments = (1.0 - step) * moments + step * own
+    # A penalty is weighed against the sum over the rows that the means stand for.
+    solutions = zip(*solve_all(learners, total / step * moments, centre), strict=True)
+    solved = [
+        _with_solution(learner, *solution)
+        for learner, solution in zip(learners, solutions, strict=True)
+    ]
+    return solved, [LinearMemory(centre, each) for each in moments]
+
+
+def _with_solution(learner, coef, intercept):
+    """A copy with these coefficients; where equations were ill-conditioned, as it was."""
+    if not np.isfinite(coef).all():
         return learner
+    learner = copy.copy(learner)
+    learner.coef_, learner.intercept_ = coef, float(intercept)
+    return learner
 
 
 def first_memory(expert: Any, X: Any, y: np.ndarray, weight: np.ndarray, total: float) -> Any:
-    """What is to be remembered of the first chunk; None if the expert does so itself."""
-    if not allows(last_step(expert)):
-        return None
-    return LinearMemory.of(seen_by_last_step(expert, X), y, weight, total)
+    """What is to be remembered of the first chunk; None if the expert does so itself.
+
+    X is what the last step of the expert gets.
+    """
+    return LinearMemory.of(X, y, weight, total) if allows(last_step(expert)) else None
 
 
 def seen_by_last_step(expert: Any, X: Any) -> Any:
@@ -87,6 +113,33 @@ def seen_by_last_step(expert: Any, X: Any) -> Any:
         X = expert[:-1].transform(X) if len(expert.steps) > 1 else X
         expert = expert.steps[-1][1]
     return np.asarray(X, dtype=np.float64) if allows(expert) else X
+
+
+def seen_by_each(experts: list[Any], X: Any) -> list[Any]:
+    """The same for all experts; linear ones that get X itself share one array."""
+    own = [isinstance(expert, Pipeline) or not allows(expert) for expert in experts]
+    plain = X if all(own) else np.asarray(X, dtype=np.float64)
+    return [
+        seen_by_last_step(expert, X) if alone else plain
+        for expert, alone in zip(experts, own, strict=True)
+    ]
+
+
+def linear_outputs(experts: list[Any], seen: list[np.ndarray]) -> np.ndarray | None:
+    """What linear experts say of rows that they are about to learn from, shape (n, K).
+
+    Returns
+    -------
+    outputs : ndarray or None
+        None if there are others, or if rows have values that a linear expert refuses: ask them
+        one by one then, to know who.
+    """
+    learners = [last_step(expert) for expert in experts]
+    if not all(map(allows, learners)):
+        return None
+    with np.errstate(invalid="ignore", over="ignore"):
+        outputs = [X @ own.coef_ + own.intercept_ for own, X in zip(learners, seen, strict=True)]
+    return np.column_stack(outputs) if all(map(is_finite, outputs)) else None
 
 
 def with_last_step(expert: Any, learner: Any) -> Any:

@@ -52,13 +52,17 @@ class Utilization(Record):
         """Measure gate probabilities of shape (n_samples, n_experts), n_samples > 0."""
         if len(gate_proba) == 0:
             raise ValueError("utilization of no rows is not defined; give at least one row")
-        routed = route(gate_proba, top_k)
-        n_experts = len(names)
-        chosen = routed.indices.ravel()
-        asked = np.bincount(chosen, minlength=n_experts)
-        weight = np.bincount(chosen, weights=routed.weights.ravel(), minlength=n_experts)
-        led = np.bincount(routed.indices[:, 0], minlength=n_experts)
-        mean_weight, mass = weight / np.maximum(asked, 1), gate_proba.mean(axis=0)
+        n_experts, mass = len(names), gate_proba.mean(axis=0)
+        if top_k is None:  # all are asked, in whatever order
+            asked, mean_weight = np.full(n_experts, len(gate_proba)), mass
+            led = np.bincount(gate_proba.argmax(axis=1), minlength=n_experts)
+        else:
+            routed = route(gate_proba, top_k)
+            chosen = routed.indices.ravel()
+            asked = np.bincount(chosen, minlength=n_experts)
+            weight = np.bincount(chosen, weights=routed.weights.ravel(), minlength=n_experts)
+            mean_weight = weight / np.maximum(asked, 1)
+            led = np.bincount(routed.indices[:, 0], minlength=n_experts)
         alone = cls(tuple(names), asked, led, mass, mean_weight, mass)
         return alone.beside_shared(shared_weight) if shared_weight else alone
 

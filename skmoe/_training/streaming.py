@@ -18,12 +18,12 @@ from .._data.weights import last_step
 from .._experts.streaming import (
     first_memory,
     learn_from,
+    learn_together,
     ready_for_chunks,
-    seen_by_last_step,
     with_last_step,
 )
 from .._likelihoods import Categorical, Gaussian
-from ..gates._online import GateMemory
+from ..gates._online import Asked, GateMemory
 from .em import expert_weights
 
 FORGETTING = 0.8
@@ -72,13 +72,17 @@ class Chunk:
 
     Attributes
     ----------
-    X : array or frame of shape (n, n_features)
+    seen : list of arrays or frames, one for each expert
+        X as the last step of each expert gets it.
+    outputs : ndarray of shape (n, n_experts, ...)
+        What the experts say, before they learn from it.
     Z : ndarray of shape (n, n_gate_features)
     y, target : ndarrays of shape (n,)
     weight : ndarray of shape (n,)
     """
 
-    X: Any
+    seen: list[Any]
+    outputs: np.ndarray
     Z: Any
     y: np.ndarray
     target: np.ndarray
@@ -101,17 +105,13 @@ class Learned:
     dispersion: np.ndarray
 
 
-def begin(
-    learned: Learned, templates: Any, outputs: np.ndarray, chunk: Chunk, mixture: Any
-) -> tuple[Learned, Stream]:
+def begin(learned: Learned, templates: Any, chunk: Chunk, mixture: Any) -> tuple[Learned, Stream]:
     """The memory of a mixture that was fitted to its first chunk.
 
     Parameters
     ----------
     learned : Learned
     templates : tuple of estimators
-    outputs : ndarray of shape (n, n_experts, ...)
-        What the experts say of the chunk.
     chunk : Chunk
     mixture : fitted estimator
         Of which likelihood, overlap and log-likelihood are read.
@@ -123,16 +123,17 @@ def begin(
     stream : Stream
     """
     likelihood, total = mixture._likelihood, chunk.weight.sum()
-    log_density = likelihood.log_density(chunk.target, outputs, learned.dispersion)
-    responsibilities, _ = e_step(learned.gate.predict_log_proba(chunk.Z), log_density)
+    log_density = likelihood.log_density(chunk.target, chunk.outputs, learned.dispersion)
+    asked = Asked.of(learned.gate, chunk.Z)
+    responsibilities, _ = e_step(asked.log_proba, log_density)
     weights = expert_weights(responsibilities, chunk.weight, mixture.overlap_)
     classes = _classes(likelihood)
     experts, memories = [], []
-    for expert, template, weight in zip(learned.experts, templates, weights.T, strict=True):
-        ready = ready_for_chunks(expert, template, classes)
-        memory = first_memory(ready, chunk.X, chunk.y, weight, total)
+    for k, (expert, template) in enumerate(zip(learned.experts, templates, strict=True)):
+        ready, weight = ready_for_chunks(expert, template, classes), weights[:, k]
+        memory = first_memory(ready, chunk.seen[k], chunk.y, weight, total)
         if ready is not expert:
-            _learn(ready, chunk, weight, classes, seed=0)
+            _learn(ready, k, chunk, weight, classes, seed=0)
         experts.append(ready)
         memories.append(memory)
     stream = Stream(
@@ -140,14 +141,14 @@ def begin(
         np.array([mixture.log_likelihood_]),
         float(total),
         tuple(memories),
-        GateMemory.of(learned.gate, chunk.Z, chunk.weight),
+        GateMemory.of(asked, chunk.weight),
         chunk.weight @ responsibilities / total,
     )
     return replace(learned, experts=experts), stream
 
 
 def advance(
-    learned: Learned, stream: Stream, outputs: np.ndarray, chunk: Chunk, mixture: Any
+    learned: Learned, stream: Stream, chunk: Chunk, mixture: Any
 ) -> tuple[Learned, Stream]:
     """Score a chunk, and learn from it.
 
@@ -155,8 +156,6 @@ def advance(
     ----------
     learned, stream
         Until now.
-    outputs : ndarray of shape (n, n_experts, ...)
-        What the experts say of the chunk.
     chunk : Chunk
     mixture : fitted estimator
         Of which likelihood and overlap are read.
@@ -169,28 +168,23 @@ def advance(
     likelihood, total = mixture._likelihood, chunk.weight.sum()
     seen = stream.weight + total
     step = float((total / seen) ** FORGETTING)
-    log_density = likelihood.log_density(chunk.target, outputs, learned.dispersion)
-    responsibilities, row_scores = e_step(learned.gate.predict_log_proba(chunk.Z), log_density)
+    log_density = likelihood.log_density(chunk.target, chunk.outputs, learned.dispersion)
+    asked = Asked.of(learned.gate, chunk.Z)
+    responsibilities, row_scores = e_step(asked.log_proba, log_density)
     weights = expert_weights(responsibilities, chunk.weight, mixture.overlap_)
-    classes = _classes(likelihood)
-    experts, memories = [], []
-    for expert, memory, weight in zip(learned.experts, stream.experts, weights.T, strict=True):
-        if memory is None:
-            _learn(expert, chunk, weight, classes, seed=len(stream.n_rows))
-        else:
-            X = seen_by_last_step(expert, chunk.X)
-            memory = memory.stepped(X, chunk.y, weight, total, step)
-            learner = memory.solution(last_step(expert), total / step)
-            expert = with_last_step(expert, learner)
-        experts.append(expert)
-        memories.append(memory)
+    experts, memories = _experts_after(
+        learned.experts, stream, chunk, weights, _classes(likelihood), step
+    )
     gate, gate_memory = stream.gate.stepped(
-        learned.gate, chunk.Z, responsibilities, chunk.weight, step
+        learned.gate, asked, responsibilities, chunk.weight, step
     )
     own_mass = chunk.weight @ responsibilities / total
     mass = (1.0 - step) * stream.mass + step * own_mass
     own = likelihood.update_dispersion(
-        chunk.target, outputs, chunk.weight[:, np.newaxis] * responsibilities, learned.dispersion
+        chunk.target,
+        chunk.outputs,
+        chunk.weight[:, np.newaxis] * responsibilities,
+        learned.dispersion,
     )
     power = 2.0 if isinstance(likelihood, Gaussian) else 1.0
     part = (step * own_mass / mass).reshape(-1, *[1] * (own.ndim - 1))
@@ -206,9 +200,33 @@ def advance(
     )
 
 
-def _learn(expert, chunk, weight, classes, seed):
-    X = seen_by_last_step(expert, chunk.X)
-    learn_from(last_step(expert), X, chunk.y, weight, chunk.weight, classes, seed)
+def _experts_after(experts, stream, chunk, weights, classes, step):
+    """Experts and their memories after a chunk; linear ones that see the same learn together."""
+    experts, memories = list(experts), list(stream.experts)
+    together: dict[int, list[int]] = {}
+    for k, memory in enumerate(memories):
+        if memory is None:
+            _learn(experts[k], k, chunk, weights[:, k], classes, seed=len(stream.n_rows))
+        else:
+            together.setdefault(id(chunk.seen[k]), []).append(k)
+    total = chunk.weight.sum()
+    for some in together.values():
+        solved = learn_together(
+            [last_step(experts[k]) for k in some],
+            [memories[k] for k in some],
+            (chunk.seen[some[0]], chunk.y),
+            weights[:, some],
+            total,
+            step,
+        )
+        for k, learner, memory in zip(some, *solved, strict=True):
+            experts[k], memories[k] = with_last_step(experts[k], learner), memory
+    return experts, memories
+
+
+def _learn(expert, k, chunk, weight, classes, seed):
+    learner, X = last_step(expert), chunk.seen[k]
+    learn_from(learner, X, chunk.y, weight, chunk.weight, classes, seed)
 
 
 def _classes(likelihood):

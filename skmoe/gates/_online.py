@@ -4,16 +4,37 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from .._arithmetic import softmax
+from .._arithmetic import log_softmax
 from .._compat import Record
 from ._features import Scaling
 from ._softmax import SoftmaxGate
 
 SMALLEST_CURVATURE = 1e-6
 """Added to the curvature, in units of standardised features: what never varied is left alone."""
+
+
+class Asked(NamedTuple):
+    """What a gate says of a chunk.
+
+    Attributes
+    ----------
+    columns : ndarray of shape (n, n_columns)
+        What enters the logits.
+    log_proba : ndarray of shape (n, n_experts)
+    """
+
+    columns: np.ndarray
+    log_proba: np.ndarray
+
+    @classmethod
+    def of(cls, gate: SoftmaxGate, Z: np.ndarray) -> Asked:
+        """That of a fitted gate about features (n, n_features)."""
+        columns, coef, intercept = gate._linear(Z)
+        return cls(columns, log_softmax(columns @ coef.T + intercept))
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,17 +53,16 @@ class GateMemory(Record):
     curvature: np.ndarray
 
     @classmethod
-    def of(cls, gate: SoftmaxGate, Z: np.ndarray, weight: np.ndarray) -> GateMemory:
+    def of(cls, asked: Asked, weight: np.ndarray) -> GateMemory:
         """That of a fitted gate after its first chunk."""
-        columns, _, _ = gate._linear(Z)
-        scaling = Scaling.of(columns, weight)
-        design = _design(columns, scaling)
-        return cls(scaling, _curvature(design, gate.predict_proba(Z), weight))
+        scaling = Scaling.of(asked.columns, weight)
+        design = _design(asked.columns, scaling)
+        return cls(scaling, _curvature(design, np.exp(asked.log_proba), weight))
 
     def stepped(
         self,
         gate: SoftmaxGate,
-        Z: np.ndarray,
+        asked: Asked,
         targets: np.ndarray,
         weight: np.ndarray,
         step: float,
@@ -56,7 +76,8 @@ class GateMemory(Record):
         Parameters
         ----------
         gate : SoftmaxGate
-        Z : ndarray of shape (n, n_features)
+        asked : Asked
+            What the gate says of the chunk.
         targets : ndarray of shape (n, n_experts)
             Responsibilities.
         weight : ndarray of shape (n,)
@@ -74,12 +95,10 @@ class GateMemory(Record):
         Titterington, D. M. (1984). Recursive parameter estimation using incomplete data. Journal
         of the Royal Statistical Society B, 46(2), 257-267.
         """
-        columns, coef, intercept = gate._linear(Z)
-        design = _design(columns, self.scaling)
-        proba = softmax(columns @ coef.T + intercept)
+        design, proba = _design(asked.columns, self.scaling), np.exp(asked.log_proba)
         own = _curvature(design, proba, weight)
         curvature = (1.0 - step) * self.curvature + step * own
-        coef = self.scaling.standardised(coef, intercept)
+        coef = self.scaling.standardised(*gate._coefficients())
         penalty = np.full(coef.shape[1], gate.alpha_ * gate.temperature**2)
         penalty[-1] = 0.0
         gradient = ((targets - proba) * weight[:, np.newaxis]).T @ design / weight.sum()
@@ -96,13 +115,10 @@ def _design(columns, scaling):
 
 def _curvature(design, proba, weight):
     """Twice the blocks of the curvature that belong to one expert each."""
-    total = weight.sum()
-    return np.stack(
-        [
-            (design * (2.0 * weight * own * (1.0 - own) / total)[:, np.newaxis]).T @ design
-            for own in proba.T
-        ]
-    )
+    share = weight / weight.sum()
+    roots = np.sqrt(2.0 * share * (proba * (1.0 - proba)).T)
+    weighty = (design * root[:, np.newaxis] for root in roots)
+    return np.stack([own.T @ own for own in weighty])  # of which BLAS computes one half
 
 
 def _with_coef(gate, scaling, standardised):

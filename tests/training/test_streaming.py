@@ -11,14 +11,14 @@ from sklearn.linear_model import LinearRegression, Ridge, SGDClassifier, SGDRegr
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
 import skmoe
 from skmoe import GaussianGate, MixtureOfExpertsClassifier, MixtureOfExpertsRegressor, SoftmaxGate
 from skmoe._experts.least_squares import fit_all
-from skmoe._experts.streaming import LinearMemory, learn_from
-from skmoe.gates._online import GateMemory
+from skmoe._experts.streaming import LinearMemory, learn_from, learn_together
+from skmoe.gates._online import Asked, GateMemory
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -112,14 +112,18 @@ def test_statistics_of_all_chunks_are_those_of_all_rows(expert):
     X, y = rows(600, 1)
     weight = np.random.default_rng(0).uniform(size=600)
     first, *others = np.split(np.arange(600), 4)
-    memory = LinearMemory.of(X[first], y[first], weight[first], 150.0)
-    for t, chunk in enumerate(others, 2):
-        memory = memory.stepped(X[chunk], y[chunk], weight[chunk], 150.0, 1 / t)
-    expert.fit(X[first], y[first])
-    solved = memory.solution(expert, 600.0)
-    coef, intercept = fit_all([expert], X, y, weight[:, np.newaxis])
-    assert_allclose(solved.coef_, coef[0], rtol=1e-9)
-    assert_allclose(solved.intercept_, intercept[0], rtol=1e-9, atol=1e-12)
+    weights = np.column_stack([weight, 1.0 - weight])
+    memories = [LinearMemory.of(X[first], y[first], own[first], 150.0) for own in weights.T]
+    learners = [clone(expert).fit(X[first], y[first]) for _ in memories]
+    for t, rows_ in enumerate(others, 2):
+        chunk = X[rows_], y[rows_]
+        learners, memories = learn_together(
+            learners, memories, chunk, weights[rows_], 150.0, 1 / t
+        )
+    coef, intercept = fit_all([expert, expert], X, y, weights)
+    for k, solved in enumerate(learners):
+        assert_allclose(solved.coef_, coef[k], rtol=1e-9)
+        assert_allclose(solved.intercept_, intercept[k], rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -142,9 +146,9 @@ def test_steps_of_the_gate_lead_to_its_fit(gate):
     targets /= targets.sum(axis=1, keepdims=True)
     solved = clone(gate).fit(Z, targets, weight)
     other = clone(gate).fit(Z, np.full_like(targets, 1 / 3), weight)
-    memory = GateMemory.of(other, Z, weight)
+    memory = GateMemory.of(Asked.of(other, Z), weight)
     for _ in range(200):
-        other, memory = memory.stepped(other, Z, targets, weight, 1.0)
+        other, memory = memory.stepped(other, Asked.of(other, Z), targets, weight, 1.0)
     assert_allclose(other.predict_proba(Z), solved.predict_proba(Z), atol=2e-3)
     assert_allclose(other.coef_.sum(axis=0), 0.0, atol=1e-12)
 
@@ -184,6 +188,22 @@ def test_regressors(expert):
     assert stream.log_density(*new).mean() > before[0]
     assert stream.score(*new) > before[1] > 0.3
     assert np.isfinite(stream.stream_.log_likelihood).all()
+
+
+def test_linear_experts_learn_the_same_together_and_alone():
+    """Those in Pipelines see rows of their own, so that each is solved alone."""
+    X, y = rows(1_500, 1)
+    start = np.eye(N_EXPERTS)[(X[:, 0] > 0).astype(int) + (X[:, 1] > 0)]
+    alone = make_pipeline(FunctionTransformer(), Ridge())
+    models = [
+        mixture(expert, init=start[:500], max_iter=3).partial_fit(X[:500], y[:500])
+        for expert in (Ridge(), alone)
+    ]
+    for model in models:
+        streamed(model, X[500:], y[500:], 500)
+    assert_allclose(models[0].predict(X), models[1].predict(X), rtol=1e-6, atol=1e-6)
+    together, separate = (model.stream_ for model in models)
+    assert_allclose(together.log_likelihood, separate.log_likelihood, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -266,6 +286,14 @@ def test_a_mixture_that_was_fitted_by_fit_begins_anew():
         again = mixture().fit(X[:300], y[:300]).partial_fit(X, y)
     assert caught[0].filename == __file__
     assert_array_equal(again.predict(X), mixture().partial_fit(X, y).predict(X))
+
+
+def test_missing_values_are_refused_by_the_expert_that_is_asked():
+    X, y = rows(900, 1)
+    model = mixture().partial_fit(X[:600], y[:600])
+    X[700, 0] = np.nan
+    with pytest.raises(ValueError, match=r"'expert_0' \(Ridge\) could not predict.*NaN"):
+        model.partial_fit(X[600:], y[600:])
 
 
 def test_errors():
