@@ -2,16 +2,16 @@
 
 Each case is a process of its own with one thread. *Memory* is the peak beyond that of the data,
 in multiples of X. *Tasks* are the calls that may go to workers. *Bytes* are those of pickled
-arguments and results in an EM iteration, in multiples of X, without arguments that all tasks share
-(they travel once). *Efficiency* is simulated: tasks of the measured times are given to so many
-workers in their order, and all else is done by one; nothing is added for the way there. *Stream*:
-one pass of ``partial_fit`` in chunks of 2,000 rows beside EM on all rows, both with the same
-settings and from the same start, a mixture of the first chunk, whose seconds are a column of their
-own; the ratio is that of the pass over all other chunks to EM; log-likelihood on 20,000 new rows;
-seconds are the processor's.
+arguments and results in an EM iteration (the median), in multiples of X, without arguments that
+all tasks share (they travel once). *Efficiency* is simulated: tasks of the measured times are
+given to so many workers in their order, and all else is done by one; nothing is added for the way
+there. *Stream*: one pass of ``partial_fit`` in chunks of 2,000 rows beside EM on all rows, both
+with the same settings and from the same start, a mixture of the first chunk, whose seconds are a
+column of their own; the ratio is that of the pass over all other chunks to EM; log-likelihood on
+20,000 new rows; seconds are the processor's.
 
-    python benchmarks/scale.py [--rows 10000 100000] [--experts linear trees boosting] [--large]
-        [--only fit stream]
+    python benchmarks/scale.py [--rows 10000 100000] [--experts linear trees forests boosting]
+        [--large] [--only fit stream]
 
 ``--large`` adds 1,000,000 rows.
 """
@@ -25,7 +25,7 @@ import time
 import warnings
 
 import numpy as np
-from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 from sklearn.linear_model import Ridge
 from sklearn.tree import DecisionTreeRegressor
 from threadpoolctl import threadpool_limits
@@ -38,6 +38,7 @@ WORKERS = (2, 8, 16)
 EXPERTS = {
     "linear": Ridge(),
     "trees": DecisionTreeRegressor(min_samples_leaf=20),
+    "forests": RandomForestRegressor(min_samples_leaf=5),
     "boosting": HistGradientBoostingRegressor(max_iter=40),
 }
 GOALS = {"bytes": 4.0, "memory": 10.0, "difference": -0.002, "time": 0.1}
@@ -78,13 +79,15 @@ class Recorder:
         Seconds of the calls that may be made at a time.
     sent : list of int
         Bytes of each group.
+    counting : float
+        Seconds that it took to count them.
     """
 
     def __init__(self):
-        self.groups, self.sent = [], []
+        self.groups, self.sent, self.counting = [], [], 0.0
 
     def __call__(self, workers, calls):
-        shared = {id(one) for one in workers.shared}
+        began, shared = time.perf_counter(), {id(one) for one in workers.shared}
         seconds, n_bytes, results = [], 0, []
         for function, arguments in calls:
             own = [one for one in arguments if id(one) not in shared]
@@ -93,6 +96,7 @@ class Recorder:
             results.append(function(*arguments))
             seconds.append(time.perf_counter() - started)
             n_bytes += len(pickle.dumps(results[-1], protocol=5))
+        self.counting += time.perf_counter() - began - sum(seconds)
         self.groups.append(seconds)
         self.sent.append(n_bytes)
         return results
@@ -123,14 +127,18 @@ def measure_fit(kind, n):
     X, y = rows(n, 1)
     with threadpool_limits(1):
         mixture(EXPERTS[kind], max_iter=2).fit(X[:1000], y[:1000])  # imports and compiles
-        recorder, Workers.run = Recorder(), None
-        Workers.run = lambda workers, calls: recorder(workers, calls)
+        recorder = Recorder()
+        Workers.have_own_memory = True  # so that models are fitted there, too, but do not travel
+        Workers.run = lambda workers, calls, tell=None: recorder(workers, calls)
         before, started = peak(), time.perf_counter()
         fitted = mixture(EXPERTS[kind]).fit(X, y)
-        seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - started - recorder.counting
     memory = (peak() - before) / X.nbytes
     n_tasks = sum(map(len, recorder.groups))
-    n_bytes = np.median(recorder.sent[: fitted.n_iter_] or [0]) / X.nbytes
+    sent = [
+        n_bytes for n_bytes, calls in zip(recorder.sent, recorder.groups, strict=True) if calls
+    ]
+    n_bytes = np.median(sent or [0]) / X.nbytes
     used = efficiencies(seconds, recorder.groups)
     return seconds, fitted.n_iter_, memory, n_tasks, n_bytes, *used
 

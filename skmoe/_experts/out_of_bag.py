@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
+from numbers import Integral
+from typing import Any, NamedTuple
 
 import numpy as np
 import sklearn
 from sklearn.base import clone, is_classifier
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.utils.fixes import parse_version
 
 from .._arithmetic.statistics import effective_rows
@@ -18,6 +28,22 @@ from .fitting import (
     predict_rows,
     weighty_rows,
 )
+
+FORESTS = (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+
+TREES_AT_A_TIME = 25
+"""A forest of twice as many trees or more is grown in parts, each a task for a worker.
+
+Weights and predictions of each part travel: with smaller parts more of them would.
+"""
+
+ROWS_FOR_PARTS = 1000
+"""With fewer rows a forest stays whole: its trees take less time than it takes to begin a part."""
 
 WEIGHTS_ARE_DRAWN = parse_version(sklearn.__version__) >= parse_version("1.9")
 """Whether forests draw their bootstrap samples with the weights; before, they multiplied."""
@@ -31,8 +57,88 @@ def offers_out_of_bag(estimator):
     )
 
 
+class OutOfBag(NamedTuple):
+    """What an ensemble, or a part of a forest, says of rows.
+
+    Attributes
+    ----------
+    model : fitted estimator, or None
+    output : ndarray of shape (n_samples, ...)
+        The mean over the members that may judge a row; 0 where there are none.
+    votes : ndarray of shape (n_samples,), dtype int
+        How many these are.
+    """
+
+    model: Any
+    output: np.ndarray
+    votes: np.ndarray
+
+
+def parts_of(template, n_rows):
+    """Smaller forests that grow the same trees together; one that stays whole is its only part.
+
+    Whether and where a forest is cut does not depend on the number of workers, so that sums over
+    its trees are the same to the last bit whoever grows them. A forest draws a seed for each tree,
+    the first one first, so that later parts begin where earlier ones have stopped.
+    """
+    n_trees = getattr(template, "n_estimators", 0)
+    few = n_trees < 2 * TREES_AT_A_TIME or n_rows < ROWS_FOR_PARTS
+    if few or type(template) not in FORESTS or not isinstance(template.random_state, Integral):
+        return [template]
+    if template.warm_start or template.oob_score:  # whose own score is asked for
+        return [template]
+    parts, state = [], np.random.RandomState(int(template.random_state))
+    for trees in np.array_split(np.arange(n_trees), n_trees // TREES_AT_A_TIME):
+        parts.append(clone(template).set_params(n_estimators=len(trees), random_state=state))
+        state = copy.deepcopy(state)
+        state.randint(np.iinfo(np.int32).max, size=len(trees))
+    return parts
+
+
+def whole_forest(template, models):
+    """The forest whose parts have been fitted."""
+    first = models[0]
+    if len(models) == 1 or isinstance(first, DummyClassifier):  # which stands for a single class
+        return first
+    forest = copy.copy(first)
+    forest.estimators_ = [tree for model in models for tree in model.estimators_]
+    for name in ("oob_score_", "oob_prediction_", "oob_decision_function_"):
+        vars(forest).pop(name, None)  # of the first part
+    return forest.set_params(
+        n_estimators=len(forest.estimators_), random_state=template.random_state, oob_score=False
+    )
+
+
+def all_parts(job, said):
+    """The model, if it is there, and the predictions of a whole ensemble.
+
+    A row that every member has drawn has no such prediction. It gets what is known without the
+    expert, the weighted mean of the target, rather than a NaN or a dishonest answer.
+
+    Parameters
+    ----------
+    job : FitTask
+        That of the whole.
+    said : list of OutOfBag
+        By its parts.
+    """
+    _, output, votes = said[0]
+    if len(said) > 1:
+        votes = np.sum([part.votes for part in said], axis=0)
+        shape = -1, *[1] * (output.ndim - 1)
+        total = sum(part.votes.reshape(shape) * part.output for part in said)
+        output = total / np.maximum(votes, 1).reshape(shape)
+    if not votes.all():
+        rows = weighty_rows(job.weight, np.arange(len(job.weight)))
+        output[votes == 0] = job.likelihood.uninformed_output(
+            job.y_encoded[rows], job.weight[rows]
+        )
+    models = [part.model for part in said]
+    return None if models[0] is None else whole_forest(job.template, models), output
+
+
 def predict_out_of_bag(job):
-    """Fit on all rows; predict each by the members whose bootstrap sample left it out: both.
+    """Fit on all rows; predict each by the members whose bootstrap sample left it out.
 
     Since scikit-learn 1.9 the weights are the probabilities of the bootstrap draws, of which
     there are as many as rows, however few of them carry weight, so that hardly a row of any
@@ -49,35 +155,36 @@ def predict_out_of_bag(job):
         warnings.filterwarnings("ignore", message="Some inputs do not have OOB scores")
         warnings.filterwarnings("ignore", category=RuntimeWarning, message="invalid value")
         model = fit_expert(job, rows)
-    everything = np.arange(len(job.weight))
-    output = predict_rows(job, model, everything)  # honest for the rows that were not used
-    if hasattr(model, "estimators_samples_"):  # not so for the expert of a single class
-        output[rows] = _out_of_bag_output(job, model, rows)
-    return model, output
+    n_rows = len(job.weight)
+    if not hasattr(model, "estimators_samples_"):  # the expert of a single class
+        output = predict_rows(job, model, np.arange(n_rows))
+        return OutOfBag(model, output, np.ones(n_rows, dtype=np.int32))
+    output = np.zeros((n_rows, *job.likelihood.output_shape))
+    votes = np.full(n_rows, len(model.estimators_), dtype=np.int32)
+    raw = model.oob_decision_function_ if is_classifier(model) else model.oob_prediction_
+    votes[rows], output[rows] = _votes(model, len(rows)), job.likelihood.align(model, raw)
+    output[votes == 0] = 0.0
+    unused = np.setdiff1d(np.arange(n_rows), rows)
+    if len(unused):
+        output[unused] = predict_rows(job, model, unused)
+    return OutOfBag(model, output, votes)
 
 
 def only_predict_out_of_bag(job):
     """The predictions without the model, which is many times larger: it stays with the worker."""
-    return None, predict_out_of_bag(job)[1]
+    return predict_out_of_bag(job)._replace(model=None)
 
 
 def fit_out_of_bag(job):
     """The model without the predictions."""
-    return predict_out_of_bag(job)[0]
+    return predict_out_of_bag(job).model
 
 
-def _out_of_bag_output(job, model, rows):
-    """Out-of-bag predictions of a fitted ensemble for its training rows.
-
-    A row that every member has drawn has no such prediction. It gets what is known without
-    the expert, the weighted mean of the target, rather than a NaN or a dishonest answer.
-    """
-    raw = model.oob_decision_function_ if is_classifier(model) else model.oob_prediction_
-    output = job.likelihood.align(model, raw)
-    votes = np.zeros(len(rows), dtype=np.intp)
+def _votes(model, n_rows):
+    """How many members have left out each of their training rows."""
+    votes = np.zeros(n_rows, dtype=np.int32)
     for samples in model.estimators_samples_:
-        left_out = np.ones(len(rows), dtype=bool)
+        left_out = np.ones(n_rows, dtype=bool)
         left_out[samples] = False
         votes += left_out
-    output[votes == 0] = job.likelihood.uninformed_output(job.y_encoded[rows], job.weight[rows])
-    return output
+    return votes

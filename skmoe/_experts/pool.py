@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -25,10 +25,13 @@ from .fitting import (
 )
 from .least_squares import held_out_predictions, supports
 from .out_of_bag import (
+    all_parts,
     fit_out_of_bag,
     offers_out_of_bag,
     only_predict_out_of_bag,
+    parts_of,
     predict_out_of_bag,
+    whole_forest,
 )
 from .workers import Workers
 
@@ -216,6 +219,9 @@ class ExpertPool:
                 said.pop(k, None)
             elif k in said:
                 said[k].append((rows, result))
+        for k in filter(self._judged_out_of_bag, said):
+            job = self._job(k, self.problem.folds.held_out(weights[..., k]), "", None)
+            said[k] = [(ALL_ROWS, all_parts(job, [result for _, result in said[k]]))]
         return said, failures
 
     def _with_more_rows(self, failures, weights, iteration):
@@ -246,21 +252,19 @@ class ExpertPool:
         -------
         models : list of fitted estimators
         """
-        problem = self.problem
-        models = [
+        return refit_together([(self, held_out)])[0]
+
+    def _ready(self, held_out):
+        """The models that are final as they are; None for the others."""
+        return [
             template if isinstance(template, FrozenEstimator) else model
             for template, model in zip(self.templates, held_out.models, strict=True)
         ]
-        missing = [k for k, model in enumerate(models) if model is None]
-        calls = []
-        for k in missing:
-            function = fit_out_of_bag if self._judged_out_of_bag(k) else fit_finally
-            job = self._job(k, held_out.weights[:, k], "the last step", problem.X)
-            calls.append(travelling(function, job))
-        fitted = self.workers.run(calls, self.tell)
-        for k, model in zip(missing, fitted, strict=True):
-            models[k] = model
-        return models
+
+    def _final_calls(self, k, weight):
+        function = fit_out_of_bag if self._judged_out_of_bag(k) else fit_finally
+        job = self._job(k, weight, "the last step", self.problem.X)
+        return [travelling(function, part) for part in self._parts(k, job)]
 
     def _feed(self, weights, previous):
         """Find experts with too few rows, which stay as they were (at first: see all rows).
@@ -315,6 +319,13 @@ class ExpertPool:
     def _judged_out_of_bag(self, k):
         return self.out_of_bag and offers_out_of_bag(self.templates[k])
 
+    def _parts(self, k, job):
+        """A job, or those of its parts if it is a forest that is judged out of bag."""
+        if not self._judged_out_of_bag(k):
+            return [job]
+        parts = parts_of(job.template, len(job.weight))
+        return [job._replace(template=part) for part in parts]
+
     def _calls(self, k, weights, iteration):
         """Calls that fit expert k with weights (n_folds, n_samples), and the rows they ask it."""
         stage, folds = f"EM iteration {iteration}", self.problem.folds
@@ -325,8 +336,36 @@ class ExpertPool:
         if self._judged_out_of_bag(k):
             away = self.workers.have_own_memory
             function = only_predict_out_of_bag if away else predict_out_of_bag
-            return [(ALL_ROWS, travelling(function, job))]
+            return [(ALL_ROWS, travelling(function, part)) for part in self._parts(k, job)]
         return [
             (test, travelling(predict_fold, self._job(k, weights[fold], stage, X), train, test))
             for fold, (train, test) in enumerate(folds.splits)
         ]
+
+
+def refit_together(fitted: Sequence[tuple[ExpertPool, HeldOutExperts]]) -> list[list[Any]]:
+    """Models of several pools fitted on all rows, all at a time.
+
+    Parameters
+    ----------
+    fitted : sequence of pairs of ExpertPool and HeldOutExperts
+        Of one training, with the same workers.
+
+    Returns
+    -------
+    models : list of list of fitted estimators
+        Of each pool those of its experts.
+    """
+    models = [pool._ready(held_out) for pool, held_out in fitted]
+    missing = [
+        (own, k, pool, pool._final_calls(k, held_out.weights[:, k]))
+        for own, (pool, held_out) in zip(models, fitted, strict=True)
+        for k, model in enumerate(own)
+        if model is None
+    ]
+    first = fitted[0][0]
+    calls = [call for *_, some in missing for call in some]
+    results = iter(first.workers.run(calls, first.tell))
+    for own, k, pool, some in missing:
+        own[k] = whole_forest(pool.templates[k], [next(results) for _ in some])
+    return models

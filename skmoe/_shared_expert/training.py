@@ -12,7 +12,7 @@ from .._arithmetic.statistics import paired
 from .._data.problem import Problem
 from .._data.weights import last_step
 from .._experts.kinds import of_different_kinds
-from .._experts.pool import ExpertPool
+from .._experts.pool import ExpertPool, HeldOutExperts, refit_together
 from .._experts.seeds import seeded
 from .._likelihoods import Categorical
 from .expert import SharedExpert, mixed_log_density
@@ -25,6 +25,21 @@ DISPERSION_ITERATIONS = 100
 
 MIN_ROWS = 50
 """Held-out rows below which nothing can be said of the worth of a shared expert."""
+
+
+class Generalist(NamedTuple):
+    """An estimator of all rows alike, fitted in folds.
+
+    Attributes
+    ----------
+    pool : ExpertPool
+        Of this one.
+    held_out : HeldOutExperts
+        What it says.
+    """
+
+    pool: ExpertPool
+    held_out: HeldOutExperts
 
 
 class SharedTraining(NamedTuple):
@@ -44,6 +59,8 @@ class SharedTraining(NamedTuple):
         What the shared expert says.
     component : ndarray of shape (n_samples, ...) or None
         The same as it enters the prediction: with the floor of a classifier.
+    generalist : Generalist or None
+        What is left to be fitted on all rows; until then the expert has no model.
     """
 
     expert: SharedExpert | None
@@ -52,6 +69,7 @@ class SharedTraining(NamedTuple):
     log_density: np.ndarray | None = None
     held_out: np.ndarray | None = None
     component: np.ndarray | None = None
+    generalist: Generalist | None = None
 
     @property
     def prediction(self) -> np.ndarray:
@@ -113,10 +131,8 @@ def shared_kind(
     return setting
 
 
-def train_generalist(
-    template: Any, pool: ExpertPool, rng: np.random.RandomState
-) -> tuple[Any, np.ndarray]:
-    """An estimator fitted on all rows alike, and what it says of held-out rows.
+def train_generalist(template: Any, pool: ExpertPool, rng: np.random.RandomState) -> Generalist:
+    """An estimator of all rows alike, and what it says of held-out rows.
 
     Parameters
     ----------
@@ -127,8 +143,7 @@ def train_generalist(
 
     Returns
     -------
-    model : fitted estimator
-    held_out : ndarray of shape (n_samples, ...)
+    generalist : Generalist
     """
     problem = pool.problem
     alone = dataclasses.replace(
@@ -138,8 +153,30 @@ def train_generalist(
         seeds=(int(rng.randint(np.iinfo(np.int32).max)),),
     )
     weights = np.tile(problem.sample_weight[:, np.newaxis], (len(problem.folds), 1, 1))
-    held_out = alone.fit_held_out(weights)
-    return alone.refit(held_out)[0], held_out.outputs[:, 0]
+    return Generalist(alone, alone.fit_held_out(weights))
+
+
+def fitted_on_all_rows(
+    pool: ExpertPool, held_out: HeldOutExperts, training: SharedTraining
+) -> tuple[list[Any], SharedExpert | None]:
+    """The final experts and the shared one; a generalist is fitted while they are.
+
+    Parameters
+    ----------
+    pool : ExpertPool
+    held_out : HeldOutExperts
+        Of the experts between which the gate chooses.
+    training : SharedTraining
+
+    Returns
+    -------
+    experts : list of fitted estimators
+    shared : SharedExpert or None
+    """
+    if training.expert is None or training.generalist is None:  # one of no weight is left at that
+        return pool.refit(held_out), training.expert
+    experts, (model,) = refit_together([(pool, held_out), training.generalist])
+    return experts, dataclasses.replace(training.expert, model=model)
 
 
 def weigh(
@@ -159,7 +196,8 @@ def weigh(
 
     Parameters
     ----------
-    model : fitted estimator or Consensus
+    model : Consensus or None
+        None for a generalist, which is fitted on all rows later.
     held_out, mixed : ndarrays of shape (n_samples, ...)
         Outputs of the shared expert, and predictions of the mixture.
     row_log_likelihood : ndarray of shape (n_samples,)

@@ -130,8 +130,10 @@ def train_shared(
         return SharedTraining(None, mixed, final.row_log_likelihood)
     if shared != "consensus":
         template = setup.experts.templates[0] if shared == "generalist" else shared
-        model, held_out = train_generalist(template, setup.experts, rng)
-        return weigh(model, held_out, mixed, final.row_log_likelihood, problem)
+        generalist = train_generalist(template, setup.experts, rng)
+        said = generalist.held_out.outputs[:, 0]
+        training = weigh(None, said, mixed, final.row_log_likelihood, problem)
+        return training._replace(generalist=generalist)
     seed, gate = int(rng.randint(np.iinfo(np.int32).max)), setup.gate
     frozen = all(isinstance(last_step(each), FrozenEstimator) for each in setup.experts.templates)
     opinions = Opinions(outputs, mixed, frozen)

@@ -21,7 +21,7 @@ from .._experts.prepared import prepared_features
 from .._experts.seeds import seeded
 from .._experts.workers import Workers
 from .._likelihoods import Categorical, CategoricalOutputs, Likelihood
-from .._shared_expert.training import single_expert_dispersion
+from .._shared_expert.training import fitted_on_all_rows, single_expert_dispersion
 from ..exceptions import WorkersLostError
 from .candidates import candidate_overlaps
 from .density import train_density
@@ -143,7 +143,7 @@ def _finished(found, plan, rng):
     shared = train_shared(setup, final, plan.shared, rng)
     density = train_density(setup, final, shared, plan.density, rng)
     progress.enter(LAST_STAGES[2])
-    experts = pool.refit(final.experts)
+    experts, shared_expert = fitted_on_all_rows(pool, final.experts, shared)
     progress.say(_summary(found, shared, density.log_likelihood))
     return TrainedMixture(
         experts=experts,
@@ -151,7 +151,7 @@ def _finished(found, plan, rng):
         dispersion=final.dispersion,
         output_range=output_range(final.experts.outputs[problem.folds.judged]),
         overlap=found.overlap,
-        shared=shared.expert,
+        shared=shared_expert,
         log_likelihood=density.log_likelihood,
         history=as_arrays(run.history),
         converged=run.converged,

@@ -96,19 +96,22 @@ def out_of_bag_pool(forest, X, y, likelihood):
     return ExpertPool(problem, ("forest",), (forest,), seeds=(0,), out_of_bag=True)
 
 
-def test_out_of_bag_predictions_are_those_of_the_forest():
+@pytest.mark.parametrize("n", [120, 1000])  # as a whole and in parts
+def test_out_of_bag_predictions_are_those_of_the_forest(n):
     rng = np.random.RandomState(0)
-    X, y = rng.normal(size=(120, 3)), rng.normal(size=120)
-    forest = RandomForestRegressor(50, oob_score=True, random_state=0)
-    pool = out_of_bag_pool(forest, X, y, regression_likelihood("gaussian", y, np.ones(120)))
-    fitted = pool.fit_held_out(np.ones((2, 120, 1)))
-    np.testing.assert_allclose(fitted.outputs[:, 0], forest.fit(X, y).oob_prediction_)
+    X, y = rng.normal(size=(n, 3)), rng.normal(size=n)
+    forest = RandomForestRegressor(60, random_state=0)
+    pool = out_of_bag_pool(forest, X, y, regression_likelihood("gaussian", y, np.ones(n)))
+    fitted = pool.fit_held_out(np.ones((2, n, 1)))
+    forest.set_params(oob_score=True).fit(X, y)
+    np.testing.assert_allclose(fitted.outputs[:, 0], forest.oob_prediction_)
+    np.testing.assert_array_equal(fitted.models[0].predict(X), forest.predict(X))
 
     labels = (y > 0).astype(int)
-    forest = RandomForestClassifier(50, oob_score=True, random_state=0)
+    forest = RandomForestClassifier(60, random_state=0)
     pool = out_of_bag_pool(forest, X, labels, Categorical(np.array([0, 1]), learn_floor=True))
-    fitted = pool.fit_held_out(np.ones((2, 120, 1)))
-    expected = forest.fit(X, labels).oob_decision_function_
+    fitted = pool.fit_held_out(np.ones((2, n, 1)))
+    expected = forest.set_params(oob_score=True).fit(X, labels).oob_decision_function_
     np.testing.assert_allclose(fitted.outputs[:, 0], expected)
 
 

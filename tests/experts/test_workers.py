@@ -33,6 +33,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 X, Y = make_friedman1(240, noise=0.5, random_state=0)
 LABELS = np.where(Y > np.median(Y), "high", "low")
+MANY, OF_MANY = make_friedman1(1000, noise=0.5, random_state=0)  # enough for parts of a forest
 
 
 def pool(n_jobs=None):
@@ -47,8 +48,8 @@ def pool(n_jobs=None):
 
 
 def forests(n_jobs=None):
-    """Forests that are judged out of bag."""
-    forest = RandomForestClassifier(30, max_depth=4)
+    """Forests that are judged out of bag, and grown in two parts."""
+    forest = RandomForestClassifier(50, max_depth=4)
     return MixtureOfExpertsClassifier(
         forest, n_experts=2, overlap=0.1, init="kmeans", max_iter=2, n_jobs=n_jobs, random_state=0
     )
@@ -60,7 +61,7 @@ def forests(n_jobs=None):
 @pytest.fixture(scope="module")
 def serial():
     with threadpool_limits(1):
-        return {"pool": pool().fit(X, Y), "forests": forests().fit(X, LABELS)}
+        return {"pool": pool().fit(X, Y), "forests": forests().fit(MANY, OF_MANY > 14.0)}
 
 
 def assert_same_bits(mixture, serial):
@@ -80,9 +81,9 @@ def assert_same_bits(mixture, serial):
 @pytest.mark.parametrize("backend", ["threading", "loky"])
 @pytest.mark.parametrize("kind", ["pool", "forests"])
 def test_backends_yield_the_same_bits(kind, backend, serial):
-    mixture, y = (pool, Y) if kind == "pool" else (forests, LABELS)
+    mixture, rows = (pool, (X, Y)) if kind == "pool" else (forests, (MANY, OF_MANY > 14.0))
     with threadpool_limits(1), parallel_config(backend=backend, n_jobs=2):
-        fitted = mixture().fit(X, y)
+        fitted = mixture().fit(*rows)
     assert_same_bits(fitted, serial[kind])
 
 

@@ -30,9 +30,11 @@ from skmoe._data.folds import Folds
 from skmoe._experts.pool import ExpertPool
 from skmoe._likelihoods import Categorical, Gaussian, regression_likelihood
 from skmoe._shared_expert.consensus import Consensus
-from skmoe._shared_expert.expert import mixed_log_density
+from skmoe._shared_expert.expert import SharedExpert, mixed_log_density
 from skmoe._shared_expert.training import (
+    SharedTraining,
     _credible_weight,
+    fitted_on_all_rows,
     shared_kind,
     single_expert_dispersion,
     train_generalist,
@@ -632,12 +634,40 @@ def test_a_generalist_is_fitted_with_the_weights_of_the_rows():
     folds = Folds.of(tuple(KFold(3).split(X)), N)
     problem = problem_of(X, Y, Gaussian(np.array([1e-3])), folds, weight)
     pool = ExpertPool(problem, ("a",), (Ridge(),), seeds=(0,))
-    model, held_out = train_generalist(Ridge(), pool, np.random.RandomState(0))
+    generalist = train_generalist(Ridge(), pool, np.random.RandomState(0))
+    (model,), held_out = generalist.pool.refit(generalist.held_out), generalist.held_out.outputs
     np.testing.assert_allclose(model.coef_, Ridge().fit(X, Y, weight).coef_)
     for train, test in folds.splits:
         fold_model = Ridge().fit(X[train], Y[train], weight[train])
-        np.testing.assert_allclose(held_out[test], fold_model.predict(X[test]))
+        np.testing.assert_allclose(held_out[test, 0], fold_model.predict(X[test]))
     fitted = MixtureOfExpertsRegressor(
         Ridge(), n_experts=2, overlap=0.1, shared_expert="generalist", max_iter=2, random_state=0
     ).fit(X, Y, sample_weight=weight)
     np.testing.assert_allclose(fitted.shared_expert_.coef_, model.coef_)
+
+
+class CountedTree(DecisionTreeRegressor):
+    """Counts the fits on all rows."""
+
+    n_fits = 0
+
+    def fit(self, X, y, sample_weight=None):
+        CountedTree.n_fits += len(X) == N
+        return super().fit(X, y, sample_weight)
+
+
+def test_a_generalist_without_weight_is_not_fitted_on_all_rows():
+    """It goes with the final fits of the experts, if it is to go at all."""
+    problem = problem_of(X, Y, Gaussian(np.array([1e-3])), Folds.of(tuple(KFold(3).split(X)), N))
+    pool = ExpertPool(problem, ("a", "b"), (CountedTree(),) * 2, seeds=(0, 1))
+    experts = pool.fit_held_out(np.ones((3, N, 2)))
+    generalist = train_generalist(CountedTree(), pool, np.random.RandomState(0))
+    training = SharedTraining(None, Y, np.zeros(N), generalist=generalist)
+    CountedTree.n_fits = 0
+    assert fitted_on_all_rows(pool, experts, training)[1] is None
+    assert CountedTree.n_fits == 2
+    weighty = training._replace(expert=SharedExpert(None, 0.5, 0.5, np.ones((1, 1))))
+    models, shared = fitted_on_all_rows(pool, experts, weighty)
+    assert CountedTree.n_fits == 2 + 3
+    assert len(models) == 2
+    assert isinstance(shared.model, CountedTree) and shared.weight == 0.5
