@@ -64,10 +64,10 @@ def test_stages_iterations_and_fits_of_experts_are_tasks():
     assert begun == Counter(task[1] for task in heard.told if task[0] == "end")
     assert begun.pop("fit") == 1
     assert begun.pop("fit/EM to the end/iteration") == moe.n_iter_ == 2
-    # Two experts in two folds in each iteration, and both of them at the end.
+    # Two experts in two folds in each iteration; at the end both of them and the generalist.
     assert begun.pop("fit/EM to the end/iteration/expert fit") == 8
-    assert begun.pop("fit/experts on all rows/expert fit") == 2
-    assert begun.pop("fit/gate and shared expert/expert fit") == 3  # the generalist
+    assert begun.pop("fit/gate and shared expert/expert fit") == 2  # of the generalist
+    assert begun.pop("fit/experts on all rows/expert fit") == 3
     stages = ["EM to the end", "gate and shared expert", "experts on all rows"]
     assert begun == {f"fit/{stage}": 1 for stage in stages}
     assert heard.told[0] == "setup" and heard.told[-1] == "teardown"
