@@ -26,8 +26,10 @@ MOST_COEFFICIENTS = 600
 """An expert of more is left to scikit-learn: a step takes a matrix of features for each class."""
 
 SLIGHT = 1e-3
-"""What a row weighs of the heaviest if the Hessian may do without it: no bound then, but steps are
-checked, and most rows are those of other experts."""
+"""Responsibility for a row below which it is left out of an expert's Hessian.
+
+Most rows are those of other experts. A step is checked in any case.
+"""
 
 NUMBERS_AT_A_TIME = 1_000_000
 """Of rows, classes and experts whose probabilities are in memory at a time."""
@@ -94,7 +96,9 @@ def held_out_probabilities(experts, templates, problem, weights, coef=None):
     if coef is None:
         n_steps = FIRST_STEPS
         coef = np.zeros((X.shape[1], n_classes, len(folds) * len(experts)))
-    coef = improved(coef, X, problem.target, own.reshape(len(X), -1), penalty, n_steps)
+    of_fits = own.reshape(len(X), -1)
+    slight = SLIGHT * problem.sample_weight
+    coef = improved(coef, X, problem.target, of_fits, penalty, n_steps, slight)
     outputs = np.empty((len(X), len(experts), n_classes))
     by_fold = coef.reshape(*coef.shape[:2], len(folds), len(experts))
     for fold, (_, test) in enumerate(folds.splits):
@@ -110,13 +114,14 @@ def improved(
     weights: np.ndarray,
     penalty: np.ndarray,
     n_steps: int,
+    slight: np.ndarray,
 ) -> np.ndarray:
     """Coefficients after some steps towards the largest penalised log-likelihood.
 
     A step is one of Newton's with the blocks of the Hessian that belong to a class, widened by
     C / (C - 1): of two classes that is Newton's own, of more about what their opposition leaves of
-    it. Instead of one that went too far, the next is one
-    with a bound of the Hessian (Böhning, 1992), which always gains.
+    it. After a step that went too far, the next one is with a bound of the Hessian (Böhning,
+    1992), which always gains.
 
     Parameters
     ----------
@@ -131,6 +136,8 @@ def improved(
         Half of it times the squares of the coefficients is subtracted; of two classes, times the
         square of the difference of their coefficients, as in scikit-learn.
     n_steps : int
+    slight : ndarray of shape (n,)
+        Weights up to which a row is left out of a Hessian, but not of a bound.
 
     Returns
     -------
@@ -148,7 +155,7 @@ def improved(
     with one_blas_thread():  # more wait for each other, product by small product
         value = _value(coef, X, codes, weights, strength)
         for _ in range(n_steps):
-            reached = coef + _change(coef, X, codes, weights, strength, too_far)
+            reached = coef + _change(coef, X, codes, weights, strength, slight, too_far)
             then = _value(reached, X, codes, weights, strength)
             too_far = then < value
             coef, value = np.where(too_far, coef, reached), np.maximum(then, value)
@@ -156,23 +163,23 @@ def improved(
 
 
 def _chunks(coef, X, codes, weights):
-    """Some rows at a time: X, positions and codes, log-probabilities of classes, weights."""
+    """Some rows at a time: which, X, positions and codes, log-probabilities, weights."""
     size = max(NUMBERS_AT_A_TIME // (coef.shape[1] * coef.shape[2]), 1)
     for first in range(0, len(X), size):
         rows = slice(first, first + size)
         chosen = np.arange(len(X[rows])), codes[rows]
-        yield X[rows], chosen, log_probabilities(coef, X[rows]), weights[rows]
+        yield rows, X[rows], chosen, log_probabilities(coef, X[rows]), weights[rows]
 
 
 def _value(coef, X, codes, weights, strength):
     """Penalised log-likelihood (M,)."""
     value = -0.5 * np.einsum("dm,dcm,dcm->m", strength, coef, coef)
-    for _, chosen, log_proba, weight in _chunks(coef, X, codes, weights):
+    for _, _, chosen, log_proba, weight in _chunks(coef, X, codes, weights):
         value += np.einsum("nm,nm->m", weight, log_proba[chosen])
     return value
 
 
-def _change(coef, X, codes, weights, strength, bounded):
+def _change(coef, X, codes, weights, strength, slight, bounded):
     """The step to take, with the bound of the Hessian for those that are `bounded` (M,)."""
     d, n_classes, n_fits = coef.shape
     gradient = -strength[:, np.newaxis] * coef
@@ -180,18 +187,18 @@ def _change(coef, X, codes, weights, strength, bounded):
     n_blocks = 1 if n_classes == 2 else n_classes
     widening = n_classes / max(n_classes - 1, 1)
     curvature = np.zeros((n_blocks * n_fits, d, d))
-    slight = np.where(bounded, 0.0, SLIGHT) * weights.max(axis=0)
-    for own, chosen, log_proba, weight in _chunks(coef, X, codes, weights):
+    for rows, own, chosen, log_proba, weight in _chunks(coef, X, codes, weights):
         proba = np.exp(log_proba)
         residual = -proba * weight[:, np.newaxis]
         residual[chosen] += weight
         gradient += (own.T @ residual.reshape(len(own), -1)).reshape(coef.shape)
         proba = proba[:, :n_blocks]
-        curved = np.where(bounded, 0.5, widening * proba * (1.0 - proba)) * weight[:, np.newaxis]
-        rows_of = [np.flatnonzero(counts) for counts in (weight > slight).T] * n_blocks
-        curved = curved.reshape(len(own), -1).T
-        for block, column, rows in zip(curvature, curved, rows_of, strict=True):
-            scaled = own[rows] * np.sqrt(column[rows])[:, np.newaxis]
+        heavy = (weight > slight[rows, np.newaxis])[:, np.newaxis]
+        curved = np.where(bounded, 0.5, widening * proba * (1.0 - proba) * heavy)
+        curved = (curved * weight[:, np.newaxis]).reshape(len(own), -1).T
+        for block, column in zip(curvature, curved, strict=True):
+            bends = np.flatnonzero(column)
+            scaled = own[bends] * np.sqrt(column[bends])[:, np.newaxis]
             block += scaled.T @ scaled
     curvature = curvature.reshape(n_blocks, n_fits, d, d)
     curvature[..., np.arange(d), np.arange(d)] += strength.T

@@ -22,6 +22,7 @@ import numpy as np
 from .._data.folds import Folds
 from .._experts import logistic
 from .._experts.out_of_bag import offers_out_of_bag
+from .._likelihoods import Categorical
 from .em import EMState, run_em
 from .search import Found
 from .setup import Setup
@@ -66,13 +67,23 @@ def in_coarse_folds(setup: Setup) -> Setup:
 
     Experts of fewer folds say much the same if there are rows enough.
     """
-    folds, pool = setup.problem.folds, setup.experts
+    problem, folds = setup.problem, setup.problem.folds
     enough = len(folds) > COARSE_FOLDS and len(folds.judge) >= ROWS_FOR_COARSE_FOLDS
     if not enough or not folds.judged.all():
         return setup
-    coarse = folds.merged(COARSE_FOLDS)[0]
-    pool = dataclasses.replace(pool, problem=setup.problem._replace(folds=coarse))
+    coarse, of = folds.merged(COARSE_FOLDS)
+    codes = problem.target if isinstance(problem.likelihood, Categorical) else None
+    if not all(_knows_enough(coarse.train(of[k]), folds.train(k), codes) for k in range(len(of))):
+        return setup
+    pool = dataclasses.replace(setup.experts, problem=problem._replace(folds=coarse))
     return _with(setup, pool, setup.gate.with_folds(coarse), setup.settings)
+
+
+def _knows_enough(train, of_fold, codes):
+    """Whether a coarse fold trains on half the rows of a fold of its own, and on all classes."""
+    if 2 * len(train) < len(of_fold):
+        return False
+    return codes is None or bool(np.isin(codes[of_fold], codes[train]).all())
 
 
 def in_folds(folds: Folds, responsibilities: Any) -> np.ndarray:

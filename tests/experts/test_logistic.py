@@ -27,6 +27,10 @@ def problem(n_classes, n=300):
     return X, codes, rng.dirichlet(np.ones(2), size=n)
 
 
+ALL = np.zeros(300)
+"""No row is too slight for the Hessian."""
+
+
 def value_of(coef, X, codes, weights, penalty):
     """Penalised log-likelihoods as scikit-learn's documentation has them."""
     log_proba = log_probabilities(coef, X)[np.arange(len(X)), codes]
@@ -44,7 +48,7 @@ def test_ends_where_scikit_learn_does(n_classes, C):
     X, codes, weights = problem(n_classes)
     with_ones = np.column_stack([X, np.ones(len(X))])
     start = np.zeros((4, n_classes, 2))
-    coef = improved(start, with_ones, codes, weights, np.full(2, 1 / C), 1500)
+    coef = improved(start, with_ones, codes, weights, np.full(2, 1 / C), 1500, ALL)
     proba = np.exp(log_probabilities(coef, with_ones))
     for k in range(2):
         alone = LogisticRegression(C=C, tol=1e-10, max_iter=10_000)
@@ -60,7 +64,7 @@ def test_every_step_gains(n_classes):
     coef[0, 0] = 0.3
     for _ in range(12):
         values.append(value_of(coef, X, codes, weights, 1.0))
-        coef = improved(coef, X, codes, weights, np.ones(2), 4)
+        coef = improved(coef, X, codes, weights, np.ones(2), 4, ALL)
     gains = np.diff(values, axis=0)
     assert (gains > -1e-9).all() and (np.sum(gains, axis=0) > 1).all()
 
@@ -68,10 +72,37 @@ def test_every_step_gains(n_classes):
 def test_rows_are_taken_some_at_a_time(monkeypatch):
     X, codes, weights = problem(3)
     X = np.column_stack([X, np.ones(len(X))])
-    arguments = np.zeros((4, 3, 2)), X, codes, weights, np.ones(2), 3
+    arguments = np.zeros((4, 3, 2)), X, codes, weights, np.ones(2), 3, np.full(len(X), 0.3)
     expected = improved(*arguments)
     monkeypatch.setattr(logistic, "NUMBERS_AT_A_TIME", 6 * 70)
     np.testing.assert_allclose(improved(*arguments), expected, rtol=1e-9)
+
+
+def test_slight_rows_are_missed_by_steps_and_not_by_where_they_lead():
+    X, codes, weights = problem(3)
+    X = np.column_stack([X, np.ones(len(X))])
+    weights[::2] *= 1e-4
+    start, few = np.zeros((4, 3, 2)), np.full(len(X), 1e-3)
+    one, other = (improved(start, X, codes, weights, np.ones(2), 1, few_) for few_ in (few, ALL))
+    assert 0 < np.abs(one - other).max() < 1e-2
+    ends = [improved(start, X, codes, weights, np.ones(2), 500, few_) for few_ in (few, ALL)]
+    np.testing.assert_allclose(*(log_probabilities(end, X) for end in ends), atol=1e-6)
+
+
+def test_a_heavy_row_leaves_the_hessian_to_the_others(monkeypatch):
+    """What counts is who is responsible, not how the user weighs a row."""
+    X, codes, _ = problem(2)
+    weight = np.ones(len(X))
+    weight[0] = 5000.0
+    folds = Folds.of(list(KFold(3).split(X)), len(X))
+    own = SimpleNamespace(
+        X=X, target=codes, folds=folds, likelihood=Categorical(np.array([0, 1]), True),
+        sample_weight=weight,
+    )  # fmt: skip
+    arguments = [0], [LogisticRegression()], own, np.stack([weight[:, np.newaxis]] * 3)
+    some = held_out_probabilities(*arguments)[0][0]
+    monkeypatch.setattr(logistic, "SLIGHT", 0.0)
+    np.testing.assert_array_equal(some, held_out_probabilities(*arguments)[0][0])
 
 
 def test_no_row_has_a_say_in_what_is_said_of_it():
@@ -81,8 +112,9 @@ def test_no_row_has_a_say_in_what_is_said_of_it():
 
     def said(codes):
         own = SimpleNamespace(
-            X=X, target=codes, folds=folds, likelihood=Categorical(np.array([0, 1]), True)
-        )
+            X=X, target=codes, folds=folds, likelihood=Categorical(np.array([0, 1]), True),
+            sample_weight=np.ones(len(X)),
+        )  # fmt: skip
         return held_out_probabilities([0, 1], templates, own, np.stack([weights] * 3))[0]
 
     test = folds.splits[1][1]

@@ -124,6 +124,27 @@ def test_the_end_of_one_problem_is_the_start_of_the_next(monkeypatch, kind, accu
     assert np.abs(with_known.coef - first.coef).max() > 0.01
 
 
+@pytest.mark.parametrize("scale", [0.3, 1.0])
+def test_a_weaker_penalty_is_followed_to_its_optimum(scale):
+    """From the optimum of a stronger one, where the likelihood is flat, steps promise little."""
+    rng, n, accuracy = np.random.default_rng(0), 500, 1e-4
+    X, weights = rng.normal(size=(n, 3)), np.full(n, 1 / n)
+    log_density = np.column_stack([scale * X[:, 0], np.zeros(n)])
+    design = PackedDesign(X, Scaling.of(X, weights))
+    problem = MixtureLikelihood, design, log_density, weights
+
+    def loss(solution):
+        objective = MixtureLikelihood(design, log_density, weights, np.array([1e-5] * 3 + [0.0]))
+        return objective.at(solution.coef[:-1] - solution.coef[-1]).value
+
+    start = Solution(np.array([[0.3, 0.0, 0.0, 0.0], [-0.3, 0.0, 0.0, 0.0]]))
+    before = solve(*problem, 1e-3, Stopping(1e-12), start)
+    reached = solve(*problem, 1e-5, Stopping(1e-9, accuracy), Solution(before.coef))
+    optimum = solve(*problem, 1e-5, Stopping(1e-12), Solution(before.coef))
+    assert loss(before) - loss(optimum) > 10 * accuracy
+    assert loss(reached) - loss(optimum) < accuracy
+
+
 @pytest.mark.parametrize("kind", [PackedDesign, SparseDesign])
 def test_finite_differences(kind):
     rng = np.random.default_rng(2)

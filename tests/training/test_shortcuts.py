@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import is_classifier
+from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import GroupKFold, KFold, TimeSeriesSplit
+from sklearn.model_selection import GroupKFold, KFold, PredefinedSplit, TimeSeriesSplit
 from sklearn.naive_bayes import GaussianNB
 from sklearn.tree import DecisionTreeRegressor
 
@@ -13,6 +15,7 @@ import skmoe._training.train as training
 from skmoe import MixtureOfExpertsClassifier, MixtureOfExpertsRegressor
 from skmoe._data.folds import Folds
 from skmoe._experts.pool import ExpertPool
+from skmoe._training import scouts
 from skmoe._training.search import _is_behind
 from skmoe._training.shortcuts import COARSE_FOLDS
 from skmoe.gates import SoftmaxGate
@@ -98,6 +101,56 @@ def test_where_there_is_no_shortcut(experts, n, cv, finished):
     model.fit(X, y)
     ((found, final),) = finished
     assert final is found
+
+
+def ring(n):
+    """Six folds, each of which trains on the next one alone: merged, they train on nothing."""
+    parts = np.array_split(np.random.default_rng(0).permutation(n), 6)
+    return [(parts[(fold + 1) % 6], parts[fold]) for fold in range(6)]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        MixtureOfExpertsRegressor(TREE, n_experts=2),
+        MixtureOfExpertsRegressor(Ridge(), n_experts=2, init="linear"),
+        MixtureOfExpertsClassifier(LogisticRegression()),
+    ],
+)
+def test_coarse_folds_train_on_rows_enough(model, finished):
+    X, y = rows(600)
+    y = y > 0 if is_classifier(model) else y
+    model.set_params(cv=ring(600), max_iter=4, overlap=0.0, random_state=0).fit(X, y)
+    ((found, _),) = finished
+    assert len(found.run.best.responsibilities) == 6
+
+
+def test_coarse_folds_train_on_all_classes(finished):
+    X, y = rows(600)
+    codes = np.digitize(y, np.quantile(y, [0.4, 0.8]))
+    # The last class is in the first two folds alone, which are merged into one.
+    fold = np.where(codes == 2, np.arange(600) % 2, 2 + np.arange(600) % 4)
+    model = MixtureOfExpertsClassifier(
+        LogisticRegression(), cv=PredefinedSplit(fold), max_iter=4, overlap=0.0, random_state=0
+    )
+    model.fit(X, codes)
+    ((found, _),) = finished
+    assert len(found.run.best.responsibilities) == 6
+
+
+def test_scouts_of_forests_are_judged_in_coarse_folds(monkeypatch):
+    seen = []
+    search = scouts.best_run
+
+    def spy(setup, *arguments):
+        seen.append(len(setup.problem.folds))
+        return search(setup, *arguments)
+
+    monkeypatch.setattr(scouts, "best_run", spy)
+    X, y = rows(600)
+    forest = RandomForestRegressor(30, max_depth=3)
+    MixtureOfExpertsRegressor(forest, n_experts=2, max_iter=3, random_state=0).fit(X, y)
+    assert seen == [COARSE_FOLDS]
 
 
 def test_groups_stay_together(finished):

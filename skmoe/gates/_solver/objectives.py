@@ -9,10 +9,17 @@ import numpy as np
 
 from .curvature import ConstantCurvature, Curvature, SampledCurvature, coupling_matrix
 from .designs import SolverDesign
-from .lbfgs import inner
+from .lbfgs import MOST_PAIRS, inner
 
 LARGEST_HESSIAN = 1500
 """Most coefficients of which a Hessian is formed."""
+
+
+SMALL_HESSIAN = 200
+"""Most coefficients of which one is formed for each maximum of a mixture's likelihood.
+
+With 300 it took longer than the steps that it saved, with 1,500 ten times as long.
+"""
 
 
 class Point(NamedTuple):
@@ -63,6 +70,9 @@ class CrossEntropy:
     def shape(self) -> tuple[int, int]:
         """Shape of the coefficients."""
         return self.n_experts - 1, self.design.n_columns
+
+    least_steps = 1
+    """Steps after which what another one promises is to be believed."""
 
     @property
     def has_hessian(self) -> bool:
@@ -142,9 +152,27 @@ class MixtureLikelihood(CrossEntropy):
     """
 
     @property
+    def least_steps(self) -> int:  # type: ignore[override]
+        """Steps after which what another one promises is to be believed.
+
+        Without a Hessian L-BFGS takes flat directions for steep until its memory is full.
+        """
+        return 1 if self._starts_from_hessian else MOST_PAIRS
+
+    @property
+    def _starts_from_hessian(self):
+        return math.prod(self.shape) <= SMALL_HESSIAN
+
+    @property
     def has_hessian(self) -> bool:
-        """Whether one is formed: it would take passes of its own."""
+        """Whether one is formed in the course: it would take passes of its own."""
         return False
+
+    def initial_curvature(self, coef: np.ndarray, n_rows: int) -> Curvature:
+        """Hessian of the cross-entropy where the solver starts, if that takes few operations."""
+        if self._starts_from_hessian and coef.any():
+            return self.curvature(coef, n_rows)
+        return super().initial_curvature(coef, n_rows)
 
     def _hold(self, log_density: np.ndarray) -> np.ndarray:
         return self.design.pack_log_density(log_density)

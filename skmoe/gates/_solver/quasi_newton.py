@@ -69,8 +69,8 @@ class Stopping(NamedTuple):
     tol : float
         Norm of the gradient, relative to its norm at zero, at which to stop.
     accuracy : float
-        If positive and there is a start, take at least one step and stop as soon as another
-        promises to lower the objective by no more than this, whatever `tol` says.
+        If positive and there is a start, take the steps that the objective asks for at least, and
+        stop as soon as another promises to lower it by no more than this, whatever `tol` says.
     max_iter : int
         Most steps.
     """
@@ -147,7 +147,7 @@ def find_minimum(
             memory = Memory(objective.initial_curvature(point.coef, n_rows), n_rows)
         direction = memory.direction(point.gradient)
         promise = -0.5 * inner(point.gradient, direction)
-        converged = n_iter > 0 and promise <= accuracy
+        converged = n_iter >= objective.least_steps and promise <= accuracy
         if converged:
             break
         successor = _line_search(objective, point, direction) if promise > 0 else None
