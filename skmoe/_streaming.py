@@ -102,7 +102,7 @@ class ChunkLearning:
                 "partial_fit of linear experts learns one output; y has the shape "
                 f"{data.y.shape}. Use a mixture for each"
             )
-        seen = seen_by_each(self.experts_, data.X)
+        seen = seen_by_each(self.named_experts_, data.X)
         outputs = linear_outputs(self.experts_, seen)
         if outputs is None:
             outputs = self._outputs(data.X)
@@ -112,7 +112,7 @@ class ChunkLearning:
         self._set_experts(list(self.named_experts_), learned.experts)
         self.gate_ = learned.gate
         self._set_dispersion(learned.dispersion, chunk.outputs)
-        self.utilization_ = self._utilization(np.exp(learned.gate.predict_log_proba(chunk.Z)))
+        self.utilization_ = self._utilization(learned.gate.predict_proba(chunk.Z))
         self.stream_ = stream
 
 

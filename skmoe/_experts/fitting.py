@@ -78,8 +78,7 @@ def expert_output(model, X, likelihood, description):
     ----------
     model : fitted estimator
     X : array, sparse matrix or frame of shape (n_samples, n_features)
-        If it is `protected` and the expert raises, it is asked again with rows of its own, since
-        it may have wanted to write into them.
+        As for `answer`.
     likelihood : Likelihood
     description : str
         Of the expert, for errors.
@@ -94,17 +93,42 @@ def expert_output(model, X, likelihood, description):
         If the expert raised, or if a prediction has the wrong shape, is not finite, or is no
         probability.
     """
+    output = answer(likelihood.expert_output, model, X, description)
+    n_samples = len(X) if type(X) is np.ndarray else _num_samples(X)
+    return check_output(output, n_samples, likelihood, description, model)
+
+
+def answer(question, model, X, description):
+    """What ``question(model, X)`` says of rows.
+
+    Parameters
+    ----------
+    question : callable
+    model : fitted estimator
+    X : array, sparse matrix or frame of shape (n_samples, n_features)
+        If it is `protected` and the expert raises, it is asked again with rows of its own, since
+        it may have wanted to write into them.
+    description : str
+        Of the expert, for errors.
+
+    Returns
+    -------
+    answer : object
+
+    Raises
+    ------
+    ValueError, TypeError, RuntimeError
+        If the expert raised; says which one, and chains the cause.
+    """
     try:
         try:
-            output = likelihood.expert_output(model, X)
+            return question(model, X)
         except Exception:
             if not is_protected(X):
                 raise
-            output = likelihood.expert_output(model, own_copy(X))
+            return question(model, own_copy(X))
     except Exception as error:
         raise _named(error, description, model, "could not predict") from error
-    n_samples = len(X) if type(X) is np.ndarray else _num_samples(X)
-    return check_output(output, n_samples, likelihood, description, model)
 
 
 class Failure(NamedTuple):

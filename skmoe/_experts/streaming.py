@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone, is_classifier
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing
 
 from .._arithmetic import weighted_moments
 from .._compat import Record
+from .._data.protection import protected, taken
 from .._data.rows import is_finite
 from .._data.weights import last_step, relative_weights, resampled_counts
-from .fitting import weighty_rows
+from .fitting import answer, weighty_rows
 from .least_squares import allows, solve_all
 
 
@@ -115,14 +115,24 @@ def seen_by_last_step(expert: Any, X: Any) -> Any:
     return np.asarray(X, dtype=np.float64) if allows(expert) else X
 
 
-def seen_by_each(experts: list[Any], X: Any) -> list[Any]:
-    """The same for all experts; linear ones that get X itself share one array."""
-    own = [isinstance(expert, Pipeline) or not allows(expert) for expert in experts]
-    plain = X if all(own) else np.asarray(X, dtype=np.float64)
-    return [
-        seen_by_last_step(expert, X) if alone else plain
-        for expert, alone in zip(experts, own, strict=True)
-    ]
+def seen_by_each(named_experts: Any, X: Any) -> list[Any]:
+    """The same for all experts, by name; linear ones that get X itself share one array.
+
+    Raises
+    ------
+    ValueError, TypeError, RuntimeError
+        If a transformer raised; says of which expert.
+    """
+    seen, shared = [], None
+    for name, expert in named_experts.items():
+        own = shared if allows(expert) else None
+        if own is None:
+            # Only transformers may write here: a last step learns from rows that are its own.
+            rows = protected(X) if isinstance(expert, Pipeline) else X
+            own = answer(seen_by_last_step, expert, rows, repr(name))
+        shared = own if allows(expert) else shared
+        seen.append(own)
+    return seen
 
 
 def linear_outputs(experts: list[Any], seen: list[np.ndarray]) -> np.ndarray | None:
@@ -173,7 +183,7 @@ def learn_from(
     else:
         relative = relative_weights(own, sample_weight[rows])
         rows = np.repeat(rows, resampled_counts(relative, np.random.RandomState(seed)))
-    learner.partial_fit(_safe_indexing(X, rows), y[rows], **settings)
+    learner.partial_fit(taken(X, rows), y[rows], **settings)
 
 
 def ready_for_chunks(expert: Any, template: Any, classes: np.ndarray | None) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 from .._arithmetic import e_step
 from .._compat import Record
 from .._data.weights import last_step
+from .._experts.least_squares import allows
 from .._experts.streaming import (
     first_memory,
     learn_from,
@@ -73,7 +74,7 @@ class Chunk:
     Attributes
     ----------
     seen : list of arrays or frames, one for each expert
-        X as the last step of each expert gets it.
+        X as the last step of each expert gets it: with Pipelines, a transformed copy for each.
     outputs : ndarray of shape (n, n_experts, ...)
         What the experts say, before they learn from it.
     Z : ndarray of shape (n, n_gate_features)
@@ -201,14 +202,18 @@ def advance(
 
 
 def _experts_after(experts, stream, chunk, weights, classes, step):
-    """Experts and their memories after a chunk; linear ones that see the same learn together."""
+    """Experts and their memories after a chunk; linear ones that get X itself learn together.
+
+    One in a Pipeline learns alone: its transformer may hand out X itself now and have changed
+    the first chunk, whose means its memory is centred on.
+    """
     experts, memories = list(experts), list(stream.experts)
     together: dict[int, list[int]] = {}
     for k, memory in enumerate(memories):
         if memory is None:
             _learn(experts[k], k, chunk, weights[:, k], classes, seed=len(stream.n_rows))
         else:
-            together.setdefault(id(chunk.seen[k]), []).append(k)
+            together.setdefault(-1 if allows(experts[k]) else k, []).append(k)
     total = chunk.weight.sum()
     for some in together.values():
         solved = learn_together(

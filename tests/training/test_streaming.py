@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.linear_model import LinearRegression, Ridge, SGDClassifier, SGDRegressor
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures, StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
 import skmoe
@@ -166,6 +166,19 @@ def test_experts_without_weights_learn_from_rows_drawn_by_them():
     assert len(set(counts)) == 1
 
 
+@pytest.mark.parametrize("container", [np.array, pd.DataFrame])
+def test_learners_may_write_into_their_rows(container):
+    class Zeroes:
+        def partial_fit(self, X, y, sample_weight):
+            values = np.asarray(X)
+            values.flags.writeable = True  # as compiled code has it, which asks nobody
+            values[:] = 0.0
+
+    X = container(np.ones((10, 2)))
+    learn_from(Zeroes(), X, np.ones(10), np.ones(10), np.ones(10), None, seed=0)
+    assert_array_equal(X, 1.0)
+
+
 # experts of all kinds -----------------------------------------------------------------------
 
 
@@ -191,10 +204,10 @@ def test_regressors(expert):
 
 
 def test_linear_experts_learn_the_same_together_and_alone():
-    """Those in Pipelines see rows of their own, so that each is solved alone."""
+    """Those in Pipelines see copies of the rows, so that each is solved alone."""
     X, y = rows(1_500, 1)
     start = np.eye(N_EXPERTS)[(X[:, 0] > 0).astype(int) + (X[:, 1] > 0)]
-    alone = make_pipeline(FunctionTransformer(), Ridge())
+    alone = make_pipeline(FunctionTransformer(np.copy), Ridge())
     models = [
         mixture(expert, init=start[:500], max_iter=3).partial_fit(X[:500], y[:500])
         for expert in (Ridge(), alone)
@@ -204,6 +217,80 @@ def test_linear_experts_learn_the_same_together_and_alone():
     assert_allclose(models[0].predict(X), models[1].predict(X), rtol=1e-6, atol=1e-6)
     together, separate = (model.stream_ for model in models)
     assert_allclose(together.log_likelihood, separate.log_likelihood, rtol=1e-6)
+
+
+class Clipped(TransformerMixin, BaseEstimator):
+    """Limits values; where none is beyond the limit, it may hand out X itself."""
+
+    def __init__(self, limit=1.0, copy=True):
+        self.limit, self.copy = limit, copy
+
+    def fit(self, X, y=None):
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def transform(self, X):
+        idle = not self.copy and np.abs(X).max() <= self.limit
+        return X if idle else np.clip(X, -self.limit, self.limit)
+
+
+@pytest.mark.parametrize("writeable", [True, False])
+def test_linear_experts_that_begin_with_other_rows_stay_apart(writeable):
+    """Both see X itself in the second chunk; but their memories have other centres."""
+    X, y = rows(1_500, 1)
+    X[:, 0] += 1.0
+    X[500:] = np.clip(X[500:], -1.0, 1.0)
+    X.flags.writeable = writeable
+
+    def learned(copy):
+        experts = [("raw", Ridge()), ("clipped", make_pipeline(Clipped(copy=copy), Ridge()))]
+        return streamed(mixture(experts, overlap=0.1), X, y, 500)
+
+    itself, copied = learned(copy=False), learned(copy=True)
+    centres = [memory.centre for memory in itself.stream_.experts]
+    assert np.abs(centres[0] - centres[1]).max() > 0.1
+    assert_allclose(itself.predict(X), copied.predict(X), rtol=1e-9, atol=1e-9)
+    assert_allclose(itself.stream_.log_likelihood, copied.stream_.log_likelihood, rtol=1e-9)
+
+
+class Shifted(TransformerMixin, BaseEstimator):
+    """Writes into X by itself, so that it raises where it must not."""
+
+    def __init__(self, copy=True):
+        self.copy = copy
+
+    def fit(self, X, y=None):
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def transform(self, X):
+        X = np.array(X) if self.copy else X
+        X -= 3.0
+        return X
+
+
+@pytest.mark.parametrize("last", [Ridge(), SGDRegressor(random_state=0)])
+@pytest.mark.parametrize(
+    ("transformer", "container"),
+    [
+        (StandardScaler, np.array),
+        (StandardScaler, lambda X: pd.DataFrame(X, columns=list("abcdef"))),
+        (Shifted, np.array),
+    ],
+)
+def test_transformers_that_write_in_place(last, transformer, container):
+    X, y = rows(1_000, 1)
+    X = 5.0 * X + 3.0
+
+    def learned(copy):
+        given = container(X)
+        model = mixture(make_pipeline(transformer(copy=copy), last), max_iter=3, overlap=0.1)
+        streamed(model, given, y, 500)
+        assert_array_equal(given, X)
+        return model.stream_.log_likelihood, model.predict(given)
+
+    for inplace, copied in zip(learned(copy=False), learned(copy=True), strict=True):
+        assert_array_equal(inplace, copied)
 
 
 @pytest.mark.parametrize(
@@ -288,11 +375,19 @@ def test_a_mixture_that_was_fitted_by_fit_begins_anew():
     assert_array_equal(again.predict(X), mixture().partial_fit(X, y).predict(X))
 
 
-def test_missing_values_are_refused_by_the_expert_that_is_asked():
+@pytest.mark.parametrize(
+    ("expert", "kind"),
+    [
+        (Ridge(), "Ridge"),
+        (make_pipeline(StandardScaler(), Ridge()), "Pipeline"),
+        (make_pipeline(PolynomialFeatures(2), Ridge()), "Pipeline"),  # the transformer refuses
+    ],
+)
+def test_missing_values_are_refused_by_the_expert_that_is_asked(expert, kind):
     X, y = rows(900, 1)
-    model = mixture().partial_fit(X[:600], y[:600])
+    model = mixture(expert, max_iter=3).partial_fit(X[:600], y[:600])
     X[700, 0] = np.nan
-    with pytest.raises(ValueError, match=r"'expert_0' \(Ridge\) could not predict.*NaN"):
+    with pytest.raises(ValueError, match=rf"'expert_0' \({kind}\) could not predict.*NaN"):
         model.partial_fit(X[600:], y[600:])
 
 
