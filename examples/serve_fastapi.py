@@ -191,7 +191,9 @@ def main():
     model = skmoe.load(arguments.bundle)
     # Threads that share the work on a few rows cost more than they save, and where
     # others want the processors each request waits for the last of them. To use all
-    # processors, start several services behind a proxy.
+    # processors, start several services behind a proxy. OpenMP's limit holds for
+    # the thread that sets it, and for libraries that are loaded by then: it works
+    # here because the experts are loaded and `predict` runs on this main thread.
     with threadpool_limits(1):
         uvicorn.run(
             application(model),

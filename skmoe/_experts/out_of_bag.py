@@ -28,6 +28,7 @@ from .fitting import (
     predict_rows,
     weighty_rows,
 )
+from .labels import EncodedLabels
 
 FORESTS = (
     ExtraTreesClassifier,
@@ -39,7 +40,8 @@ FORESTS = (
 TREES_AT_A_TIME = 25
 """A forest of twice as many trees or more is grown in parts, each a task for a worker.
 
-Weights and predictions of each part travel: with smaller parts more of them would.
+Each part is sent its weights and sends back its predictions. Smaller parts would be more of them,
+and more would be sent.
 """
 
 ROWS_FOR_PARTS = 1000
@@ -75,17 +77,20 @@ class OutOfBag(NamedTuple):
 
 
 def parts_of(template, n_rows):
-    """Smaller forests that grow the same trees together; one that stays whole is its only part.
+    """Smaller forests that together grow the trees of a forest.
+
+    An ensemble that cannot be cut, or that is not worth it, is returned as the only part.
 
     Whether and where a forest is cut does not depend on the number of workers, so that sums over
     its trees are the same to the last bit whoever grows them. A forest draws a seed for each tree,
     the first one first, so that later parts begin where earlier ones have stopped.
     """
-    n_trees = getattr(template, "n_estimators", 0)
-    few = n_trees < 2 * TREES_AT_A_TIME or n_rows < ROWS_FOR_PARTS
-    if few or type(template) not in FORESTS or not isinstance(template.random_state, Integral):
+    if type(template) not in FORESTS or not isinstance(template.random_state, Integral):
         return [template]
     if template.warm_start or template.oob_score:  # whose own score is asked for
+        return [template]
+    n_trees = template.n_estimators
+    if n_trees < 2 * TREES_AT_A_TIME or n_rows < ROWS_FOR_PARTS:
         return [template]
     parts, state = [], np.random.RandomState(int(template.random_state))
     for trees in np.array_split(np.arange(n_trees), n_trees // TREES_AT_A_TIME):
@@ -100,13 +105,19 @@ def whole_forest(template, models):
     first = models[0]
     if len(models) == 1 or isinstance(first, DummyClassifier):  # which stands for a single class
         return first
-    forest = copy.copy(first)
-    forest.estimators_ = [tree for model in models for tree in model.estimators_]
-    for name in ("oob_score_", "oob_prediction_", "oob_decision_function_"):
-        vars(forest).pop(name, None)  # of the first part
-    return forest.set_params(
-        n_estimators=len(forest.estimators_), random_state=template.random_state, oob_score=False
-    )
+    forest = copy.copy(_ensemble(first))
+    forest.estimators_ = [tree for model in models for tree in _ensemble(model).estimators_]
+    forest.set_params(n_estimators=len(forest.estimators_), random_state=template.random_state)
+    if not isinstance(first, EncodedLabels):
+        return forest
+    labelled = copy.copy(first).set_params(estimator=clone(forest))
+    labelled.estimator_ = forest
+    return labelled
+
+
+def _ensemble(model):
+    """The ensemble itself, which may stand behind the labels of the user."""
+    return model.estimator_ if isinstance(model, EncodedLabels) else model
 
 
 def all_parts(job, said):
@@ -138,35 +149,25 @@ def all_parts(job, said):
 
 
 def predict_out_of_bag(job):
-    """Fit on all rows; predict each by the members whose bootstrap sample left it out.
-
-    Since scikit-learn 1.9 the weights are the probabilities of the bootstrap draws, of which
-    there are as many as rows, however few of them carry weight, so that hardly a row of any
-    weight would ever be left out. The number of draws is there the effective number of rows.
-    """
+    """Fit on all rows; predict each by the members whose bootstrap sample left it out."""
     rows = weighty_rows(job.weight, np.arange(len(job.weight)))
-    template = clone(job.template).set_params(oob_score=True)
-    if WEIGHTS_ARE_DRAWN and template.max_samples in (None, 1.0):
-        draws = max(1, round(effective_rows(job.weight[rows])))
-        template.set_params(max_samples=min(draws, len(rows)))
-    job = job._replace(template=template)
-    with warnings.catch_warnings():
-        # Rows without a vote are looked after below.
-        warnings.filterwarnings("ignore", message="Some inputs do not have OOB scores")
-        warnings.filterwarnings("ignore", category=RuntimeWarning, message="invalid value")
-        model = fit_expert(job, rows)
+    model = _fitted(job, rows, oob_score=job.template.oob_score or True)
     n_rows = len(job.weight)
-    if not hasattr(model, "estimators_samples_"):  # the expert of a single class
+    if isinstance(model, DummyClassifier):  # the expert of a single class
         output = predict_rows(job, model, np.arange(n_rows))
         return OutOfBag(model, output, np.ones(n_rows, dtype=np.int32))
+    ensemble = _ensemble(model)
+    classes = is_classifier(ensemble)
+    raw = ensemble.oob_decision_function_ if classes else ensemble.oob_prediction_
     output = np.zeros((n_rows, *job.likelihood.output_shape))
-    votes = np.full(n_rows, len(model.estimators_), dtype=np.int32)
-    raw = model.oob_decision_function_ if is_classifier(model) else model.oob_prediction_
-    votes[rows], output[rows] = _votes(model, len(rows)), job.likelihood.align(model, raw)
+    votes = np.full(n_rows, len(ensemble.estimators_), dtype=np.int32)
+    votes[rows], output[rows] = _votes(ensemble, len(rows)), job.likelihood.align(model, raw)
     output[votes == 0] = 0.0
     unused = np.setdiff1d(np.arange(n_rows), rows)
     if len(unused):
         output[unused] = predict_rows(job, model, unused)
+    if not job.template.oob_score:
+        _forget_out_of_bag(model)
     return OutOfBag(model, output, votes)
 
 
@@ -176,8 +177,37 @@ def only_predict_out_of_bag(job):
 
 
 def fit_out_of_bag(job):
-    """The model without the predictions."""
-    return predict_out_of_bag(job).model
+    """The same model, without the time that the predictions take."""
+    rows = weighty_rows(job.weight, np.arange(len(job.weight)))
+    return _fitted(job, rows, oob_score=job.template.oob_score)
+
+
+def _fitted(job, rows, oob_score):
+    """The ensemble fitted on some rows.
+
+    Since scikit-learn 1.9 the weights are the probabilities of the bootstrap draws, of which
+    there are as many as rows, however few of them carry weight, so that hardly a row of any
+    weight would ever be left out. The number of draws is there the effective number of rows.
+    """
+    template = clone(job.template).set_params(oob_score=oob_score)
+    if WEIGHTS_ARE_DRAWN and template.max_samples in (None, 1.0):
+        draws = max(1, round(effective_rows(job.weight[rows])))
+        template.set_params(max_samples=min(draws, len(rows)))
+    with warnings.catch_warnings():
+        # Rows without a vote are looked after by `all_parts`.
+        warnings.filterwarnings("ignore", message="Some inputs do not have OOB scores")
+        warnings.filterwarnings("ignore", category=RuntimeWarning, message="invalid value")
+        return fit_expert(job._replace(template=template), rows)
+
+
+def _forget_out_of_bag(model):
+    """Leave a model as if its out-of-bag predictions had not been made."""
+    ensemble = _ensemble(model)
+    for name in ("oob_score_", "oob_prediction_", "oob_decision_function_"):
+        vars(ensemble).pop(name, None)
+    ensemble.set_params(oob_score=False)
+    if ensemble is not model:
+        model.estimator.set_params(oob_score=False)
 
 
 def _votes(model, n_rows):

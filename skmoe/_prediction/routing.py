@@ -107,7 +107,7 @@ def most_probable(gate, Z, of_numbers):
     expert : int
     """
     if of_numbers and type(gate) is SoftmaxGate:  # a subclass may predict in its own way
-        return gate.most_probable(Z)
+        return gate._most_probable(Z)
     if isinstance(gate, TopKGate):
         return int(gate.predict(Z)[0])
     return int(gate.predict_proba(Z).argmax())

@@ -50,8 +50,8 @@ def output_for_plain_row(model, X, likelihood, description):
     """
     if type(model) not in CHECK_ROWS_ONLY or get_config()["assume_finite"]:
         return expert_output(model, X, likelihood, description)
-    set_config(assume_finite=True)  # config_context takes 3 microseconds longer
     try:
+        set_config(assume_finite=True)  # config_context takes 3 microseconds longer
         return expert_output(model, X, likelihood, description)
     finally:
         set_config(assume_finite=False)

@@ -173,7 +173,8 @@ def fitted_on_all_rows(
     experts : list of fitted estimators
     shared : SharedExpert or None
     """
-    if training.expert is None or training.generalist is None:  # one of no weight is left at that
+    if training.expert is None or training.generalist is None:
+        # A generalist that was given no weight is not fitted on all rows: nobody would ask it.
         return pool.refit(held_out), training.expert
     experts, (model,) = refit_together([(pool, held_out), training.generalist])
     return experts, dataclasses.replace(training.expert, model=model)

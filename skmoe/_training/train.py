@@ -269,7 +269,7 @@ def _out_of_bag(templates, settings, problem, shared):
 
 
 def _has_enough_trees(template):
-    n_estimators = getattr(template, "n_estimators", 0)
+    n_estimators = getattr(template, "n_estimators", None) or 0
     return offers_out_of_bag(template) and n_estimators >= TREES_FOR_OUT_OF_BAG
 
 

@@ -334,7 +334,7 @@ class SoftmaxGate(SolvedGate, TopKGate, RestrictableGate):
         """
         return self._logits(X).argmax(axis=1)
 
-    def most_probable(self, X):
+    def _most_probable(self, X):
         """Index of the most probable expert of one row that has been checked.
 
         Parameters

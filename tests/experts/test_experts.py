@@ -247,7 +247,16 @@ class OwnForest(RegressorMixin, BaseEstimator):
         return self.tree_.predict(X)
 
 
-def test_auto_asks_a_forest_of_unknown_size_nothing():
+class GrowingForest(OwnForest):
+    """Which finds the number of its trees itself."""
+
+    def __init__(self, n_estimators=None, bootstrap=True, oob_score=False, random_state=None):
+        super().__init__(bootstrap, oob_score, random_state)
+        self.n_estimators = n_estimators
+
+
+@pytest.mark.parametrize("forest", [OwnForest(), GrowingForest()])
+def test_auto_asks_a_forest_of_unknown_size_nothing(forest):
     X = np.random.RandomState(0).normal(size=(90, 2))
-    model = MixtureOfExpertsRegressor(OwnForest(), n_experts=2, random_state=0).fit(X, X[:, 0])
+    model = MixtureOfExpertsRegressor(forest, n_experts=2, random_state=0).fit(X, X[:, 0])
     assert model.predict(X).shape == (90,)
