@@ -39,7 +39,7 @@ test-nojit: $(VENV)/.stamp  ## the kernels' tests as plain Python
 # Pages, examples and benchmarks are for the newest versions; what is about our own files is not
 # about versions.
 NOT_ON_FLOOR := test_docs test_examples test_site test_benchmarks test_serving_example test_imports \
-    test_release io/test_bundle_fuzz io/test_bundle_atomic
+    test_release test_reference io/test_bundle_fuzz io/test_bundle_atomic
 
 test-floor: $(FLOOR)/.stamp  ## the tests of the package on the oldest supported versions
 	@echo "== tests on the oldest supported versions"
