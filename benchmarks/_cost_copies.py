@@ -35,7 +35,7 @@ def measure(options):
     kinds = tasks(options.data)
     rows = []
     print(
-        f"{'experts':10}{'data':26}{'seconds':>9}{'of one':>9}{'multiple':>10}{'loss':>9}"
+        f"{'experts':15}{'data':26}{'seconds':>9}{'of one':>9}{'multiple':>10}{'loss':>9}"
         f"{'of one':>9}{'ratio':>8}{'warnings':>10}"
     )
     for kind in options.kinds:
@@ -43,7 +43,7 @@ def measure(options):
             row = _measured(kind, name, kinds[name], options, warm=bool(rows))
             rows.append(row)
             print(
-                f"{row['experts']:10}{name:26}{row['seconds']:9.2f}{row['one_seconds']:9.4f}"
+                f"{row['experts']:15}{name:26}{row['seconds']:9.2f}{row['one_seconds']:9.4f}"
                 f"{row['seconds'] / row['one_seconds']:10.1f}{row['loss']:9.4f}"
                 f"{row['one_loss']:9.4f}{row['loss'] / row['one_loss']:8.3f}{row['warnings']:10d}",
                 flush=True,
