@@ -14,7 +14,6 @@ from .lbfgs import MOST_PAIRS, inner
 LARGEST_HESSIAN = 1500
 """Most coefficients of which a Hessian is formed."""
 
-
 SMALL_HESSIAN = 200
 """Most coefficients of which one is formed for each maximum of a mixture's likelihood.
 
@@ -71,13 +70,20 @@ class CrossEntropy:
         """Shape of the coefficients."""
         return self.n_experts - 1, self.design.n_columns
 
-    least_steps = 1
-    """Steps after which what another one promises is to be believed."""
-
     @property
     def has_hessian(self) -> bool:
         """Whether there are few enough coefficients to form one."""
         return math.prod(self.shape) <= LARGEST_HESSIAN
+
+    @property
+    def starts_from_hessian(self) -> bool:
+        """Whether one is formed where the solver starts."""
+        return self.has_hessian
+
+    @property
+    def least_steps(self) -> int:
+        """Steps after which what another one promises is to be believed."""
+        return 1
 
     def at(self, coef: np.ndarray) -> Point:
         """Evaluate; one pass over the data, or none at zero."""
@@ -108,7 +114,7 @@ class CrossEntropy:
 
     def initial_curvature(self, coef: np.ndarray, n_rows: int) -> Curvature:
         """Hessian where the solver starts; at zero it has a closed form."""
-        if self.has_hessian and coef.any():
+        if self.starts_from_hessian and coef.any():
             return self.curvature(coef, n_rows)
         return ConstantCurvature.of(self.design, self.weights, self.penalty, self.n_experts)
 
@@ -152,27 +158,22 @@ class MixtureLikelihood(CrossEntropy):
     """
 
     @property
-    def least_steps(self) -> int:  # type: ignore[override]
-        """Steps after which what another one promises is to be believed.
-
-        Without a Hessian L-BFGS takes flat directions for steep until its memory is full.
-        """
-        return 1 if self._starts_from_hessian else MOST_PAIRS
-
-    @property
-    def _starts_from_hessian(self):
-        return math.prod(self.shape) <= SMALL_HESSIAN
-
-    @property
     def has_hessian(self) -> bool:
         """Whether one is formed in the course: it would take passes of its own."""
         return False
 
-    def initial_curvature(self, coef: np.ndarray, n_rows: int) -> Curvature:
-        """Hessian of the cross-entropy where the solver starts, if that takes few operations."""
-        if self._starts_from_hessian and coef.any():
-            return self.curvature(coef, n_rows)
-        return super().initial_curvature(coef, n_rows)
+    @property
+    def starts_from_hessian(self) -> bool:
+        """Whether that of the cross-entropy is formed at first: if it takes few operations."""
+        return math.prod(self.shape) <= SMALL_HESSIAN
+
+    @property
+    def least_steps(self) -> int:
+        """Steps after which what another one promises is to be believed.
+
+        Without a Hessian L-BFGS takes flat directions for steep until its memory is full.
+        """
+        return 1 if self.starts_from_hessian else MOST_PAIRS
 
     def _hold(self, log_density: np.ndarray) -> np.ndarray:
         return self.design.pack_log_density(log_density)
